@@ -1,0 +1,138 @@
+// One test's world: a temporary directory, and every process that descends from it, found by a mark in its environment.
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { ExecutionContext } from 'ava'
+
+/** Generous: machines are shared and noisy. Milliseconds. */
+const DEADLINE = 60_000
+const LOOK_EVERY = 10
+
+export interface Result {
+  code: number | null
+  signal: NodeJS.Signals | null
+  stdout: string
+  stderr: string
+}
+
+export interface RunOptions extends Pick<SpawnOptions, 'cwd' | 'stdio' | 'uid' | 'gid'> {
+  env?: Record<string, string | undefined>
+  /** Node's own flags. */
+  execArgv?: readonly string[]
+  args?: readonly string[]
+  /** Detach although the test runner's process looks like a supervisor. @default 'true' */
+  detach?: 'true' | 'false' | 'auto'
+}
+
+/** The compiled program of __test__/fixtures. */
+export function fixture(name: string): string {
+  return fileURLToPath(new URL(`../fixtures/${name}.js`, import.meta.url))
+}
+
+export class Scene {
+  readonly directory = mkdtempSync(join(tmpdir(), 'daemonic-test-'))
+  readonly #mark = `DAEMONIC_TEST_SCENE=${randomUUID()}`
+
+  constructor(t: ExecutionContext) {
+    t.teardown(() => this.#end())
+  }
+
+  path(name: string): string {
+    return join(this.directory, name)
+  }
+
+  read(name: string): string {
+    return readFileSync(this.path(name), 'utf8')
+  }
+
+  exists(name: string): boolean {
+    return existsSync(this.path(name))
+  }
+
+  /** The environment of everything that this test starts. */
+  environment({ env = {}, detach = 'true' }: RunOptions = {}): NodeJS.ProcessEnv {
+    const inherited = { ...process.env }
+    // What the test runner's own supervisors set would be taken for ours.
+    for (const name of ['NODE_TEST_CONTEXT', 'NODE_CHANNEL_FD', 'NOTIFY_SOCKET', 'NODE_V8_COVERAGE'])
+      delete inherited[name]
+    const [name = '', value = ''] = this.#mark.split('=')
+    const detachment = detach === 'auto' ? {} : { DAEMONIC_DETACH: detach }
+    return { ...inherited, XDG_RUNTIME_DIR: this.directory, [name]: value, ...detachment, ...env }
+  }
+
+  /** Starts a program without waiting for it. */
+  spawn(command: string, args: readonly string[], options: RunOptions = {}): ChildProcess {
+    const { cwd = this.directory, stdio = ['ignore', 'pipe', 'pipe'], uid, gid } = options
+    const ids = { ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) }
+    return spawn(command, args, { cwd, stdio, env: this.environment(options), ...ids })
+  }
+
+  /** Runs a program to its end. */
+  async run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Result> {
+    return finished(this.spawn(command, args, options))
+  }
+
+  /** Runs a fixture, with plain node, to the launcher's end. */
+  async node(script: string, options: RunOptions = {}): Promise<Result> {
+    return this.run(process.execPath, [...(options.execArgv ?? []), script, ...(options.args ?? [])], options)
+  }
+
+  /** Every live process of this test, by pid: the launchers, middles, daemons and their children. */
+  processes(): number[] {
+    return readdirSync('/proc')
+      .filter(entry => /^\d+$/.test(entry))
+      .filter(pid => this.#isOurs(pid))
+      .map(Number)
+  }
+
+  /** Waits until `condition` gives something, and returns that. */
+  async until<T>(what: string, condition: () => T | undefined | null | false): Promise<T> {
+    for (const deadline = Date.now() + DEADLINE; ; ) {
+      const value = condition()
+      if (value !== undefined && value !== null && value !== false) return value
+      if (Date.now() > deadline) throw new Error(`waited ${DEADLINE} ms in vain until ${what}`)
+      await delay(LOOK_EVERY)
+    }
+  }
+
+  /** Waits until no process of this test is alive. */
+  async empty(): Promise<void> {
+    await this.until('all processes have ended', () => this.processes().length === 0)
+  }
+
+  #isOurs(pid: string): boolean {
+    try {
+      // A zombie's environment is empty: it doesn't count.
+      return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(this.#mark)
+    } catch {
+      return false
+    }
+  }
+
+  async #end(): Promise<void> {
+    for (const pid of this.processes()) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // ended by itself
+      }
+    }
+    await this.empty()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
+
+export async function finished(child: ChildProcess): Promise<Result> {
+  const result: Result = { code: null, signal: null, stdout: '', stderr: '' }
+  child.stdout?.setEncoding('utf8').on('data', text => (result.stdout += text))
+  child.stderr?.setEncoding('utf8').on('data', text => (result.stderr += text))
+  // 'exit' and then the pipes, not 'close': a daemon that keeps a pipe open would never let that come.
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
+  await Promise.race([once(child, 'close'), delay(200)])
+  return { ...result, code, signal, stdout: result.stdout, stderr: result.stderr }
+}

@@ -1,0 +1,214 @@
+//! The daemon's side of a start: what the launcher handed over exec, taken up again.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+use crate::channel::READY;
+use crate::descriptors::FIRST_PASSED;
+use crate::error::{During, Failure, Result, Step};
+use crate::pidfile::Held;
+use crate::sys::{fd, memory_file, process};
+
+/// The one environment variable that says "you are the daemon": checked, then removed.
+pub const MARKER: &str = "DAEMONIC_START";
+pub const LISTEN_PID: &str = "LISTEN_PID";
+pub const LISTEN_FDS: &str = "LISTEN_FDS";
+pub const LISTEN_FDNAMES: &str = "LISTEN_FDNAMES";
+
+/// The marker's descriptors: numbers in the daemon, and which file the channel must be.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Marker {
+    pub channel: RawFd,
+    device: u64,
+    inode: u64,
+    pub pid_file: Option<RawFd>,
+    pub stdout_at_call: Option<RawFd>,
+    pub stderr_at_call: Option<RawFd>,
+    pub stderr_at_ready: Option<RawFd>,
+}
+
+impl Marker {
+    /// For a channel that is `source` in the launcher.
+    pub fn new(source: RawFd) -> Result<Self> {
+        let (device, inode) = identity(source).during(Step::Channel, "fstat")?;
+        Ok(Self {
+            device,
+            inode,
+            ..Self::default()
+        })
+    }
+
+    /// Its text without the pid, which the child appends: `numbers… note pid`.
+    pub fn text(&self, note: &str) -> String {
+        let number = |fd: Option<RawFd>| fd.map_or_else(|| "-".to_owned(), |fd| fd.to_string());
+        let Self {
+            channel,
+            device,
+            inode,
+            pid_file,
+            stdout_at_call,
+            stderr_at_call,
+            stderr_at_ready,
+        } = self;
+        let [lock, out, error, late] =
+            [pid_file, stdout_at_call, stderr_at_call, stderr_at_ready].map(|fd| number(*fd));
+        format!("{channel} {device} {inode} {lock} {out} {error} {late} {note} ")
+    }
+
+    /// The marker, the note and the pid of such a text.
+    fn parse(text: &str) -> Option<(Self, &str, u32)> {
+        let (rest, pid) = text.rsplit_once(' ')?;
+        let mut words = rest.splitn(8, ' ');
+        let mut word = || words.next();
+        let number = |word: &str| {
+            if word == "-" {
+                Some(None)
+            } else {
+                word.parse().ok().map(Some)
+            }
+        };
+        let marker = Self {
+            channel: word()?.parse().ok()?,
+            device: word()?.parse().ok()?,
+            inode: word()?.parse().ok()?,
+            pid_file: number(word()?)?,
+            stdout_at_call: number(word()?)?,
+            stderr_at_call: number(word()?)?,
+            stderr_at_ready: number(word()?)?,
+        };
+        Some((marker, word()?, pid.parse().ok()?))
+    }
+}
+
+/// What this process was handed. The descriptors are its own from here on, and closed at the next exec.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Closed when there is nothing left to tell.
+    channel: Option<OwnedFd>,
+    pub pid_file: Option<OwnedFd>,
+    stdout_at_call: Option<OwnedFd>,
+    stderr_at_call: Option<OwnedFd>,
+    stderr_at_ready: Option<OwnedFd>,
+    pub note: String,
+}
+
+impl Arrival {
+    /// Takes up what `marker` names, if it was meant for this very process. Call it once.
+    #[must_use]
+    pub fn take(marker: &str) -> Option<Self> {
+        let (marker, note, pid) = Marker::parse(marker)?;
+        if pid != std::process::id() || identity(marker.channel) != Ok((marker.device, marker.inode)) {
+            return None;
+        }
+        let own = |number: RawFd| {
+            fd::close_at_exec(number).ok()?;
+            Some(fd::adopt(number))
+        };
+        Some(Self {
+            channel: Some(own(marker.channel)?),
+            pid_file: marker.pid_file.and_then(own),
+            stdout_at_call: marker.stdout_at_call.and_then(own),
+            stderr_at_call: marker.stderr_at_call.and_then(own),
+            stderr_at_ready: marker.stderr_at_ready.and_then(own),
+            note: note.to_owned(),
+        })
+    }
+
+    /// At the call: the streams that the caller's own ones become now, not before.
+    pub fn take_streams(&mut self) -> Result<()> {
+        for (later, number) in [(self.stdout_at_call.take(), 1), (self.stderr_at_call.take(), 2)] {
+            if let Some(file) = later {
+                fd::place(file.as_raw_fd(), number).during(Step::Dup2, "dup2")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// At ready: nobody's end is ours any more; those who wait for the pid file may look; stderr is what was asked for;
+    /// the launcher hears of it. EPIPE: nobody waits for it any more.
+    pub fn ready(&mut self, pid_file: Option<&Held>) -> Result<()> {
+        process::die_with_parent(false).during(Step::Process, "prctl")?;
+        if let Some(pid_file) = pid_file {
+            pid_file.started()?;
+        }
+        if let Some(file) = self.stderr_at_ready.take() {
+            let memory = fd::duplicate_raw(2, 3).during(Step::Dup2, "fcntl")?;
+            fd::place(file.as_raw_fd(), 2).during(Step::Dup2, "dup2")?;
+            memory_file::seal(&memory).during(Step::Log, "fcntl")?;
+        }
+        let Some(channel) = self.channel.take() else {
+            return Ok(());
+        };
+        Ok(fd::send_all(channel.as_raw_fd(), READY).during(Step::Channel, "send")?)
+    }
+
+    /// Tells the launcher what failed here, so that it throws the same error.
+    pub fn fail(&self, step: Step, errno: Errno, path: Option<&str>) {
+        let path = path.map_or_else(String::new, |path| format!(" {}", path.replace('\n', "?")));
+        let line = format!("FAILURE={} {}{path}\n", step as i32, errno as i32);
+        if let Some(channel) = &self.channel {
+            let _ = fd::send_all(channel.as_raw_fd(), line.as_bytes());
+        }
+    }
+}
+
+/// The sockets that were passed to this process, with their names, closed at the next exec: sd_listen_fds(3).
+#[must_use]
+pub fn passed_sockets() -> Vec<(String, RawFd)> {
+    let variable = |name: &str| std::env::var(name).ok();
+    if variable(LISTEN_PID).and_then(|pid| pid.parse().ok()) != Some(std::process::id()) {
+        return Vec::new();
+    }
+    let count: RawFd = variable(LISTEN_FDS).and_then(|count| count.parse().ok()).unwrap_or(0);
+    let names = variable(LISTEN_FDNAMES).unwrap_or_default();
+    let mut names = names.split(':').map(str::to_owned);
+    (FIRST_PASSED..FIRST_PASSED.saturating_add(count))
+        .filter(|&number| fd::close_at_exec(number).is_ok())
+        .map(|number| (names.next().unwrap_or_default(), number))
+        .collect()
+}
+
+#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
+fn identity(number: RawFd) -> nix::Result<(u64, u64)> {
+    let stat = fd::stat_raw(number)?;
+    if stat.st_mode & libc::S_IFMT != libc::S_IFSOCK {
+        return Err(Errno::ENOTSOCK);
+    }
+    Ok((stat.st_dev as u64, stat.st_ino as u64))
+}
+
+/// A failure of this process's own that the launcher is to hear of.
+#[must_use]
+pub fn failure(step: &str, errno: i32) -> Failure {
+    let step = Step::from_name(step).unwrap_or(Step::Process);
+    Failure::new(step, step.syscall(), Errno::from_raw(errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_is_read_as_it_was_written() {
+        let marker = Marker {
+            channel: 4,
+            device: 8,
+            inode: 99_999_999_999,
+            pid_file: Some(5),
+            stdout_at_call: None,
+            stderr_at_call: None,
+            stderr_at_ready: Some(6),
+        };
+        let note = r#"{"name":"a b","log":"/x y/z"}"#;
+        let text = marker.text(note) + "4242";
+        assert_eq!(Marker::parse(&text), Some((marker, note, 4242)));
+    }
+
+    #[test]
+    fn a_marker_for_another_process_or_of_nonsense_is_none() {
+        for text in ["", "1", "3 1 1 - - - - {} ", "3 1 1 - - - - {} 1", "x 1 1 - - - - {} 1"] {
+            assert!(Arrival::take(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Resource limits by name: getrlimit(2).
+
+use nix::errno::Errno;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
+
+use crate::error::{During, Failure, Result, Step};
+
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    pub resource: Resource,
+    pub soft: rlim_t,
+    pub hard: rlim_t,
+}
+
+/// The resources that this system knows, by the names that ulimit's manual and RLIMIT_* share.
+const RESOURCES: &[(&str, Resource)] = &[
+    ("as", Resource::RLIMIT_AS),
+    ("core", Resource::RLIMIT_CORE),
+    ("cpu", Resource::RLIMIT_CPU),
+    ("data", Resource::RLIMIT_DATA),
+    ("fsize", Resource::RLIMIT_FSIZE),
+    #[cfg(target_os = "linux")]
+    ("locks", Resource::RLIMIT_LOCKS),
+    ("memlock", Resource::RLIMIT_MEMLOCK),
+    #[cfg(target_os = "linux")]
+    ("msgqueue", Resource::RLIMIT_MSGQUEUE),
+    #[cfg(target_os = "linux")]
+    ("nice", Resource::RLIMIT_NICE),
+    ("nofile", Resource::RLIMIT_NOFILE),
+    ("nproc", Resource::RLIMIT_NPROC),
+    ("rss", Resource::RLIMIT_RSS),
+    #[cfg(target_os = "linux")]
+    ("rtprio", Resource::RLIMIT_RTPRIO),
+    #[cfg(target_os = "linux")]
+    ("rttime", Resource::RLIMIT_RTTIME),
+    #[cfg(target_os = "linux")]
+    ("sigpending", Resource::RLIMIT_SIGPENDING),
+    ("stack", Resource::RLIMIT_STACK),
+];
+
+impl Limit {
+    /// `None` for a name that this system doesn't know. A value of `None` is "unlimited".
+    #[must_use]
+    pub fn new(name: &str, soft: Option<u64>, hard: Option<u64>) -> Option<Self> {
+        let &(_, resource) = RESOURCES.iter().find(|&&(each, _)| each == name)?;
+        let value = |limit: Option<u64>| limit.map_or(RLIM_INFINITY, |limit| limit.try_into().unwrap_or(RLIM_INFINITY));
+        Some(Self {
+            resource,
+            soft: value(soft),
+            hard: value(hard),
+        })
+    }
+
+    /// Async-signal-safe: a system call on numbers.
+    pub fn apply(self) -> nix::Result<()> {
+        setrlimit(self.resource, self.soft, self.hard)
+    }
+
+    /// Refuses what the kernel would refuse, with the present value, before anything is started.
+    pub fn check(self) -> std::result::Result<(), Failure> {
+        let (_, hard) = getrlimit(self.resource).during(Step::Limits, "getrlimit")?;
+        if self.soft > self.hard {
+            return Err(Failure::new(Step::Limits, "setrlimit", Errno::EINVAL));
+        }
+        if self.hard > hard && !nix::unistd::geteuid().is_root() {
+            let present = format!("the hard limit is {hard}");
+            return Err(Failure::new(Step::Limits, "setrlimit", Errno::EPERM).because(present));
+        }
+        Ok(())
+    }
+}
+
+/// In this process.
+pub fn set(limit: Limit) -> Result<()> {
+    limit.check()?;
+    Ok(limit.apply().during(Step::Limits, "setrlimit")?)
+}
+
+#[must_use]
+pub fn known() -> Vec<&'static str> {
+    RESOURCES.iter().map(|&(name, _)| name).collect()
+}

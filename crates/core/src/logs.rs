@@ -1,0 +1,68 @@
+//! Log files under a running process: opened again after they were moved away.
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
+
+use nix::fcntl::OFlag;
+
+use crate::error::{During, Result, Step};
+use crate::plan::LogFile;
+use crate::stdio::open_log;
+use crate::sys::fd;
+
+/// A regular file that this process appends to, by the path that it was opened with.
+#[derive(Debug)]
+pub struct Appended {
+    pub number: RawFd,
+    pub path: PathBuf,
+    pub mode: u32,
+}
+
+/// Opens `path` again and puts it under `number`, if it names another file than `number` is by now, or none. Writers
+/// notice nothing: dup2(2) exchanges the open file at once. True if it was exchanged.
+pub fn reopen(number: RawFd, path: &str, mode: u32) -> Result<bool> {
+    let open = fd::stat_raw(number).during(Step::Log, "fstat")?;
+    let named = fd::stat_path(&crate::pidfile::c_path(path.as_ref())?, true);
+    if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)) {
+        return Ok(false);
+    }
+    let file = open_log(&LogFile {
+        path: path.into(),
+        mode,
+        truncate: false,
+    })?;
+    fd::place(file.as_raw_fd(), number)
+        .during(Step::Dup2, "dup2")
+        .map_err(|failure| failure.at(path))?;
+    if number > 2 {
+        fd::close_at_exec(number).during(Step::Log, "fcntl")?;
+    }
+    Ok(true)
+}
+
+/// Every regular file that this process appends to by an absolute path: proc_pid_fd(5).
+#[must_use]
+pub fn appended() -> Vec<Appended> {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let number: RawFd = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fd::stat_raw(number).ok()?;
+            let regular = stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+            let appends = OFlag::from_bits_truncate(fd::status_flags(number).ok()?).contains(OFlag::O_APPEND);
+            let link = std::fs::read_link(entry.path()).ok()?;
+            let path = link.to_str()?.trim_end_matches(" (deleted)").to_owned();
+            // "/memfd:…" is no path, though it looks like one.
+            let named = path.starts_with('/') && !path.starts_with("/memfd:");
+            let mode = u32::from(stat.st_mode & 0o7777);
+            (regular && appends && named).then(|| Appended {
+                number,
+                path: path.into(),
+                mode,
+            })
+        })
+        .collect()
+}

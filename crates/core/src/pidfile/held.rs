@@ -1,0 +1,132 @@
+//! The pid files that this process owns. Opening and closing one of them again would drop byte 0, and F_GETLK never
+//! shows one's own lock: so questions about them are answered from this table, by device and inode, with stat(2) alone.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::claim::{self, Claim};
+use super::{Identity, WHO};
+use crate::error::{During, Error, Failure, Result, Step};
+use crate::sys::{fd, lock};
+
+static TABLE: Mutex<Vec<(Identity, i32)>> = Mutex::new(Vec::new());
+
+/// A pid file with this process's pid in it, locked until it is released or the process ends.
+#[derive(Debug)]
+pub struct Held {
+    file: Option<OwnedFd>,
+    path: PathBuf,
+    name: CString,
+    identity: Identity,
+}
+
+/// Becomes the owner of a claimed file.
+pub fn hold(claim: Claim) -> Result<Held> {
+    claim::own(claim.file.as_raw_fd())
+        .map_err(|(step, errno)| Failure::new(step, syscall_of(step), errno).at(&claim.path))?;
+    Held::register(claim.file, &claim.path)
+}
+
+impl Held {
+    /// Registers a file that this process came to own across exec.
+    pub fn register(file: OwnedFd, path: &Path) -> Result<Self> {
+        let stat = fd::stat_raw(file.as_raw_fd()).during(Step::PidFileLock, "fstat")?;
+        let held = Self {
+            file: Some(file),
+            path: path.to_owned(),
+            name: claim::c_path(path)?,
+            identity: Identity::of(&stat),
+        };
+        table().push((held.identity, std::process::id().cast_signed()));
+        Ok(held)
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// False once somebody removed or replaced the file under us.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        self.file.is_some() && claim::names_still(&self.name, self.identity)
+    }
+
+    /// Takes byte 0 again, in case other code of this process closed the file and so dropped it.
+    pub fn assert_ownership(&self) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        lock::lock(file.as_raw_fd(), lock::Owner::Process, WHO)
+            .during(Step::PidFileLock, "fcntl")
+            .map_err(|failure| failure.at(&self.path).into())
+    }
+
+    /// The start is over: those who wait for it may look.
+    pub fn started(&self) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        claim::started(file.as_raw_fd())
+            .during(Step::PidFileLock, "fcntl")
+            .map_err(|failure| failure.at(&self.path).into())
+    }
+
+    /// Removes the file, and what lies beside it, under the lock, if the path is still ours; empties it where removing
+    /// is forbidden. Then the lock goes. A second release does nothing.
+    pub fn release(&mut self, companions: &[CString]) -> Result<()> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let mut removed = Ok(());
+        if claim::names_still(&self.name, self.identity) {
+            for companion in companions {
+                let _ = fd::unlink(companion); // it may never have been written
+            }
+            removed = fd::unlink(&self.name)
+                .or_else(|_| fd::truncate(file.as_raw_fd(), 0))
+                .during(Step::PidFileRelease, "unlink")
+                .map_err(|failure| failure.at(&self.path).into());
+        }
+        table().retain(|&(identity, _)| identity != self.identity);
+        removed
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.release(&[]);
+    }
+}
+
+/// The pid of this process, if it owns the file at `path`.
+pub fn ours(path: &Path) -> Option<i32> {
+    find(&table(), path)
+}
+
+/// Keeps other threads of this process from acquiring anything; refused if the file is already ours.
+pub fn exclude(path: &Path) -> Result<MutexGuard<'static, Vec<(Identity, i32)>>> {
+    let table = table();
+    match find(&table, path) {
+        Some(pid) => Err(Error::Running {
+            path: path.to_owned(),
+            pid: Some(pid),
+        }),
+        None => Ok(table),
+    }
+}
+
+fn find(table: &[(Identity, i32)], path: &Path) -> Option<i32> {
+    let stat = fd::stat_path(&claim::c_path(path).ok()?, true).ok()?;
+    let identity = Identity::of(&stat);
+    table.iter().find(|&&(each, _)| each == identity).map(|&(_, pid)| pid)
+}
+
+fn table() -> MutexGuard<'static, Vec<(Identity, i32)>> {
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub fn syscall_of(step: Step) -> &'static str {
+    if step == Step::PidFileWrite { "write" } else { "fcntl" }
+}

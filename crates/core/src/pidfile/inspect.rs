@@ -1,0 +1,190 @@
+//! Asking a pid file who owns it, changing nothing.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use super::{MOST_RACES, RUNNING, STARTING, WHO, claim, held};
+use crate::error::{During, Error, Failure, Result, Step};
+use crate::sys::{fd, lock};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Absent,
+    /// Nobody locks it: stale, if it names a pid.
+    Free,
+    Starting,
+    Running,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    pub state: State,
+    pub pid: Option<i32>,
+    /// The kernel named the owner, not only the file's text.
+    pub verified: bool,
+    /// The kernel knows an owner that has no number here.
+    pub elsewhere: bool,
+    /// What the file's text says, if it is a pid.
+    pub text: Option<i32>,
+}
+
+/// The state of the pid file at `path`: needs read permission, creates and changes nothing.
+pub fn inspect(path: &Path) -> Result<Report> {
+    if let Some(pid) = held::ours(path) {
+        let state = State::Running;
+        return Ok(Report {
+            state,
+            pid: Some(pid),
+            verified: true,
+            elsewhere: false,
+            text: Some(pid),
+        });
+    }
+    match open(path)? {
+        None => Ok(Report {
+            state: State::Absent,
+            pid: None,
+            verified: false,
+            elsewhere: false,
+            text: None,
+        }),
+        Some(file) => look(file.as_raw_fd(), path),
+    }
+}
+
+/// A running process that the kernel says owns the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    pub pid: i32,
+    pub state: State,
+}
+
+/// The owner, for those who want to signal it: an error unless the kernel vouches for the pid and the text agrees.
+pub fn owner(path: &Path) -> Result<Owner> {
+    let report = inspect(path)?;
+    let unverified = |pid, reason| {
+        Err(Error::Unverified {
+            path: path.to_owned(),
+            pid,
+            reason,
+        })
+    };
+    match report {
+        Report {
+            state: State::Absent | State::Free,
+            ..
+        } => Err(Error::NotRunning { path: path.to_owned() }),
+        Report { elsewhere: true, .. } => unverified(None, "its owner lives in another PID namespace"),
+        Report {
+            verified: true,
+            pid: Some(pid),
+            state: State::Running,
+            text: Some(text),
+            ..
+        } if text != pid => unverified(Some(pid), "the file's text names another process than the kernel does"),
+        Report {
+            verified: true,
+            pid: Some(pid),
+            state,
+            ..
+        } if pid > 1 => Ok(Owner { pid, state }),
+        Report {
+            state: State::Starting, ..
+        } => unverified(None, "it is just starting and has no owner yet"),
+        Report { pid, .. } => unverified(pid, "the file is locked, but the kernel does not say by whom"),
+    }
+}
+
+fn open(path: &Path) -> Result<Option<OwnedFd>> {
+    let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    match fd::open(&claim::c_path(path)?, flags, 0) {
+        Ok(file) => Ok(Some(file)),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(Failure::new(Step::PidFileLock, "open", errno).at(path).into()),
+    }
+}
+
+/// Reads the three locks and the text. They can't be read at one moment, so they are read from the last that a start
+/// gives up to the first that it takes; "running without an owner" may then be a new start seen halfway, which is
+/// looked at again: it holds byte 2, or has its owner by then.
+pub fn look(file: RawFd, path: &Path) -> Result<Report> {
+    let ask = |owner, span| {
+        lock::holder(file, owner, span)
+            .during(Step::PidFileLock, "fcntl")
+            .map_err(|f| f.at(path))
+    };
+    let mut orphaned_before = false;
+    for _ in 0..MOST_RACES {
+        let starting = ask(lock::Owner::OpenFile, STARTING)?.is_some_and(|holder| !holder.reader);
+        let running = ask(lock::Owner::OpenFile, RUNNING)?.is_some_and(|holder| !holder.reader);
+        let owner = ask(lock::Owner::Process, WHO)?;
+        let text = text_of(file);
+        let state = match (running, starting) {
+            (false, _) => State::Free,
+            (true, true) => State::Starting,
+            (true, false) => State::Running,
+        };
+        let report = |pid, verified, elsewhere| {
+            Ok(Report {
+                state,
+                pid,
+                verified,
+                elsewhere,
+                text,
+            })
+        };
+        match owner {
+            _ if !running => return report(text, false, false),
+            Some(holder) if holder.pid > 0 => return report(Some(holder.pid), true, false),
+            Some(_) => return report(None, false, true),
+            // The text is the last owner's until the new one has written.
+            None if starting => return report(None, false, false),
+            None if orphaned_before => return report(text, false, false),
+            None => orphaned_before = true,
+        }
+    }
+    Err(Failure::new(Step::PidFileLock, "fcntl", Errno::EAGAIN).at(path).into())
+}
+
+/// The pid that the file's text is, if it is one and nothing else: decimal digits and a newline.
+fn text_of(file: RawFd) -> Option<i32> {
+    let mut buffer = [0; 16];
+    let length = fd::read_at_start(file, &mut buffer).ok()?;
+    parse(&buffer[..length])
+}
+
+fn parse(text: &[u8]) -> Option<i32> {
+    let digits = text.strip_suffix(b"\n").unwrap_or(text);
+    if digits.first() == Some(&b'0') || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn only_a_pid_and_nothing_else_is_a_pid() {
+        assert_eq!(parse(b"4242\n"), Some(4242));
+        assert_eq!(parse(b"4242"), Some(4242));
+        for text in [
+            &b""[..],
+            b"\n",
+            b"0\n",
+            b"-1\n",
+            b"+1\n",
+            b"12 13\n",
+            b"12\n13\n",
+            b"12\0",
+            b"99999999999\n",
+            b"007\n",
+            b" 7\n",
+        ] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+}

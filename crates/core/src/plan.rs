@@ -1,0 +1,52 @@
+//! What a start is made of. The TypeScript side normalises and validates options into it; what must hold here is
+//! checked again where it is used.
+
+use std::path::PathBuf;
+
+use crate::limits::Limit;
+use crate::sockets::Listen;
+
+#[derive(Debug)]
+pub struct Plan {
+    /// The program to execute and its arguments, argv[0] included.
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+    /// Where it is executed: where the launcher was started.
+    pub directory: PathBuf,
+    /// Changes to this process's environment; None removes a variable.
+    pub environment: Vec<(String, Option<String>)>,
+    /// What the daemon's side of the call wants to know, opaque here; travels in the marker.
+    pub note: String,
+    pub pid_file: Option<PidFile>,
+    pub stdin: Stream,
+    pub stdout: Stream,
+    pub stderr: Stream,
+    pub listen: Vec<Listen>,
+    pub limits: Vec<Limit>,
+}
+
+#[derive(Debug)]
+pub struct PidFile {
+    pub path: PathBuf,
+    pub mode: u32,
+    /// Files beside it that are removed with it.
+    pub companions: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stream {
+    /// /dev/null.
+    Null,
+    /// The launcher's own.
+    Inherit,
+    /// A descriptor that the launcher was given.
+    Descriptor(i32),
+    File(LogFile),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFile {
+    pub path: PathBuf,
+    pub mode: u32,
+    pub truncate: bool,
+}

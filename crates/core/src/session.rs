@@ -1,0 +1,76 @@
+//! Where a process stands: parent, process group, session, terminal.
+
+use nix::errno::Errno;
+use nix::unistd::{Pid, getpgid, getsid};
+
+use crate::error::{During, Failure, Result, Step};
+
+#[derive(Debug, Clone)]
+pub struct Process {
+    pub pid: i32,
+    pub ppid: i32,
+    pub pgid: i32,
+    pub sid: i32,
+    /// The controlling terminal's name, e.g. `pts/3`.
+    pub tty: Option<String>,
+    pub umask: Option<u32>,
+}
+
+/// Of the process `pid`, from /proc (proc_pid_stat(5)) where there is one.
+pub fn process(pid: i32) -> Result<Process> {
+    let group = getpgid(Some(Pid::from_raw(pid))).during(Step::Process, "getpgid")?;
+    let session = getsid(Some(Pid::from_raw(pid))).during(Step::Process, "getsid")?;
+    let (ppid, device) = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat_fields(&stat).ok_or_else(|| Failure::new(Step::Process, "read", Errno::EIO))?,
+        Err(_) if pid == std::process::id().cast_signed() => (nix::unistd::getppid().as_raw(), 0),
+        Err(_) => return Err(Failure::new(Step::Process, "open", Errno::ENOSYS).into()),
+    };
+    Ok(Process {
+        pid,
+        ppid,
+        pgid: group.as_raw(),
+        sid: session.as_raw(),
+        tty: terminal_name(device),
+        umask: umask_of(pid),
+    })
+}
+
+/// Parent and tty_nr. The command's name, in parentheses, may hold anything: fields are counted after the last one.
+fn stat_fields(stat: &str) -> Option<(i32, u32)> {
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    let ppid = fields.nth(1)?.parse().ok()?;
+    let terminal: i32 = fields.nth(2)?.parse().ok()?;
+    Some((ppid, terminal.cast_unsigned()))
+}
+
+/// From the device number: major 136 to 143 are pseudoterminals, 4 the consoles and serial lines (devices.txt).
+fn terminal_name(device: u32) -> Option<String> {
+    let major = device >> 8 & 0xfff;
+    let minor = device & 0xff | device >> 12 & 0xfff00;
+    match major {
+        0 => None,
+        136..=143 => Some(format!("pts/{}", (major - 136) * 256 + minor)),
+        4 if minor < 64 => Some(format!("tty{minor}")),
+        4 => Some(format!("ttyS{}", minor - 64)),
+        _ => Some(format!("{major}:{minor}")),
+    }
+}
+
+fn umask_of(pid: i32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(mask.trim(), 8).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
+        let stat = "42 (a) b (c) S 7 8 9 34817 -1 4194304";
+        assert_eq!(stat_fields(stat), Some((7, 34817)));
+        assert_eq!(terminal_name(34817), Some("pts/1".to_owned()));
+        assert_eq!(terminal_name(0), None);
+    }
+}

@@ -1,0 +1,219 @@
+//! Listening sockets, bound in the launcher: before anything is dropped, and so that their errors reach the terminal.
+
+use std::ffi::CString;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect, getsockname,
+    listen, setsockopt, socket, sockopt,
+};
+
+use crate::error::{During, Error, Failure, Result, Step, errno_of};
+use crate::sys::fd;
+
+#[derive(Debug)]
+pub struct Listen {
+    pub name: String,
+    pub target: Target,
+    pub backlog: i32,
+    pub ipv6_only: bool,
+    pub reuse_port: bool,
+    pub udp: bool,
+}
+
+#[derive(Debug)]
+pub enum Target {
+    /// No host: every interface, IPv6 and IPv4, as Node's server.listen(port).
+    Inet {
+        host: Option<String>,
+        port: u16,
+    },
+    Unix {
+        path: PathBuf,
+        mode: Option<u32>,
+    },
+}
+
+#[derive(Debug)]
+pub struct Bound {
+    pub socket: OwnedFd,
+    /// The socket file, to be removed if the start fails.
+    pub path: Option<CString>,
+}
+
+pub fn bind_all(targets: &[Listen]) -> Result<Vec<Bound>> {
+    let mut all = Vec::new();
+    for target in targets {
+        match bind_one(target) {
+            Ok(bound) => all.push(bound),
+            Err(error) => {
+                remove_files(&all);
+                return Err(error);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Removes the socket files of a start that failed.
+pub fn remove_files(sockets: &[Bound]) {
+    for path in sockets.iter().filter_map(|bound| bound.path.as_ref()) {
+        let _ = fd::unlink(path);
+    }
+}
+
+fn bind_one(spec: &Listen) -> Result<Bound> {
+    match &spec.target {
+        Target::Unix { path, mode } => {
+            let socket = bind_unix(spec, path, *mode)?;
+            Ok(Bound {
+                socket,
+                path: Some(crate::pidfile::c_path(path)?),
+            })
+        }
+        Target::Inet { host, port } => Ok(Bound {
+            socket: bind_inet(spec, host.as_deref(), *port)?,
+            path: None,
+        }),
+    }
+}
+
+fn bind_inet(spec: &Listen, host: Option<&str>, port: u16) -> Result<OwnedFd> {
+    let shown = format!("{}:{port}", host.unwrap_or("*"));
+    let failed = |failure: Failure| Error::System(failure.at(&shown));
+    let Some(host) = host else {
+        let every = |address: &str| SocketAddr::new(address.parse().expect("a literal address"), port);
+        return match open_inet(spec, every("::"), false) {
+            // A host without IPv6.
+            Err(failure) if matches!(failure.errno, Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {
+                open_inet(spec, every("0.0.0.0"), false).map_err(failed)
+            }
+            other => other.map_err(failed),
+        };
+    };
+    let mut addresses = (host, port).to_socket_addrs().map_err(|error| {
+        let errno = error.raw_os_error().map_or(Errno::EADDRNOTAVAIL, Errno::from_raw);
+        failed(Failure::new(Step::Listen, "getaddrinfo", errno).because(error.to_string()))
+    })?;
+    let address = addresses
+        .next()
+        .ok_or_else(|| failed(Failure::new(Step::Listen, "getaddrinfo", Errno::EADDRNOTAVAIL)))?;
+    open_inet(spec, address, spec.ipv6_only).map_err(failed)
+}
+
+fn open_inet(spec: &Listen, address: SocketAddr, ipv6_only: bool) -> std::result::Result<OwnedFd, Failure> {
+    let family = if address.is_ipv6() {
+        AddressFamily::Inet6
+    } else {
+        AddressFamily::Inet
+    };
+    let socket = new_socket(family, spec.udp)?;
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &ipv6_only).during(Step::Listen, "setsockopt")?;
+    }
+    if !spec.udp {
+        // As libuv does: a port in TIME_WAIT can be bound, a port in use can't.
+        setsockopt(&socket, sockopt::ReuseAddr, &true).during(Step::Listen, "setsockopt")?;
+    }
+    if spec.reuse_port {
+        setsockopt(&socket, sockopt::ReusePort, &true).during(Step::Listen, "setsockopt")?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address)).during(Step::Listen, "bind")?;
+    start(socket, spec)
+}
+
+fn bind_unix(spec: &Listen, path: &Path, mode: Option<u32>) -> Result<OwnedFd> {
+    let failed = |failure: Failure| Error::System(failure.at(path));
+    let socket = new_socket(AddressFamily::Unix, spec.udp).map_err(failed)?;
+    if let Some(mode) = mode {
+        // Linux gives the file the socket's own mode, so that it is never more open than asked; chmod adds what the
+        // umask took.
+        let _ = nix::sys::stat::fchmod(&socket, permissions(mode));
+    }
+    let (_directory, address) = short_address(path).map_err(failed)?;
+    let bound = match bind(socket.as_raw_fd(), &address) {
+        Err(Errno::EADDRINUSE) if is_stale(path, &address) => {
+            std::fs::remove_file(path)
+                .map_err(|error| failed(Failure::new(Step::Listen, "unlink", errno_of(&error))))?;
+            bind(socket.as_raw_fd(), &address)
+        }
+        other => other,
+    };
+    bound.during(Step::Listen, "bind").map_err(failed)?;
+    if let Some(mode) = mode {
+        nix::sys::stat::fchmodat(
+            nix::fcntl::AT_FDCWD,
+            path,
+            permissions(mode),
+            nix::sys::stat::FchmodatFlags::FollowSymlink,
+        )
+        .during(Step::Listen, "chmod")
+        .map_err(failed)?;
+    }
+    start(socket, spec).map_err(failed)
+}
+
+/// A socket file that nobody answers on; never anything that is no socket.
+fn is_stale(path: &Path, address: &UnixAddr) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
+        && [SockType::Stream, SockType::Datagram].iter().any(|&kind| {
+            socket(AddressFamily::Unix, kind, SockFlag::empty(), None)
+                .is_ok_and(|probe| connect(probe.as_raw_fd(), address) == Err(Errno::ECONNREFUSED))
+        })
+}
+
+/// sun_path is short (108 bytes, 104 on BSDs): a longer path is bound through its directory's descriptor.
+fn short_address(path: &Path) -> std::result::Result<(Option<OwnedFd>, UnixAddr), Failure> {
+    if let Ok(address) = UnixAddr::new(path) {
+        return Ok((None, address));
+    }
+    let too_long = || Failure::new(Step::Listen, "bind", Errno::ENAMETOOLONG);
+    let (directory, name) = path.parent().zip(path.file_name()).ok_or_else(too_long)?;
+    let directory = std::fs::File::open(directory)
+        .map_err(|error| Failure::new(Step::Listen, "open", errno_of(&error)))
+        .map(OwnedFd::from)?;
+    let mut short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    short.push(name);
+    let address = UnixAddr::new(&short).map_err(|_| too_long())?;
+    Ok((Some(directory), address))
+}
+
+fn permissions(mode: u32) -> nix::sys::stat::Mode {
+    nix::sys::stat::Mode::from_bits_truncate(libc::mode_t::try_from(mode).unwrap_or(0o600))
+}
+
+fn new_socket(family: AddressFamily, udp: bool) -> std::result::Result<OwnedFd, Failure> {
+    let kind = if udp { SockType::Datagram } else { SockType::Stream };
+    let socket = socket(family, kind, SockFlag::empty(), None).during(Step::Listen, "socket")?;
+    fd::close_at_exec(socket.as_raw_fd()).during(Step::Listen, "fcntl")?;
+    Ok(socket)
+}
+
+fn start(socket: OwnedFd, spec: &Listen) -> std::result::Result<OwnedFd, Failure> {
+    if !spec.udp {
+        let backlog = Backlog::new(spec.backlog).unwrap_or(Backlog::MAXCONN);
+        listen(&socket, backlog).during(Step::Listen, "listen")?;
+    }
+    Ok(socket)
+}
+
+/// What a listening socket is called: `HOST:PORT`, `[V6]:PORT`, or the path of a Unix socket.
+#[must_use]
+pub fn address_of(socket: RawFd) -> String {
+    let Ok(address) = getsockname::<SockaddrStorage>(socket) else {
+        return String::new();
+    };
+    if let Some(unix) = address.as_unix_addr() {
+        return unix
+            .path()
+            .map(|path| String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned())
+            .unwrap_or_default();
+    }
+    debug_assert!(address.len() > 0);
+    address.to_string()
+}

@@ -1,0 +1,72 @@
+//! A file without a name that holds the daemon's stderr until it is ready: memfd_create(2), or an unlinked temporary file.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+/// An empty file to append to, closed at exec.
+pub fn create() -> nix::Result<OwnedFd> {
+    let file = create_anonymous()?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file)
+}
+
+#[cfg(target_os = "linux")]
+fn create_anonymous() -> nix::Result<OwnedFd> {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    // MFD_NOEXEC_SEAL is EINVAL before Linux 6.3.
+    memfd_create(
+        c"daemonic-stderr",
+        flags | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL),
+    )
+    .or_else(|_| memfd_create(c"daemonic-stderr", flags))
+    .or_else(|_| create_unlinked())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn create_anonymous() -> nix::Result<OwnedFd> {
+    create_unlinked()
+}
+
+fn create_unlinked() -> nix::Result<OwnedFd> {
+    let template = std::env::temp_dir().join("daemonic-stderr.XXXXXX");
+    let (file, path) = nix::unistd::mkstemp(&template)?;
+    nix::unistd::unlink(&path)?;
+    fcntl(&file, FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
+    Ok(file)
+}
+
+/// Gives back the memory before the last `keep` bytes of what was written. Async-signal-safe.
+#[cfg(target_os = "linux")]
+pub fn forget_all_but(file: RawFd, keep: i64) {
+    let Ok(stat) = super::fd::stat_raw(file) else { return };
+    if stat.st_size > keep {
+        // SAFETY: fallocate(2) takes numbers. A file system that can't punch holes says so and nothing is lost.
+        unsafe {
+            libc::fallocate(
+                file,
+                libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
+                0,
+                stat.st_size - keep,
+            )
+        };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn forget_all_but(_file: RawFd, _keep: i64) {}
+
+/// Empties it and forbids growth, so that a child that still holds it can't fill memory behind our back.
+pub fn seal(file: &OwnedFd) -> nix::Result<()> {
+    super::fd::truncate(file.as_raw_fd(), 0)?;
+    #[cfg(target_os = "linux")]
+    match fcntl(file, FcntlArg::F_ADD_SEALS(nix::fcntl::SealFlag::F_SEAL_GROW)) {
+        Ok(_) | Err(Errno::EINVAL) => {} // EINVAL: the unlinked temporary file knows no seals
+        Err(errno) => return Err(errno),
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _: Option<Errno> = None;
+    Ok(())
+}

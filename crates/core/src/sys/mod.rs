@@ -1,0 +1,9 @@
+//! The kernel, one module a concept. The only place with unsafe code.
+
+pub mod close;
+pub mod fd;
+pub mod lock;
+pub mod memory_file;
+pub mod pidfd;
+pub mod process;
+pub mod signal;

@@ -1,0 +1,144 @@
+//! Signals around fork, and while the launcher blocks.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
+
+use super::fd;
+
+/// The highest signal number, the real-time ones included.
+#[cfg(target_os = "linux")]
+const LAST_SIGNAL: i32 = 64;
+#[cfg(not(target_os = "linux"))]
+const LAST_SIGNAL: i32 = 31;
+
+/// All signals blocked in this thread, until dropped. What arrives meanwhile is delivered then.
+pub struct AllBlocked(SigSet);
+
+impl AllBlocked {
+    pub fn new() -> nix::Result<Self> {
+        Ok(Self(
+            SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK)?,
+        ))
+    }
+}
+
+impl Drop for AllBlocked {
+    fn drop(&mut self) {
+        // It can't fail: the set comes from the same call.
+        let _ = self.0.thread_set_mask();
+    }
+}
+
+/// In a child of fork: every disposition to its default, then an empty mask, so that no handler of the parent's ever
+/// runs here (libuv's writes to a pipe that it shares with the parent). Async-signal-safe.
+pub fn restore_defaults() -> nix::Result<()> {
+    for number in 1..=LAST_SIGNAL {
+        // SAFETY: SIG_DFL is no code of ours. KILL, STOP and libc's own two are refused with EINVAL, and are default.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+    let mut empty = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset(3) fills the set that we own; sigprocmask(2) reads it. One thread lives in a child of fork.
+    Errno::result(unsafe {
+        libc::sigemptyset(empty.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, empty.as_ptr(), ptr::null_mut())
+    })
+    .map(drop)
+}
+
+/// Ignores a signal for good: what Node, which resets dispositions when it boots, can't be told at exec.
+pub fn ignore(signal: Signal) -> nix::Result<()> {
+    set_disposition(signal, SigHandler::SigIgn)
+}
+
+pub fn set_default(signal: Signal) -> nix::Result<()> {
+    set_disposition(signal, SigHandler::SigDfl)
+}
+
+fn set_disposition(signal: Signal, handler: SigHandler) -> nix::Result<()> {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: SIG_IGN and SIG_DFL are no code of ours.
+    unsafe { sigaction(signal, &action) }.map(drop)
+}
+
+/// Where the handler tells the poll that a signal came; -1 while nothing is captured.
+static WAKE: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn wake(number: libc::c_int) {
+    let saved = Errno::last_raw();
+    let byte = u8::try_from(number).unwrap_or(0);
+    // SAFETY: write(2) is async-signal-safe and reads one byte of this frame. A full pipe already says enough.
+    unsafe { libc::write(WAKE.load(Ordering::Relaxed), (&raw const byte).cast(), 1) };
+    Errno::set_raw(saved);
+}
+
+/// INT, TERM, HUP and QUIT, taken over from the JavaScript side while it is blocked, until dropped.
+#[derive(Debug)]
+pub struct Captured {
+    pipe: OwnedFd,
+    _writer: OwnedFd,
+    before: Vec<(Signal, SigAction)>,
+}
+
+impl Captured {
+    const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+    pub fn new() -> nix::Result<Self> {
+        let (pipe, writer) = nix::unistd::pipe()?;
+        for end in [&pipe, &writer] {
+            fd::close_at_exec(end.as_raw_fd())?;
+            nix::fcntl::fcntl(end, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        WAKE.store(writer.as_raw_fd(), Ordering::SeqCst);
+        let mut captured = Self {
+            pipe,
+            _writer: writer,
+            before: Vec::new(),
+        };
+        // No SA_RESTART: the blocked poll shall end.
+        let action = SigAction::new(SigHandler::Handler(wake), SaFlags::empty(), SigSet::empty());
+        for signal in Self::SIGNALS {
+            // SAFETY: `wake` calls write(2) alone, on a pipe that lives as long as this struct.
+            let before = unsafe { sigaction(signal, &action) }?;
+            captured.before.push((signal, before));
+        }
+        Ok(captured)
+    }
+
+    /// Readable when a signal came.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.pipe)
+    }
+
+    /// The signal that came first, if one came.
+    #[must_use]
+    pub fn caught(&self) -> Option<Signal> {
+        let mut byte = [0];
+        match fd::read(self.pipe.as_raw_fd(), &mut byte) {
+            Ok(1) => Signal::try_from(i32::from(byte[0])).ok(),
+            _ => None,
+        }
+    }
+
+    /// Puts the handlers back, and lets the signal do what it would have done.
+    pub fn pass_on(self, signal: Signal) {
+        drop(self);
+        let _ = raise(signal);
+    }
+}
+
+impl Drop for Captured {
+    fn drop(&mut self) {
+        for (signal, before) in &self.before {
+            // SAFETY: the action is the one that was in place before us.
+            let _ = unsafe { sigaction(*signal, before) };
+        }
+        WAKE.store(-1, Ordering::SeqCst);
+    }
+}

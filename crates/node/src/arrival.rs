@@ -1,0 +1,102 @@
+//! The daemon's side of a start.
+
+use daemonic_core::arrival::{self, Arrival as CoreArrival};
+use daemonic_core::pidfile::Held;
+use daemonic_core::sockets::address_of;
+use napi::bindgen_prelude::Either;
+use napi_derive::napi;
+
+use crate::pid_file::PidFile;
+use crate::refusal::{Answer, Refusal, answer, refusal};
+
+#[napi]
+pub struct Arrival {
+    arrival: CoreArrival,
+}
+
+#[napi(object)]
+pub struct Socket {
+    pub name: String,
+    pub fd: i32,
+    pub address: String,
+}
+
+/// What the launcher handed to this process, if the marker was meant for it. Call it once.
+#[napi(catch_unwind)]
+pub fn arrive(marker: String) -> Option<Arrival> {
+    CoreArrival::take(&marker).map(|arrival| Arrival { arrival })
+}
+
+#[napi]
+impl Arrival {
+    #[napi(getter, catch_unwind)]
+    pub fn note(&self) -> String {
+        self.arrival.note.clone()
+    }
+
+    /// The pid file that was taken for this process, if one was.
+    #[napi(catch_unwind)]
+    pub fn pid_file(&mut self, path: String) -> Option<Answer<PidFile>> {
+        let file = self.arrival.pid_file.take()?;
+        Some(answer(Held::register(file, path.as_ref())))
+    }
+
+    #[napi(catch_unwind)]
+    pub fn take_streams(&mut self) -> Option<Refusal> {
+        refusal(self.arrival.take_streams())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn ready(&mut self, pid_file: Option<&PidFile>) -> Option<Refusal> {
+        refusal(self.arrival.ready(pid_file.map(PidFile::held_file)))
+    }
+
+    /// Tells the launcher what failed here.
+    #[napi(catch_unwind)]
+    pub fn fail(&self, step: String, errno: i32, path: Option<String>) {
+        let failure = arrival::failure(&step, errno);
+        self.arrival.fail(failure.step, failure.errno, path.as_deref());
+    }
+}
+
+/// The sockets that were passed to this process by LISTEN_FDS.
+#[napi(catch_unwind)]
+pub fn passed_sockets() -> Vec<Socket> {
+    arrival::passed_sockets()
+        .into_iter()
+        .map(|(name, fd)| Socket {
+            name,
+            fd,
+            address: address_of(fd),
+        })
+        .collect()
+}
+
+/// Binds the sockets in this process, where nothing is detached.
+#[napi(catch_unwind)]
+pub fn bind_sockets(listen: Vec<crate::plan::ListenPlan>) -> Answer<Vec<Socket>> {
+    let bound = crate::plan::sockets_of(listen).and_then(|listen| {
+        let names: Vec<_> = listen.iter().map(|each| each.name.clone()).collect();
+        Ok(names
+            .into_iter()
+            .zip(daemonic_core::sockets::bind_all(&listen)?)
+            .collect::<Vec<_>>())
+    });
+    match bound {
+        Ok(bound) => Either::A(
+            bound
+                .into_iter()
+                .map(|(name, bound)| {
+                    use std::os::fd::IntoRawFd;
+                    let fd = bound.socket.into_raw_fd();
+                    Socket {
+                        name,
+                        fd,
+                        address: address_of(fd),
+                    }
+                })
+                .collect(),
+        ),
+        Err(error) => Either::B(error.into()),
+    }
+}

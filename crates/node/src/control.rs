@@ -1,0 +1,87 @@
+//! Acting on other processes, each wait in a thread of its own: libuv's pool has four.
+
+use std::time::Duration;
+
+use daemonic_core::control::{self, Stopping};
+use napi::Env;
+use napi::bindgen_prelude::{Either, Object};
+use napi_derive::napi;
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+
+use crate::refusal::{Refusal, refusal};
+
+#[napi(object)]
+pub struct StopResult {
+    /// Absent: nothing was running.
+    pub pid: Option<i32>,
+    pub forced: bool,
+    /// False: it outlived the timeout.
+    pub ended: bool,
+}
+
+#[napi(object)]
+pub struct StopRequest {
+    pub path: String,
+    pub companions: Vec<String>,
+    pub signal: String,
+    /// Milliseconds.
+    pub timeout: f64,
+    pub force: bool,
+}
+
+#[napi(catch_unwind, ts_return_type = "Promise<StopResult | Refusal>")]
+pub fn stop_owner(env: &Env, request: StopRequest) -> napi::Result<Object<'_>> {
+    let (deferred, promise) = env.create_deferred()?;
+    let signal = parse(&request.signal)?;
+    std::thread::spawn(move || {
+        let how = Stopping {
+            signal,
+            timeout: Duration::from_secs_f64(request.timeout / 1000.0),
+            force: request.force,
+        };
+        let companions: Vec<_> = request.companions.iter().map(Into::into).collect();
+        let stopped = control::stop(request.path.as_ref(), &companions, how);
+        deferred.resolve(move |_| {
+            Ok(match stopped {
+                Ok(stopped) => Either::A(StopResult {
+                    pid: stopped.pid,
+                    forced: stopped.forced,
+                    ended: stopped.ended,
+                }),
+                Err(error) => Either::B(Refusal::from(error)),
+            })
+        });
+    });
+    Ok(promise)
+}
+
+#[napi(catch_unwind)]
+pub fn signal_owner(path: String, signal: String) -> napi::Result<Option<Refusal>> {
+    let signal = parse(&signal)?;
+    Ok(refusal(control::signal(path.as_ref(), signal)))
+}
+
+/// Ignores a signal, or lets it do what it does by default.
+#[napi(catch_unwind)]
+pub fn set_disposition(signal: String, ignore: bool) -> napi::Result<()> {
+    let signal = parse(&signal)?;
+    let set = if ignore {
+        daemonic_core::sys::signal::ignore
+    } else {
+        daemonic_core::sys::signal::set_default
+    };
+    set(signal).map_err(|errno| napi::Error::from_reason(errno.desc()))
+}
+
+/// Ends the process without anything that runs at exit.
+#[napi]
+pub fn exit_now(code: i32) {
+    daemonic_core::sys::process::exit_now(code)
+}
+
+fn parse(signal: &str) -> napi::Result<Signal> {
+    signal
+        .parse()
+        .map_err(|_: Errno| napi::Error::from_reason(format!("no such signal: {signal}")))
+}

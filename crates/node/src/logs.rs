@@ -1,0 +1,32 @@
+//! Log files under a running process.
+
+use daemonic_core::logs;
+use napi_derive::napi;
+
+use crate::refusal::{Answer, answer};
+
+#[napi(object)]
+pub struct AppendedFile {
+    pub fd: i32,
+    pub path: String,
+    pub mode: u32,
+}
+
+/// True if the path named another file by now, which is open under `fd` then.
+#[napi(catch_unwind)]
+pub fn reopen_log(fd: i32, path: String, mode: u32) -> Answer<bool> {
+    answer(logs::reopen(fd, &path, mode))
+}
+
+/// Every regular file that this process appends to by an absolute path.
+#[napi(catch_unwind)]
+pub fn appended_files() -> Vec<AppendedFile> {
+    logs::appended()
+        .into_iter()
+        .map(|file| AppendedFile {
+            fd: file.number,
+            path: file.path.to_string_lossy().into_owned(),
+            mode: file.mode,
+        })
+        .collect()
+}

@@ -1,0 +1,70 @@
+//! Errors as plain objects.
+
+use daemonic_core::error::{Error, Result};
+use napi::bindgen_prelude::Either;
+use napi_derive::napi;
+
+/// What failed. `kind` tells which error class it becomes; `system`: step, syscall, errno and detail are set.
+#[napi(object)]
+pub struct Refusal {
+    #[napi(ts_type = "'system' | 'running' | 'blocked' | 'not-running' | 'unverified'")]
+    pub kind: String,
+    pub path: Option<String>,
+    pub pid: Option<i32>,
+    pub step: Option<String>,
+    pub syscall: Option<String>,
+    pub errno: Option<i32>,
+    pub detail: Option<String>,
+}
+
+/// A function's result: the value, or why there is none.
+pub type Answer<T> = Either<T, Refusal>;
+
+pub fn answer<T, V: From<T>>(result: Result<T>) -> Answer<V> {
+    match result {
+        Ok(value) => Either::A(value.into()),
+        Err(error) => Either::B(error.into()),
+    }
+}
+
+/// For what succeeds without a value.
+pub fn refusal(result: Result<()>) -> Option<Refusal> {
+    result.err().map(Refusal::from)
+}
+
+impl Refusal {
+    fn of(kind: &str, path: &std::path::Path, pid: Option<i32>) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            path: Some(path.to_string_lossy().into_owned()),
+            pid,
+            step: None,
+            syscall: None,
+            errno: None,
+            detail: None,
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::System(failure) => Self {
+                kind: "system".to_owned(),
+                path: failure.path.map(|path| path.to_string_lossy().into_owned()),
+                pid: None,
+                step: Some(failure.step.name().to_owned()),
+                syscall: Some(failure.syscall.to_owned()),
+                errno: Some(failure.errno as i32),
+                detail: failure.detail,
+            },
+            Error::Running { path, pid } => Self::of("running", &path, pid),
+            Error::Blocked { path, pid } => Self::of("blocked", &path, pid),
+            Error::NotRunning { path } => Self::of("not-running", &path, None),
+            Error::Unverified { path, pid, reason } => Self {
+                detail: Some(reason.to_owned()),
+                ..Self::of("unverified", &path, pid)
+            },
+        }
+    }
+}

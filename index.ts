@@ -1,0 +1,20 @@
+// The public surface.
+export { type DetachContext, detachContext } from './src/context.js'
+export { type StopOptions, type Stopped, stop } from './src/control.js'
+export { daemonize } from './src/daemonize.js'
+export { AlreadyRunningError, DaemonError, OptionError, StartError, SystemCallError } from './src/errors.js'
+export { type PidFileState, PidLock } from './src/pid-lock.js'
+export { type ProcessInfo, processInfo } from './src/process-info.js'
+export type {
+  Daemon,
+  DaemonizeOptions,
+  Limit,
+  ListenMap,
+  ListenSocket,
+  ListenTarget,
+  OutputTarget,
+  PidFileOptions,
+  ResourceName,
+  SignalAction,
+  SignalMap,
+} from './src/types.js'

@@ -1,0 +1,211 @@
+/* Generated from crates/node by `npm run build:native`: do not edit. */
+
+/** A function's result: the value, or why there is none. */
+export type Answer<T> = T | Refusal
+
+export declare class Arrival {
+  get note(): string
+  /** The pid file that was taken for this process, if one was. */
+  pidFile(path: string): Answer<PidFile> | null
+  takeStreams(): Refusal | null
+  ready(pidFile?: PidFile | undefined | null): Refusal | null
+  /** Tells the launcher what failed here. */
+  fail(step: string, errno: number, path?: string | undefined | null): void
+}
+
+/** A pid file that this process owns. */
+export declare class PidFile {
+  get path(): string
+  get held(): boolean
+  isIntact(): boolean
+  started(): Refusal | null
+  assertOwnership(): Refusal | null
+  /** Removes the file and its companions, and unlocks. */
+  release(companions: Array<string>): Refusal | null
+}
+
+export declare class Start {
+  get pid(): number
+  /** Where its sockets listen, in the plan's order. */
+  get addresses(): Array<string>
+  /** Blocks until the daemon is ready, or until it and what it left is gone. Milliseconds. Call it once. */
+  wait(timeout: number): Answer<Outcome>
+  /** Ends the daemon and removes what it left. */
+  abort(): void
+}
+
+/** Locks the file and writes our pid; it counts as starting until `started()`. */
+export declare function acquirePidFile(path: string, mode: number): Answer<PidFile>
+
+export interface AppendedFile {
+  fd: number
+  path: string
+  mode: number
+}
+
+/** Every regular file that this process appends to by an absolute path. */
+export declare function appendedFiles(): Array<AppendedFile>
+
+/** Sets limits of this process, where nothing is detached. */
+export declare function applyLimits(plans: Array<LimitPlan>): Refusal | null
+
+/** What the launcher handed to this process, if the marker was meant for it. Call it once. */
+export declare function arrive(marker: string): Arrival | null
+
+/** Forks; the daemon has a pid when this returns, and is not ready yet. */
+export declare function begin(plan: Plan): Answer<Start>
+
+/** Binds the sockets in this process, where nothing is detached. */
+export declare function bindSockets(listen: Array<ListenPlan>): Answer<Array<Socket>>
+
+export declare function contextFacts(): ContextFacts
+
+export interface ContextFacts {
+  oneSocketForStdio: boolean
+  ledByFirstProcess: boolean
+  childOfFirstProcess: boolean
+  leadsSession: boolean
+  hasTerminal: boolean
+}
+
+/** What the descriptor `fd` may be used for, 'read', 'write' or 'both'; null if it isn't open. */
+export declare function descriptorAccess(fd: number): string | null
+
+export interface EnvironmentChange {
+  name: string
+  /** Absent: removed. */
+  value?: string
+}
+
+/** Ends the process without anything that runs at exit. */
+export declare function exitNow(code: number): void
+
+export declare function inspectPidFile(path: string): Answer<PidFileReport>
+
+export declare function isJournalStream(fd: number, stream: string): boolean
+
+/** The names of the resources that can be limited here. */
+export declare function knownLimits(): Array<string>
+
+export interface LimitPlan {
+  resource: string
+  /** Absent: unlimited. */
+  soft?: number
+  hard?: number
+}
+
+export interface ListenPlan {
+  name: string
+  host?: string
+  port?: number
+  /** A Unix socket's; then host and port are absent. */
+  path?: string
+  mode?: number
+  backlog: number
+  ipv6Only: boolean
+  reusePort: boolean
+  udp: boolean
+}
+
+/** sd_notify(3); false if nobody listens there. */
+export declare function notifyManager(address: string, text: string): boolean
+
+export interface Outcome {
+  kind: 'ready' | 'ended' | 'timeout' | 'interrupted' | 'lost'
+  exitCode?: number
+  signal?: string
+  stderr: string
+}
+
+/** The sockets that were passed to this process by LISTEN_FDS. */
+export declare function passedSockets(): Array<Socket>
+
+export interface PidFilePlan {
+  path: string
+  mode: number
+  companions: Array<string>
+}
+
+export interface PidFileReport {
+  state: 'absent' | 'free' | 'starting' | 'running'
+  pid?: number
+  verified: boolean
+}
+
+export interface Plan {
+  program: string
+  /** argv[0] included. */
+  arguments: Array<string>
+  directory: string
+  environment: Array<EnvironmentChange>
+  note: string
+  pidFile?: PidFilePlan
+  stdin: StreamPlan
+  stdout: StreamPlan
+  stderr: StreamPlan
+  listen: Array<ListenPlan>
+  limits: Array<LimitPlan>
+}
+
+export declare function processFacts(pid: number): Answer<ProcessFacts>
+
+export interface ProcessFacts {
+  pid: number
+  ppid: number
+  pgid: number
+  sid: number
+  tty?: string
+  umask?: number
+}
+
+/** What failed. `kind` tells which error class it becomes; `system`: step, syscall, errno and detail are set. */
+export interface Refusal {
+  kind: 'system' | 'running' | 'blocked' | 'not-running' | 'unverified'
+  path?: string
+  pid?: number
+  step?: string
+  syscall?: string
+  errno?: number
+  detail?: string
+}
+
+/** True if the path named another file by now, which is open under `fd` then. */
+export declare function reopenLog(fd: number, path: string, mode: number): Answer<boolean>
+
+/** Ignores a signal, or lets it do what it does by default. */
+export declare function setDisposition(signal: string, ignore: boolean): void
+
+export declare function signalOwner(path: string, signal: string): Refusal | null
+
+export interface Socket {
+  name: string
+  fd: number
+  address: string
+}
+
+export declare function stopOwner(request: StopRequest): Promise<StopResult | Refusal>
+
+export interface StopRequest {
+  path: string
+  companions: Array<string>
+  signal: string
+  /** Milliseconds. */
+  timeout: number
+  force: boolean
+}
+
+export interface StopResult {
+  /** Absent: nothing was running. */
+  pid?: number
+  forced: boolean
+  /** False: it outlived the timeout. */
+  ended: boolean
+}
+
+export interface StreamPlan {
+  kind: 'null' | 'inherit' | 'descriptor' | 'file'
+  fd?: number
+  path?: string
+  mode?: number
+  truncate?: boolean
+}

@@ -1,0 +1,81 @@
+// Makes a checkout ready to run: dependencies, the native addon, the compiled TypeScript; only what is out of date.
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const root = fileURLToPath(new URL('..', import.meta.url))
+
+const NATIVE_SOURCES = ['crates', 'Cargo.toml', 'Cargo.lock']
+const TS_SOURCES = ['index.ts', 'src', 'examples', '__test__', 'bench', 'tsconfig.json', 'native/binding.d.cts']
+
+/**
+ * Brings everything up to date, with a line on stderr for each step; silent when there is nothing to do.
+ * Ends the process with 1 and one sentence where a step fails or a tool is missing.
+ * @param {{ debug?: boolean }} [options] `debug` builds the addon quickly, without optimisation, if it has to be built
+ */
+export function setup({ debug = false } = {}) {
+  requireNode()
+  const nativeIsStale = newest(NATIVE_SOURCES) > addonTime()
+  if (nativeIsStale) requireCargo()
+
+  if (newest(['package-lock.json']) > newest(['node_modules/.package-lock.json'])) {
+    step('installing dependencies', 'ci', '--no-audit', '--no-fund', '--loglevel=error')
+  }
+  if (nativeIsStale) {
+    step('building the native addon', 'run', '--silent', debug ? 'build:native:debug' : 'build:native')
+  }
+  if (newest(TS_SOURCES) > newest(['dist/index.js'])) {
+    // From scratch, so that what was compiled from a deleted source (a test, say) goes too.
+    rmSync(join(root, 'dist'), { recursive: true, force: true })
+    step('compiling TypeScript', 'run', '--silent', 'build:ts')
+  }
+}
+
+/** Ends the process with one sentence if cargo can't be run. */
+export function requireCargo() {
+  if (spawnSync('cargo', ['--version'], { stdio: 'ignore' }).status !== 0) {
+    fail('cargo could not be run: install the Rust toolchain, for example with rustup.')
+  }
+}
+
+function requireNode() {
+  const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const [major, minor] = engines.node.match(/\d+/g).map(Number)
+  const [ourMajor, ourMinor] = process.versions.node.split('.').map(Number)
+  if (ourMajor < major || (ourMajor === major && ourMinor < minor)) {
+    fail(`Node ${process.versions.node} is too old: ${engines.node} is needed.`)
+  }
+}
+
+/** Runs npm with these arguments; its output goes to stderr. */
+function step(title, ...args) {
+  console.error(`setup: ${title}`)
+  const env = { ...process.env, CARGO_TERM_QUIET: 'true' }
+  const { status } = spawnSync('npm', args, { cwd: root, env, stdio: ['ignore', 2, 2] })
+  if (status !== 0) fail(`${title} failed (npm ${args.join(' ')}).`)
+}
+
+function fail(sentence) {
+  console.error(`setup: ${sentence}`)
+  process.exit(1)
+}
+
+function addonTime() {
+  const prefix = `daemonic.${process.platform}-${process.arch}`
+  const files = existsSync(join(root, 'native')) ? readdirSync(join(root, 'native')) : []
+  return newest(files.filter(name => name.startsWith(prefix)).map(name => join('native', name)))
+}
+
+/** The latest modification below these paths, in ms; 0 if none exists. Directories count: a deletion changes theirs. */
+function newest(paths) {
+  const times = paths.map(path => {
+    const stat = statSync(join(root, path), { throwIfNoEntry: false })
+    if (!stat?.isDirectory()) return stat?.mtimeMs ?? 0
+    const entries = readdirSync(join(root, path)).map(name => join(path, name))
+    return Math.max(stat.mtimeMs, newest(entries))
+  })
+  return Math.max(0, ...times)
+}
+
+if (realpathSync(process.argv[1] ?? '.') === fileURLToPath(import.meta.url)) setup()

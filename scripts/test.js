@@ -1,0 +1,61 @@
+// Runs cargo's tests and ava's, and ends with one line: `N passed, N failed`. Arguments go to ava.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { requireCargo, root, setup } from './setup.js'
+
+// A process that a test left behind may hold a runner's stdout: how long to wait for its end once the runner has ended.
+const DRAIN_MS = 1_000
+
+const total = { passed: 0, failed: 0 }
+
+process.on('exit', code => {
+  // A failure that nobody counted, in the set-up for example, is one.
+  const failed = total.failed || (code === 0 ? 0 : 1)
+  console.log(`${total.passed} passed, ${failed} failed`)
+})
+
+requireCargo()
+setup()
+await run('cargo', ['test', '--workspace', '--quiet', '--no-fail-fast'], countCargo)
+await run('node_modules/.bin/ava', ['--tap', ...process.argv.slice(2).map(compiled)], countTap)
+process.exitCode = total.failed > 0 ? 1 : 0
+
+/** Runs a command, shows its output, adds up what `count` reads from each line. */
+async function run(command, args, count) {
+  const failedBefore = total.failed
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
+  const lines = createInterface({ input: child.stdout }).on('line', line => {
+    console.log(line)
+    count(line)
+  })
+  const drained = once(lines, 'close')
+  const code = await once(child, 'exit').then(
+    ([status]) => status,
+    error => error.message,
+  )
+  await Promise.race([drained, delay(DRAIN_MS, undefined, { ref: false })])
+  child.stdout.destroy()
+  if (code !== 0 && total.failed === failedBefore) {
+    console.error(`${command} ended with ${code ?? child.signalCode}`)
+    total.failed += 1
+  }
+}
+
+function countCargo(line) {
+  const [, passed, failed] = line.match(/^test result: .* (\d+) passed; (\d+) failed;/) ?? [0, 0, 0]
+  total.passed += Number(passed)
+  total.failed += Number(failed)
+}
+
+function countTap(line) {
+  if (/^(not )?ok .* # (SKIP|TODO)\b/.test(line)) return
+  if (line.startsWith('ok ')) total.passed += 1
+  if (line.startsWith('not ok ')) total.failed += 1
+}
+
+/** A test file may be named by its source. */
+function compiled(arg) {
+  return arg.replace(/^(?:\.\/)?(__test__\/.*)\.ts$/, 'dist/$1.js')
+}

@@ -1,0 +1,228 @@
+// The daemon, as its program sees it: readiness, stopping, reloading.
+import type { Socket as UdpSocket } from 'node:dgram'
+import type { Server } from 'node:net'
+import { constants } from 'node:os'
+import type { Arrival } from '#native'
+import { managerAddress } from './context.js'
+import { DaemonError, OptionError, type SystemCallError } from './errors.js'
+import { checked, native } from './native.js'
+import type { Settings } from './options.js'
+import type { PidLock } from './pid-lock.js'
+import { type Drain, listenOn } from './serve.js'
+import type { Daemon, ListenMap, ListenSocket, SignalAction } from './types.js'
+import { tolerateAborts } from './uncaught.js'
+
+/** A log that was opened for one of the standard outputs. */
+export interface Log {
+  fd: number
+  path: string
+  mode: number
+}
+
+/** What daemonize() found or made for the daemon. */
+export interface Origin {
+  settings: Settings
+  startDirectory: string
+  pidFile: PidLock | null
+  sockets: Record<string, ListenSocket>
+  logs: readonly Log[]
+  /** Null in the foreground. */
+  arrival: Arrival | null
+}
+
+export class RunningDaemon implements Daemon<ListenMap> {
+  readonly pid = process.pid
+  readonly name: string
+  readonly detached: boolean
+  readonly startDirectory: string
+  readonly pidFile: PidLock | null
+  readonly sockets: Record<string, ListenSocket>
+  readonly #settings: Settings
+  readonly #logs: readonly Log[]
+  readonly #manager = managerAddress()
+  readonly #abort = new AbortController()
+  readonly #stopHooks: ((signal: NodeJS.Signals | null) => unknown)[] = []
+  readonly #reloadHooks: (() => unknown)[] = []
+  readonly #serving: Promise<unknown>[] = []
+  readonly #drains: Drain[] = []
+  #arrival: Arrival | null
+  #ready = false
+  #ending: Promise<never> | undefined
+
+  constructor({ settings, startDirectory, pidFile, sockets, logs, arrival }: Origin) {
+    this.name = settings.name
+    this.detached = arrival !== null
+    this.startDirectory = startDirectory
+    this.pidFile = pidFile
+    this.sockets = sockets
+    this.#settings = settings
+    this.#logs = logs
+    this.#arrival = arrival
+    for (const [signal, action] of settings.signals) this.#map(signal, action)
+    if (settings.ready === 'auto') setImmediate(() => this.#readyWhenServing())
+  }
+
+  get stopping(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  serve(server: Server | UdpSocket, socket: string): Promise<void> {
+    const target = this.sockets[socket]
+    if (!target) {
+      const known = Object.keys(this.sockets).join(', ') || 'none'
+      throw new OptionError('listen', `There is no socket '${socket}' in \`listen\`; there is: ${known}`)
+    }
+    const listening = listenOn(server, target.fd).then(drain => {
+      this.#drains.push(drain)
+      server.once('close', () => this.#closedUnasked(socket))
+    })
+    this.#serving.push(listening)
+    return listening
+  }
+
+  ready(status?: string): void {
+    if (status !== undefined) this.status(status)
+    if (this.#ready) return
+    this.#ready = true
+    this.pidFile?.assertOwnership()
+    const refusal = this.#arrival?.ready(this.pidFile?.native) ?? null
+    if (!this.#arrival) this.pidFile?.started()
+    this.#arrival = null
+    if (refusal) {
+      // Whoever started us is gone, and nobody would know of us.
+      this.#log('error', 'the launcher ended before the daemon was ready')
+      process.exit(1)
+    }
+    this.#notify('READY=1')
+  }
+
+  status(text: string): void {
+    const line = text.replaceAll(/\s+/g, ' ')
+    process.title = `${this.name}: ${line}`
+    this.pidFile?.assertOwnership()
+    this.#notify(`STATUS=${line}`)
+  }
+
+  onStop(hook: (signal: NodeJS.Signals | null) => unknown): void {
+    this.#stopHooks.push(hook)
+  }
+
+  onReload(hook: () => unknown): void {
+    this.#reloadHooks.push(hook)
+  }
+
+  reopenLogs({ all = false }: { all?: boolean | undefined } = {}): number {
+    const ours = new Set(this.#logs.map(log => log.fd))
+    const others = all ? native.appendedFiles().filter(file => !ours.has(file.fd)) : []
+    let reopened = 0
+    let failure: unknown
+    for (const { fd, path, mode } of [...this.#logs, ...others]) {
+      try {
+        if (checked(native.reopenLog(fd, path, mode))) reopened += 1
+      } catch (error) {
+        failure ??= error // the old file goes on being used; the others are still tried
+      }
+    }
+    this.pidFile?.assertOwnership()
+    if (failure) throw failure
+    return reopened
+  }
+
+  stop(exitCode = 0): Promise<never> {
+    return this.#end(null, exitCode)
+  }
+
+  /** @internal Tells the launcher of an error that keeps the daemon from becoming one. */
+  fail(error: SystemCallError): void {
+    this.#arrival?.fail(error.step, error.errno, error.path)
+  }
+
+  async #readyWhenServing(): Promise<void> {
+    // A server that can't listen rejects what serve() returned: the program's to handle, or uncaught.
+    const results = await Promise.allSettled(this.#serving)
+    if (results.every(({ status }) => status === 'fulfilled')) this.ready()
+  }
+
+  #map(signal: NodeJS.Signals, action: SignalAction): void {
+    if (typeof action === 'function') process.on(signal, action)
+    else if (action === 'ignore' || action === 'default') native.setDisposition(signal, action === 'ignore')
+    else if (action === 'stop') process.on(signal, () => this.#stopBy(signal))
+    else if (action === 'reload') process.on(signal, () => void this.#reload())
+    else process.on(signal, () => this.#reopenAndTell())
+  }
+
+  #stopBy(signal: NodeJS.Signals): void {
+    if (this.#ending) {
+      this.#log('warning', `${signal} while stopping: exiting at once`)
+      process.exit(128 + constants.signals[signal])
+    }
+    void this.#end(signal, 0)
+  }
+
+  #end(signal: NodeJS.Signals | null, exitCode: number): Promise<never> {
+    this.#ending ??= this.#runStop(signal, exitCode)
+    return this.#ending
+  }
+
+  async #runStop(signal: NodeJS.Signals | null, exitCode: number): Promise<never> {
+    const { stopTimeout } = this.#settings
+    this.#log('info', signal ? `stopping on ${signal}` : 'stopping')
+    setTimeout(() => {
+      this.#log('error', `still stopping after ${stopTimeout} ms: exiting`)
+      process.exit(1)
+    }, stopTimeout)
+    this.#notify('STOPPING=1')
+    tolerateAborts()
+    this.#abort.abort(new DOMException(`${this.name} is stopping`, 'AbortError'))
+    let failed = false
+    const attempt = async (what: () => unknown) => {
+      try {
+        await what()
+      } catch (error) {
+        failed = true
+        this.#log('error', `a stop hook failed: ${describe(error)}`)
+      }
+    }
+    await Promise.all(this.#drains.map(attempt))
+    for (const hook of this.#stopHooks.toReversed()) await attempt(() => hook(signal))
+    return process.exit(failed ? 1 : exitCode)
+  }
+
+  async #reload(): Promise<void> {
+    this.#reopenAndTell()
+    for (const hook of this.#reloadHooks) {
+      try {
+        await hook()
+      } catch (error) {
+        this.#log('error', `a reload hook failed: ${describe(error)}`)
+      }
+    }
+  }
+
+  #reopenAndTell(): void {
+    try {
+      this.reopenLogs()
+    } catch (error) {
+      this.#log('warning', `${describe(error)}; the old file goes on being used`)
+    }
+  }
+
+  #closedUnasked(socket: string): void {
+    if (this.#ending) return
+    this.#log('error', `the server on '${socket}' closed unasked`)
+    void this.stop(1)
+  }
+
+  #notify(text: string): void {
+    if (this.#manager) native.notifyManager(this.#manager, text)
+  }
+
+  #log(level: 'info' | 'warning' | 'error', text: string): void {
+    process.stderr.write(`${new Date().toISOString()} ${this.name}[${this.pid}] ${level}: ${text}\n`)
+  }
+}
+
+function describe(error: unknown): string {
+  if (error instanceof DaemonError) return error.message
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

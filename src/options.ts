@@ -1,0 +1,294 @@
+// Options, validated and normalised once: what the rest of the code gets has every default filled in.
+import { fstatSync } from 'node:fs'
+import { constants } from 'node:os'
+import { basename, extname, resolve } from 'node:path'
+import { isatty } from 'node:tty'
+import type { LimitPlan, ListenPlan, StreamPlan } from '#native'
+import { OptionError } from './errors.js'
+import { native } from './native.js'
+import { logPath, runPath } from './paths.js'
+import type { DaemonizeOptions, SignalAction, SignalMap } from './types.js'
+import {
+  duration,
+  entries,
+  expected,
+  list,
+  mode,
+  oneOf,
+  refuseUnknown,
+  show,
+  suggestion,
+  text,
+  whole,
+} from './values.js'
+
+export interface Settings {
+  name: string
+  detach: boolean | 'auto'
+  chdir: string | false
+  umask: number | false
+  stdin: StreamPlan
+  stdout: StreamPlan
+  stderr: StreamPlan
+  listen: ListenPlan[]
+  limits: LimitPlan[]
+  signals: Map<NodeJS.Signals, SignalAction>
+  environment: { name: string; value?: string }[]
+  pidFile: { path: string; mode: number } | null
+  ready: 'auto' | 'manual'
+  startTimeout: number
+  stopTimeout: number
+}
+
+const OPTIONS = [
+  'name',
+  'detach',
+  'chdir',
+  'umask',
+  'stdin',
+  'log',
+  'stdout',
+  'stderr',
+  'listen',
+  'limits',
+  'signals',
+  'env',
+  'pidFile',
+  'ready',
+  'startTimeout',
+  'stopTimeout',
+] as const satisfies readonly (keyof DaemonizeOptions)[]
+
+const START_TIMEOUT = 30_000
+const STOP_TIMEOUT = 25_000
+const LOG_MODE = 0o640
+const PID_FILE_MODE = 0o644
+/** As net.Server's. */
+const BACKLOG = 511
+
+const DEFAULT_SIGNALS: SignalMap = {
+  SIGTTIN: 'ignore',
+  SIGTTOU: 'ignore',
+  SIGTSTP: 'ignore',
+  SIGTERM: 'stop',
+  SIGINT: 'stop',
+  SIGQUIT: 'stop',
+  SIGHUP: 'reload',
+}
+const ACTIONS = ['ignore', 'default', 'stop', 'reload', 'reopen-logs'] as const
+/** KILL and STOP can't be caught; CHLD is how libuv learns of the ends of child processes. */
+const UNMAPPABLE = new Set(['SIGKILL', 'SIGSTOP', 'SIGCHLD'])
+
+/** @throws OptionError */
+export function normalise(options: DaemonizeOptions = {}): Settings {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
+  }
+  refuseUnknown('', Object.keys(options), OPTIONS)
+  const name = normaliseName(options.name)
+  const stream = (key: 'stdout' | 'stderr', fd: number) =>
+    options[key] === undefined ? output('log', options.log, fd, name) : output(key, options[key], fd, name)
+  return {
+    name,
+    detach: oneOf('detach', options.detach ?? 'auto', [true, false, 'auto']),
+    chdir: directory(options.chdir),
+    umask: options.umask === false ? false : mode('umask', options.umask ?? 0o022, 0o777),
+    stdin: input(options.stdin),
+    stdout: stream('stdout', 1),
+    stderr: stream('stderr', 2),
+    listen: entries('listen', options.listen).map(([key, target]) => listenPlan(key, target)),
+    limits: limitPlans(options.limits),
+    signals: signalMap(options.signals),
+    environment: entries('env', options.env, true).map(([key, value]) => environmentChange(key, value)),
+    pidFile: pidFile(options.pidFile, name),
+    ready: oneOf('ready', options.ready ?? 'auto', ['auto', 'manual']),
+    startTimeout: duration('startTimeout', options.startTimeout ?? START_TIMEOUT),
+    stopTimeout: duration('stopTimeout', options.stopTimeout ?? STOP_TIMEOUT),
+  }
+}
+
+function normaliseName(name: unknown): string {
+  if (name === undefined) return defaultName()
+  if (typeof name !== 'string' || !/^[A-Za-z0-9._-]{1,64}$/.test(name) || /^\.+$/.test(name)) {
+    throw expected('name', 'at most 64 letters, digits, dots, dashes and underscores', name)
+  }
+  return name
+}
+
+function defaultName(): string {
+  const script = process.argv[1] ?? process.execPath
+  const name = basename(script, extname(script)).replaceAll(/[^A-Za-z0-9._-]/g, '_')
+  return name.slice(0, 64).replace(/^\.+$/, '') || 'daemon'
+}
+
+function directory(value: unknown): string | false {
+  if (value === undefined) return '/'
+  if (value === false) return false
+  return resolve(text('chdir', value, 'a path or false'))
+}
+
+function input(value: DaemonizeOptions['stdin']): StreamPlan {
+  if (value === undefined || value === 'ignore') return { kind: 'null' }
+  if (value === 'inherit') return { kind: 'inherit' }
+  if (typeof value === 'number') return descriptor('stdin', value, 'read')
+  return { kind: 'file', path: filePath('stdin', value, ['ignore', 'inherit']) }
+}
+
+function output(option: string, value: unknown, fd: number, name: string): StreamPlan {
+  if (value === undefined || value === 'ignore') return { kind: 'null' }
+  if (value === 'inherit') return { kind: 'inherit' }
+  if (value === 'inherit-unless-tty') return isatty(fd) ? { kind: 'null' } : { kind: 'inherit' }
+  if (value === true && option === 'log') return { kind: 'file', path: logPath(name), mode: LOG_MODE }
+  if (typeof value === 'number') return descriptor(option, value, 'write')
+  if (typeof value === 'object' && value !== null) {
+    const target = value as { path?: unknown; mode?: unknown; truncate?: unknown }
+    refuseUnknown(option, Object.keys(target), ['path', 'mode', 'truncate'])
+    return {
+      kind: 'file',
+      path: resolve(text(`${option}.path`, target.path, 'a path')),
+      mode: mode(`${option}.mode`, target.mode ?? LOG_MODE, 0o7777),
+      truncate: oneOf(`${option}.truncate`, target.truncate ?? false, [true, false]),
+    }
+  }
+  return { kind: 'file', path: filePath(option, value, ['ignore', 'inherit', 'inherit-unless-tty']), mode: LOG_MODE }
+}
+
+/** A path; a bare word is more likely a misspelt one of ours than a file. */
+function filePath(option: string, value: unknown, words: readonly string[]): string {
+  const path = text(option, value, `a path, a descriptor or one of ${list(words)}`)
+  if (!/[/.]/.test(path)) {
+    throw new OptionError(
+      option,
+      `Expected the \`${option}\` option to be ${list(words)} or a path, got ${show(path)}${suggestion(path, words)}; ` +
+        `a file of that name is './${path}'`,
+    )
+  }
+  return resolve(path)
+}
+
+function descriptor(option: string, fd: number, access: 'read' | 'write'): StreamPlan {
+  const allowed = Number.isInteger(fd) && fd >= 0 && fd < 2 ** 31 ? native.descriptorAccess(fd) : null
+  if (allowed === null)
+    throw new OptionError(option, `The \`${option}\` option names descriptor ${fd}, which is not open`)
+  if (allowed !== 'both' && allowed !== access) {
+    throw new OptionError(option, `The \`${option}\` option names descriptor ${fd}, which is open to ${allowed} only`)
+  }
+  if (fstatSync(fd).isDirectory())
+    throw new OptionError(option, `The \`${option}\` option names descriptor ${fd}, a directory`)
+  return { kind: 'descriptor', fd }
+}
+
+function listenPlan(name: string, target: unknown): ListenPlan {
+  const option = `listen.${name}`
+  if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
+    throw expected(option, 'called by letters, digits, dots, dashes and underscores', name)
+  }
+  const plan = { name, backlog: BACKLOG, ipv6Only: false, reusePort: false, udp: false }
+  if (typeof target === 'number') return { ...plan, port: port(option, target) }
+  if (typeof target === 'string') return { ...plan, ...address(option, target) }
+  if (typeof target !== 'object' || target === null) throw expected(option, FORMS, target)
+  const given = target as Record<string, unknown>
+  refuseUnknown(option, Object.keys(given), ['host', 'port', 'path', 'mode', 'backlog', 'ipv6Only', 'reusePort', 'udp'])
+  if ((given.path === undefined) === (given.port === undefined))
+    throw expected(option, 'given a `port` or a `path`', target)
+  if (given.path !== undefined && given.host !== undefined) throw expected(option, 'given a `host` or a `path`', target)
+  return {
+    ...plan,
+    ...(given.host !== undefined && { host: text(`${option}.host`, given.host, 'a host') }),
+    ...(given.port !== undefined && { port: port(`${option}.port`, given.port) }),
+    ...(given.path !== undefined && { path: resolve(text(`${option}.path`, given.path, 'a path')) }),
+    ...(given.mode !== undefined && { mode: mode(`${option}.mode`, given.mode, 0o7777) }),
+    backlog: whole(`${option}.backlog`, given.backlog ?? BACKLOG, 1, 2 ** 31 - 1),
+    ipv6Only: oneOf(`${option}.ipv6Only`, given.ipv6Only ?? false, [true, false]),
+    reusePort: oneOf(`${option}.reusePort`, given.reusePort ?? false, [true, false]),
+    udp: oneOf(`${option}.udp`, given.udp ?? false, [true, false]),
+  }
+}
+
+const FORMS = "a port, ':PORT', 'HOST:PORT', '[IPV6]:PORT', a path with a slash, or an object"
+
+function address(option: string, target: string): { host?: string; port?: number; path?: string } {
+  if (target.includes('/')) return { path: resolve(text(option, target, 'a path')) }
+  const [, bracketed, host, digits] = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d+)$/.exec(target) ?? []
+  if (digits === undefined) {
+    if (/^\d+$/.test(target)) return { port: port(option, Number(target)) }
+    throw expected(option, FORMS, target)
+  }
+  const name = bracketed ?? host
+  return { ...(name && { host: name }), port: port(option, Number(digits)) }
+}
+
+function port(option: string, value: unknown): number {
+  return whole(option, value, 0, 65_535)
+}
+
+function limitPlans(limits: unknown): LimitPlan[] {
+  const known = native.knownLimits()
+  const given = entries('limits', limits)
+  refuseUnknown(
+    'limits',
+    given.map(([key]) => key),
+    known,
+  )
+  const plans = given.map(([resource, limit]) => limitPlan(resource, limit))
+  return plans.some(plan => plan.resource === 'core') ? plans : [...plans, { resource: 'core', soft: 0, hard: 0 }]
+}
+
+function limitPlan(resource: string, limit: unknown): LimitPlan {
+  const option = `limits.${resource}`
+  const value = (key: string, given: unknown) =>
+    given === 'unlimited' ? undefined : whole(key, given, 0, Number.MAX_SAFE_INTEGER, "or 'unlimited'")
+  let soft: number | undefined
+  let hard: number | undefined
+  if (typeof limit === 'object' && limit !== null) {
+    refuseUnknown(option, Object.keys(limit), ['soft', 'hard'])
+    const both = limit as { soft?: unknown; hard?: unknown }
+    soft = value(`${option}.soft`, both.soft)
+    hard = value(`${option}.hard`, both.hard)
+  } else {
+    soft = hard = value(option, limit)
+  }
+  if ((soft ?? Infinity) > (hard ?? Infinity)) throw expected(option, 'a soft limit not above the hard one', limit)
+  return { resource, ...(soft !== undefined && { soft }), ...(hard !== undefined && { hard }) }
+}
+
+function signalMap(signals: unknown): Map<NodeJS.Signals, SignalAction> {
+  const given = entries('signals', signals)
+  const known = Object.keys(constants.signals)
+  refuseUnknown(
+    'signals',
+    given.map(([key]) => key),
+    known,
+  )
+  const map = new Map(Object.entries(DEFAULT_SIGNALS))
+  for (const [key, action] of given) {
+    const option = `signals.${key}`
+    if (UNMAPPABLE.has(key))
+      throw new OptionError(option, `The \`${option}\` option can't be set: ${key} can't be mapped`)
+    map.set(key, typeof action === 'function' ? (action as SignalAction) : oneOf(option, action, ACTIONS))
+  }
+  return map as Map<NodeJS.Signals, SignalAction>
+}
+
+function environmentChange(name: string, value: unknown): { name: string; value?: string } {
+  const option = `env.${name}`
+  if (name === '' || name.includes('=') || name.includes('\0')) throw expected(option, 'named without = and NUL', name)
+  if (value === undefined) return { name }
+  if (typeof value !== 'string' || value.includes('\0'))
+    throw expected(option, 'a string without NUL, or undefined', value)
+  return { name, value }
+}
+
+function pidFile(value: unknown, name: string): Settings['pidFile'] {
+  if (value === undefined || value === false) return null
+  if (value === true) return { path: runPath(`${name}.pid`), mode: PID_FILE_MODE }
+  if (typeof value !== 'object' || value === null) return { path: pidPath('pidFile', value), mode: PID_FILE_MODE }
+  const given = value as { path?: unknown; mode?: unknown }
+  refuseUnknown('pidFile', Object.keys(given), ['path', 'mode'])
+  return { path: pidPath('pidFile.path', given.path), mode: mode('pidFile.mode', given.mode ?? PID_FILE_MODE, 0o7777) }
+}
+
+function pidPath(option: string, value: unknown): string {
+  const path = text(option, value, 'true or a path')
+  return path.includes('/') ? resolve(path) : runPath(path)
+}

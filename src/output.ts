@@ -1,0 +1,26 @@
+// What the launcher printed must be whole when it ends without its 'exit' listeners.
+import { fstatSync } from 'node:fs'
+
+/**
+ * Makes writes to a standard output that is a pipe or socket blocking. Node queues there what the reader hasn't taken,
+ * and a queue dies with the process: daemonize() never returns to the launcher's event loop. Called when the library is
+ * imported, before the program prints.
+ */
+export function keepOutputWhole(): void {
+  for (const [fd, name] of [
+    [1, 'stdout'],
+    [2, 'stderr'],
+  ] as const) {
+    const stat = fstatSync(fd)
+    if (stat.isFIFO() || stat.isSocket()) {
+      const stream = process[name] as { _handle?: { setBlocking?(blocking: boolean): void } }
+      stream._handle?.setBlocking?.(true)
+    }
+  }
+}
+
+/** Ends the process without its 'exit' listeners, but with libc's atexit: Node resets a terminal there. */
+export function leave(code: number): never {
+  const { reallyExit } = process as unknown as { reallyExit(code: number): never }
+  return reallyExit(code)
+}

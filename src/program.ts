@@ -1,0 +1,67 @@
+// How to start the same program again, in every runtime; and where that can't be done.
+import { readFileSync } from 'node:fs'
+import { DaemonError } from './errors.js'
+
+export interface Program {
+  path: string
+  /** argv[0] included. */
+  arguments: string[]
+}
+
+/** @throws DaemonError ERR_DAEMON_UNSUPPORTED where the program's text can't be had again */
+export function sameProgram(): Program {
+  const { execPath, execArgv, argv } = process
+  if ('deno' in process.versions) return { path: execPath, arguments: commandLine() }
+  if (isSingleExecutable()) return { path: execPath, arguments: [execPath, ...argv.slice(2)] }
+  refuseTextOnly(execArgv, argv[1])
+  return { path: execPath, arguments: [execPath, ...execArgv, ...argv.slice(1)] }
+}
+
+/** Where forking the program makes no sense at all. @throws DaemonError ERR_DAEMON_UNSUPPORTED */
+export function requireMainProgram(): void {
+  if (process.platform === 'win32') throw unsupported('Windows has no daemons of this kind: run it as a service')
+  if (workerThreads().isMainThread === false) {
+    throw unsupported(
+      'daemonize() was called in a worker thread: call it in the main thread, before workers are started',
+    )
+  }
+}
+
+const EVAL = /^(-e|-p|-pe|--eval|--print)(=|$)/
+
+function refuseTextOnly(execArgv: readonly string[], script: string | undefined): void {
+  if (execArgv.some(flag => EVAL.test(flag))) {
+    throw unsupported(
+      'daemonize() was called by `node -e`: a daemon needs a program file, to be started from again. ' +
+        'Put the code into a file, or use `daemonic start -- node -e …`',
+    )
+  }
+  if (script === '-') throw unsupported(STDIN)
+  if (script === undefined) {
+    throw unsupported(
+      process.stdin.isTTY ? 'daemonize() was called in the REPL: put the code into a file and run that' : STDIN,
+    )
+  }
+}
+
+const STDIN =
+  'the program was read from standard input, so that it can’t be started again: put it into a file and run that'
+
+function unsupported(message: string): DaemonError {
+  return new DaemonError(message, 'ERR_DAEMON_UNSUPPORTED')
+}
+
+/** Node's single executable applications have their own path as argv[1]; `bun build --compile` a path inside themselves. */
+function isSingleExecutable(): boolean {
+  const { execPath, argv } = process
+  return argv[1] === execPath || (argv[1]?.startsWith('/$bunfs/') ?? false)
+}
+
+/** Deno's own flags are in no array. */
+function commandLine(): string[] {
+  return readFileSync('/proc/self/cmdline', 'utf8').split('\0').slice(0, -1)
+}
+
+function workerThreads(): typeof import('node:worker_threads') {
+  return process.getBuiltinModule('node:worker_threads')
+}

@@ -1,0 +1,40 @@
+// What is known of a daemon besides its pid: a JSON file beside the pid file, believed only while its pid owns the lock.
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { statePath } from './paths.js'
+
+export interface State {
+  version: 1
+  name: string
+  pid: number
+  /** The command line, and where it was run. */
+  arguments: readonly string[]
+  directory: string
+  logs: readonly string[]
+  addresses: Readonly<Record<string, string>>
+  /** Milliseconds. */
+  stopTimeout: number
+  /** Milliseconds since the epoch. */
+  startedAt: number
+}
+
+/** Written beside, then renamed into place. It tells more than the pid file does, but nothing depends on it. */
+export function writeState(pidFile: string, state: State): void {
+  const path = statePath(pidFile)
+  const draft = `${path}.${process.pid}`
+  try {
+    writeFileSync(draft, `${JSON.stringify(state)}\n`, { mode: 0o600, flag: 'wx' })
+    renameSync(draft, path)
+  } catch {
+    rmSync(draft, { force: true }) // a directory where only the pid file may be written
+  }
+}
+
+/** The state of the daemon that runs as `pid`, if it is there to be read. */
+export function readState(pidFile: string, pid: number | null): State | null {
+  try {
+    const state: State = JSON.parse(readFileSync(statePath(pidFile), 'utf8'))
+    return state.version === 1 && state.pid === pid ? state : null
+  } catch {
+    return null
+  }
+}

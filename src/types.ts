@@ -1,0 +1,140 @@
+// The options and what they give, as users write and read them.
+import type { Socket as UdpSocket } from 'node:dgram'
+import type { Server } from 'node:net'
+import type { PidLock } from './pid-lock.js'
+
+/**
+ * How to become a daemon. Times are milliseconds, modes and umasks numbers (0o022). Every option may be `undefined`:
+ * not given.
+ */
+export interface DaemonizeOptions<L extends ListenMap = ListenMap> {
+  /** Process title, default file names, log lines: [A-Za-z0-9._-], at most 64. @default the script's base name */
+  name?: string | undefined
+  /**
+   * Whether to detach from the terminal and session. 'auto': not where something else already supervises us, see
+   * {@link detachContext}; the environment variable DAEMONIC_DETACH=true|false stands in for 'auto'. @default 'auto'
+   */
+  detach?: boolean | 'auto' | undefined
+  /** The working directory, entered at the call; `false` stays. A daemon elsewhere keeps a file system from being unmounted. @default '/' */
+  chdir?: string | false | undefined
+  /** `false` keeps the caller's. With 0 every file that Node writes would be writable by all. @default 0o022 */
+  umask?: number | false | undefined
+  /** 'ignore' is /dev/null, read and write. @default 'ignore' */
+  stdin?: 'ignore' | 'inherit' | (string & {}) | number | undefined
+  /**
+   * Both outputs; `stdout` and `stderr` win over it. `true`: STATEDIR/NAME.log. A string without slash or dot is one of
+   * the words, never a file. Paths resolve against the caller's directory, open O_APPEND, mode 0o640. @default 'ignore'
+   */
+  log?: OutputTarget | true | undefined
+  /** @default `log` */
+  stdout?: OutputTarget | undefined
+  /** Until the daemon is ready, what goes to 'ignore' is kept, and told if the start fails. @default `log` */
+  stderr?: OutputTarget | undefined
+  /** Listening sockets by name, bound in the launcher. */
+  listen?: L | undefined
+  /** Soft and hard limits, getrlimit(2). `core` is 0 unless given: a dump holds secrets. */
+  limits?: { [R in ResourceName]?: Limit | undefined } | undefined
+  /** What catches which signal. @default TTIN, TTOU, TSTP ignored; TERM, INT, QUIT stop; HUP reload */
+  signals?: SignalMap | undefined
+  /** Added to the environment; `undefined` removes a variable. */
+  env?: Record<string, string | undefined> | undefined
+  /** A locked pid file. `true`: RUNDIR/NAME.pid; a string without a slash: that file there. @default none */
+  pidFile?: string | boolean | PidFileOptions | undefined
+  /**
+   * 'auto': when the event loop has turned once after the call without an uncaught error, and every server given to
+   * serve() listens. 'manual': at {@link Daemon.ready}. @default 'auto'
+   */
+  ready?: 'auto' | 'manual' | undefined
+  /** How long the launcher waits for readiness before it ends the daemon. @default 30_000 */
+  startTimeout?: number | undefined
+  /** From the stop signal to a forced exit. @default 25_000, less than Kubernetes' 30 s */
+  stopTimeout?: number | undefined
+}
+
+export type OutputTarget =
+  | 'ignore'
+  | 'inherit'
+  | 'inherit-unless-tty'
+  | (string & {})
+  | number
+  | { path: string; mode?: number | undefined; truncate?: boolean | undefined }
+
+/** A number or ':PORT': every interface, as server.listen(PORT). 'HOST:PORT', '[V6]:PORT', or a path (with a slash): a Unix socket. */
+export type ListenTarget =
+  | number
+  | string
+  | {
+      host?: string | undefined
+      port?: number | undefined
+      path?: string | undefined
+      /** Of the socket file. */
+      mode?: number | undefined
+      /** @default 511 */
+      backlog?: number | undefined
+      ipv6Only?: boolean | undefined
+      reusePort?: boolean | undefined
+      udp?: boolean | undefined
+    }
+export type ListenMap = Readonly<Record<string, ListenTarget>>
+
+export type Limit = number | 'unlimited' | { soft: number | 'unlimited'; hard: number | 'unlimited' }
+export type ResourceName =
+  | 'as'
+  | 'core'
+  | 'cpu'
+  | 'data'
+  | 'fsize'
+  | 'locks'
+  | 'memlock'
+  | 'msgqueue'
+  | 'nice'
+  | 'nofile'
+  | 'nproc'
+  | 'rss'
+  | 'rtprio'
+  | 'rttime'
+  | 'sigpending'
+  | 'stack'
+
+/** 'reload' reopens the logs, then runs the onReload hooks. CHLD, KILL and STOP can't be mapped. */
+export type SignalAction = 'ignore' | 'default' | 'stop' | 'reload' | 'reopen-logs' | ((signal: NodeJS.Signals) => void)
+export type SignalMap = { [S in NodeJS.Signals]?: SignalAction | undefined }
+
+export interface PidFileOptions {
+  path: string
+  /** Set whatever the umask. @default 0o644 */
+  mode?: number | undefined
+}
+
+/** What daemonize() returns, in the daemon (or in the foreground, where it did not detach). */
+export interface Daemon<L extends ListenMap = ListenMap> {
+  readonly pid: number
+  readonly name: string
+  readonly detached: boolean
+  /** Where the launcher was started: resolve a user's relative paths against it. */
+  readonly startDirectory: string
+  readonly pidFile: PidLock | null
+  /** By name; each is what `server.listen()` and dgram's `bind()` take. */
+  readonly sockets: { readonly [K in keyof L]: ListenSocket }
+  /** Aborts when the daemon is asked to stop. An unhandled AbortError that it causes is no failure. The Daemon itself never keeps the event loop alive. */
+  readonly stopping: AbortSignal
+  /** Listens on that socket; ready 'auto' waits for it; at stop it drains: answers what is in flight, with `Connection: close`. */
+  serve(server: Server | UdpSocket, socket: keyof L & string): Promise<void>
+  /** Tells the launcher and the service manager; idempotent. */
+  ready(status?: string): void
+  /** A line for the process title and the service manager. */
+  status(text: string): void
+  /** Run after the servers have drained, last added first, when asked to stop; awaited up to stopTimeout; then exit 0, or 1 if one failed. `null`: by stop(). */
+  onStop(hook: (signal: NodeJS.Signals | null) => unknown): void
+  /** Run at a reload, after the logs were reopened, first added first. */
+  onReload(hook: () => unknown): void
+  /** Reopens the logs that were moved or removed; with `all`, every regular file this process appends to by an absolute path. Returns how many. */
+  reopenLogs(options?: { all?: boolean | undefined }): number
+  /** Runs the stop hooks, releases the pid file, exits. */
+  stop(exitCode?: number): Promise<never>
+}
+
+export interface ListenSocket {
+  readonly fd: number
+  readonly address: string
+}

@@ -1,0 +1,100 @@
+// Kinds of option values: what is accepted, and the message that names the option, what it expects, and what it got.
+import { OptionError } from './errors.js'
+
+/** setTimeout's limit, in milliseconds: 24.8 days. */
+const LONGEST = 2 ** 31 - 1
+
+export function entries(option: string, value: unknown, keepUndefined = false): [string, unknown][] {
+  if (value === undefined) return []
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw expected(option, 'an object', value)
+  return Object.entries(value).filter(([, each]) => keepUndefined || each !== undefined)
+}
+
+export function text(option: string, value: unknown, what: string): string {
+  if (typeof value !== 'string' || value === '' || value.includes('\0')) throw expected(option, what, value)
+  return value
+}
+
+export function mode(option: string, value: unknown, highest: number): number {
+  const range = `a number from 0 to 0o${highest.toString(8)}`
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > highest) {
+    const octal =
+      typeof value === 'string' && /^0?o?[0-7]+$/.test(value) ? `: write 0o${value.replace(/^0?o?/, '')}` : ''
+    throw new OptionError(option, `Expected the \`${option}\` option to be ${range}, got ${show(value)}${octal}`)
+  }
+  return value
+}
+
+export function duration(option: string, value: unknown): number {
+  if (typeof value !== 'number' || !(value > 0) || value > LONGEST) {
+    throw expected(option, 'a number of milliseconds above 0 (at most 2**31 - 1)', value)
+  }
+  return value
+}
+
+export function whole(option: string, value: unknown, lowest: number, highest: number, or = ''): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < lowest || value > highest) {
+    throw expected(option, `a whole number from ${lowest} to ${highest} ${or}`.trimEnd(), value)
+  }
+  return value
+}
+
+export function oneOf<const T>(option: string, value: unknown, allowed: readonly T[]): T {
+  if (!(allowed as readonly unknown[]).includes(value)) throw expected(option, list(allowed), value, allowed)
+  return value as T
+}
+
+export function refuseUnknown(parent: string, keys: readonly string[], known: readonly string[]): void {
+  for (const key of keys) {
+    if (known.includes(key)) continue
+    const option = parent ? `${parent}.${key}` : key
+    throw new OptionError(
+      option,
+      `Unknown option \`${option}\`${suggestion(key, known) || `; there are ${list(known)}`}`,
+    )
+  }
+}
+
+export function expected(option: string, what: string, got: unknown, words: readonly unknown[] = []): OptionError {
+  const nearest =
+    typeof got === 'string'
+      ? suggestion(
+          got,
+          words.filter(word => typeof word === 'string'),
+        )
+      : ''
+  return new OptionError(option, `Expected the \`${option}\` option to be ${what}, got ${show(got)}${nearest}`)
+}
+
+/** `; did you mean 'X'?`, if a known word is near. */
+export function suggestion(word: string, known: readonly string[]): string {
+  const near = known.map(each => ({ each, far: distance(word.toLowerCase(), each.toLowerCase()) }))
+  const best = near.sort((a, b) => a.far - b.far)[0]
+  return best && best.far <= Math.max(1, Math.floor(word.length / 3)) ? `; did you mean \`${best.each}\`?` : ''
+}
+
+/** Levenshtein's, the number of letters to change. */
+function distance(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index)
+  for (let i = 0; i < one.length; i++) {
+    const next = [i + 1]
+    for (let j = 0; j < other.length; j++) {
+      const change = (row[j] ?? 0) + (one[i] === other[j] ? 0 : 1)
+      next.push(Math.min(change, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[other.length] ?? 0
+}
+
+export function list(words: readonly unknown[]): string {
+  const shown = words.map(show)
+  return shown.length < 2 ? shown.join('') : `${shown.slice(0, -1).join(', ')} or ${shown.at(-1)}`
+}
+
+export function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value.length > 80 ? `${value.slice(0, 80)}…` : value}'`
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
+  return String(value)
+}
