@@ -2,7 +2,7 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -50,8 +50,28 @@ export class Scene {
     return readFileSync(this.path(name), 'utf8')
   }
 
+  /** Gives the path. */
+  write(name: string, text: string): string {
+    writeFileSync(this.path(name), text)
+    return this.path(name)
+  }
+
   exists(name: string): boolean {
     return existsSync(this.path(name))
+  }
+
+  remove(name: string): void {
+    rmSync(this.path(name), { recursive: true, force: true })
+  }
+
+  /** What lies in the directory, sorted. */
+  files(): string[] {
+    return readdirSync(this.directory).sort()
+  }
+
+  /** For processes of another user to work in: root alone can. */
+  giveTo(uid: number): void {
+    chownSync(this.directory, uid, uid)
   }
 
   /** The environment of everything that this test starts. */

@@ -4,6 +4,7 @@
 //! allocation, no lock, no panic; leave with `exit_now`. Read top to bottom.
 
 use std::ffi::CString;
+use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 
 use nix::errno::Errno;
@@ -12,7 +13,7 @@ use nix::unistd::{getppid, getsid};
 use crate::channel::say_failure;
 use crate::error::Step;
 use crate::limits::Limit;
-use crate::pidfile;
+use crate::pidfile::{self, Host};
 use crate::sys::process::Image;
 use crate::sys::{close, fd, process};
 
@@ -65,7 +66,8 @@ fn prepare(child: &Child) -> Result<(), (Step, Errno)> {
     // Closed, not marked: a descriptor of the pid file that closed at exec would take byte 0 with it.
     close::close_all_but(&child.kept);
     if let Some(pid_file) = child.pid_file {
-        pidfile::own(pid_file)?;
+        // Ours alone, and to be open at exec: never dropped.
+        pidfile::own(&Host, &ManuallyDrop::new(fd::adopt(pid_file)))?;
     }
     Ok(())
 }

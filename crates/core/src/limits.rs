@@ -1,9 +1,9 @@
 //! Resource limits by name: getrlimit(2).
 
 use nix::errno::Errno;
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
 
 use crate::error::{During, Failure, Result, Step};
+use crate::sys::limit::{self, Resource, rlim_t};
 
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
@@ -14,28 +14,28 @@ pub struct Limit {
 
 /// The resources that this system knows, by the names that ulimit's manual and RLIMIT_* share.
 const RESOURCES: &[(&str, Resource)] = &[
-    ("as", Resource::RLIMIT_AS),
-    ("core", Resource::RLIMIT_CORE),
-    ("cpu", Resource::RLIMIT_CPU),
-    ("data", Resource::RLIMIT_DATA),
-    ("fsize", Resource::RLIMIT_FSIZE),
+    ("as", libc::RLIMIT_AS),
+    ("core", libc::RLIMIT_CORE),
+    ("cpu", libc::RLIMIT_CPU),
+    ("data", libc::RLIMIT_DATA),
+    ("fsize", libc::RLIMIT_FSIZE),
     #[cfg(target_os = "linux")]
-    ("locks", Resource::RLIMIT_LOCKS),
-    ("memlock", Resource::RLIMIT_MEMLOCK),
+    ("locks", libc::RLIMIT_LOCKS),
+    ("memlock", libc::RLIMIT_MEMLOCK),
     #[cfg(target_os = "linux")]
-    ("msgqueue", Resource::RLIMIT_MSGQUEUE),
+    ("msgqueue", libc::RLIMIT_MSGQUEUE),
     #[cfg(target_os = "linux")]
-    ("nice", Resource::RLIMIT_NICE),
-    ("nofile", Resource::RLIMIT_NOFILE),
-    ("nproc", Resource::RLIMIT_NPROC),
-    ("rss", Resource::RLIMIT_RSS),
+    ("nice", libc::RLIMIT_NICE),
+    ("nofile", libc::RLIMIT_NOFILE),
+    ("nproc", libc::RLIMIT_NPROC),
+    ("rss", libc::RLIMIT_RSS),
     #[cfg(target_os = "linux")]
-    ("rtprio", Resource::RLIMIT_RTPRIO),
+    ("rtprio", libc::RLIMIT_RTPRIO),
     #[cfg(target_os = "linux")]
-    ("rttime", Resource::RLIMIT_RTTIME),
+    ("rttime", libc::RLIMIT_RTTIME),
     #[cfg(target_os = "linux")]
-    ("sigpending", Resource::RLIMIT_SIGPENDING),
-    ("stack", Resource::RLIMIT_STACK),
+    ("sigpending", libc::RLIMIT_SIGPENDING),
+    ("stack", libc::RLIMIT_STACK),
 ];
 
 impl Limit {
@@ -43,7 +43,11 @@ impl Limit {
     #[must_use]
     pub fn new(name: &str, soft: Option<u64>, hard: Option<u64>) -> Option<Self> {
         let &(_, resource) = RESOURCES.iter().find(|&&(each, _)| each == name)?;
-        let value = |limit: Option<u64>| limit.map_or(RLIM_INFINITY, |limit| limit.try_into().unwrap_or(RLIM_INFINITY));
+        let value = |limit: Option<u64>| {
+            limit.map_or(libc::RLIM_INFINITY, |limit| {
+                limit.try_into().unwrap_or(libc::RLIM_INFINITY)
+            })
+        };
         Some(Self {
             resource,
             soft: value(soft),
@@ -53,12 +57,12 @@ impl Limit {
 
     /// Async-signal-safe: a system call on numbers.
     pub fn apply(self) -> nix::Result<()> {
-        setrlimit(self.resource, self.soft, self.hard)
+        limit::set(self.resource, self.soft, self.hard)
     }
 
     /// Refuses what the kernel would refuse, with the present value, before anything is started.
     pub fn check(self) -> std::result::Result<(), Failure> {
-        let (_, hard) = getrlimit(self.resource).during(Step::Limits, "getrlimit")?;
+        let (_, hard) = limit::get(self.resource).during(Step::Limits, "getrlimit")?;
         if self.soft > self.hard {
             return Err(Failure::new(Step::Limits, "setrlimit", Errno::EINVAL));
         }

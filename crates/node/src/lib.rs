@@ -5,6 +5,7 @@
 // The macros' own code is unsafe; ours isn't.
 #![deny(clippy::undocumented_unsafe_blocks)]
 #![allow(clippy::needless_pass_by_value)] // arguments arrive by value from JavaScript
+#![cfg_attr(test, allow(dead_code))] // a test build registers nothing with Node
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,15 +1,16 @@
 //! Taking the lock: bytes 1 and 2 of a file that is what it should be.
 
-use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::stat::{Mode, fchmod};
 
-use super::{Identity, MOST_RACES, RUNNING, RUNNING_AND_STARTING, STARTING, held, inspect};
+use super::kernel::{Host, Kernel, Status};
+use super::{Identity, MOST_RACES, RUNNING, RUNNING_AND_STARTING, STARTING, WHO, held, inspect};
 use crate::error::{During, Error, Failure, Result, Step};
-use crate::sys::{fd, lock};
+use crate::sys::lock::Owner;
+use crate::sys::process::decimal;
 
 /// A pid file that nobody else can take, without an owner yet: the child that is to own it inherits the descriptor.
 #[derive(Debug)]
@@ -23,9 +24,9 @@ impl Claim {
     /// Gives the file up before it had an owner: removed under the lock.
     pub fn abandon(self) {
         if let Ok(name) = c_path(&self.path)
-            && names_still(&name, self.identity)
+            && Host.names_still(&name, self.identity)
         {
-            let _ = fd::unlink(&name);
+            let _ = Host.unlink(&name);
         }
     }
 }
@@ -35,9 +36,18 @@ impl Claim {
 pub fn claim(path: &Path, mode: u32) -> Result<Claim> {
     let name = c_path(path)?;
     let _guard = held::exclude(path)?;
+    let (file, identity) = take(&Host, path, &name, mode)?;
+    Ok(Claim {
+        file,
+        path: path.to_owned(),
+        identity,
+    })
+}
+
+pub fn take<K: Kernel>(kernel: &K, path: &Path, name: &CStr, mode: u32) -> Result<(K::File, Identity)> {
     for _ in 0..MOST_RACES {
-        if let Some(claim) = attempt(path, &name, mode)? {
-            return Ok(claim);
+        if let Some(taken) = attempt(kernel, path, name, mode)? {
+            return Ok(taken);
         }
     }
     Err(Failure::new(Step::PidFileLock, "fcntl", Errno::EAGAIN)
@@ -47,43 +57,40 @@ pub fn claim(path: &Path, mode: u32) -> Result<Claim> {
 }
 
 /// One try; None if another process was faster and it is worth another.
-fn attempt(path: &Path, name: &CString, mode: u32) -> Result<Option<Claim>> {
+fn attempt<K: Kernel>(kernel: &K, path: &Path, name: &CStr, mode: u32) -> Result<Option<(K::File, Identity)>> {
     let system = |failure: Failure| Error::System(failure.at(path));
     // Neither followed, nor waited for (a fifo), nor made our terminal, nor truncated before the lock is ours.
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = fd::open(name, flags, 0o600)
+    let file = kernel
+        .open(name, flags)
         .during(Step::PidFileCreate, "open")
         .map_err(system)?;
-    let stat = fd::stat_raw(file.as_raw_fd())
+    let status = kernel
+        .status(&file)
         .during(Step::PidFileCreate, "fstat")
         .map_err(system)?;
-    if stat.st_nlink == 0 {
+    if status.links == 0 {
         return Ok(None); // unlinked by its last owner between our open and now
     }
-    suitable(&stat, path).map_err(system)?;
-    match lock::lock(file.as_raw_fd(), lock::Owner::OpenFile, RUNNING_AND_STARTING) {
+    suitable(&status, path).map_err(system)?;
+    match kernel.lock(&file, Owner::OpenFile, RUNNING_AND_STARTING) {
         Ok(()) => {}
-        Err(Errno::EAGAIN | Errno::EACCES) => return refusal(path, file.as_raw_fd()).map(|()| None),
+        Err(Errno::EAGAIN | Errno::EACCES) => return refusal(kernel, path, &file).map(|()| None),
         Err(errno) => return Err(system(Failure::new(Step::PidFileLock, "fcntl", errno))),
     }
-    // The lock is worth nothing on a file that a former owner has unlinked in between.
-    if !names_still(name, Identity::of(&stat)) {
+    if !kernel.names_still(name, status.identity) {
         return Ok(None);
     }
-    let mode = Mode::from_bits_truncate(libc::mode_t::try_from(mode).unwrap_or(0o644));
-    fchmod(&file, mode)
+    kernel
+        .set_mode(&file, mode)
         .during(Step::PidFileCreate, "fchmod")
         .map_err(system)?;
-    Ok(Some(Claim {
-        file,
-        path: path.to_owned(),
-        identity: Identity::of(&stat),
-    }))
+    Ok(Some((file, status.identity)))
 }
 
 /// Why the lock was refused; Ok if it is free by now.
-fn refusal(path: &Path, file: RawFd) -> Result<()> {
-    let holder = lock::holder(file, lock::Owner::OpenFile, RUNNING);
+fn refusal<K: Kernel>(kernel: &K, path: &Path, file: &K::File) -> Result<()> {
+    let holder = kernel.holder(file, Owner::OpenFile, RUNNING);
     match holder
         .during(Step::PidFileLock, "fcntl")
         .map_err(|failure| failure.at(path))?
@@ -94,7 +101,7 @@ fn refusal(path: &Path, file: RawFd) -> Result<()> {
             pid: (holder.pid > 0).then_some(holder.pid),
         }),
         Some(_) => {
-            let report = inspect::look(file, path)?;
+            let report = inspect::look(kernel, file, path)?;
             Err(Error::Running {
                 path: path.to_owned(),
                 pid: report.pid,
@@ -103,18 +110,18 @@ fn refusal(path: &Path, file: RawFd) -> Result<()> {
     }
 }
 
-fn suitable(stat: &libc::stat, path: &Path) -> std::result::Result<(), Failure> {
+fn suitable(status: &Status, path: &Path) -> std::result::Result<(), Failure> {
     let refused = |errno, why: &str| Err(Failure::new(Step::PidFileCreate, "open", errno).because(why));
-    if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+    if !status.regular {
         return refused(Errno::EINVAL, "it is not a regular file");
     }
-    if stat.st_nlink > 1 {
+    if status.links > 1 {
         return refused(
             Errno::EMLINK,
             "it has other names (hard links): it may be somebody's other file",
         );
     }
-    if stat.st_uid != nix::unistd::geteuid().as_raw() && anyone_can_put_files_beside(path) {
+    if status.owner != nix::unistd::geteuid().as_raw() && anyone_can_put_files_beside(path) {
         return refused(
             Errno::EACCES,
             "it belongs to another user, in a directory where anyone can put files",
@@ -131,10 +138,6 @@ fn anyone_can_put_files_beside(path: &Path) -> bool {
     nix::sys::stat::stat(directory).is_ok_and(|stat| stat.st_mode & libc::S_IWOTH != 0)
 }
 
-pub fn names_still(name: &CString, identity: Identity) -> bool {
-    fd::stat_path(name, false).is_ok_and(|stat| Identity::of(&stat) == identity)
-}
-
 pub fn c_path(path: &Path) -> Result<CString> {
     use std::os::unix::ffi::OsStrExt;
     CString::new(path.as_os_str().as_bytes()).map_err(|_| {
@@ -147,17 +150,33 @@ pub fn c_path(path: &Path) -> Result<CString> {
 
 /// What the owner does once every other descriptor of the file is closed in its process: byte 0, then the text.
 /// Async-signal-safe, since a child does it between fork and exec.
-pub fn own(file: RawFd) -> std::result::Result<(), (Step, Errno)> {
-    lock::lock(file, lock::Owner::Process, super::WHO).map_err(|errno| (Step::PidFileLock, errno))?;
+pub fn own<K: Kernel>(kernel: &K, file: &K::File) -> std::result::Result<(), (Step, Errno)> {
+    kernel
+        .lock(file, Owner::Process, WHO)
+        .map_err(|errno| (Step::PidFileLock, errno))?;
     let mut room = [0; 11];
-    let digits = crate::sys::process::decimal(std::process::id(), &mut room);
+    let digits = decimal(kernel.pid(), &mut room);
     let mut text = [0; 12];
     text[..digits.len()].copy_from_slice(digits);
     text[digits.len()] = b'\n';
-    fd::rewrite(file, &text[..=digits.len()]).map_err(|errno| (Step::PidFileWrite, errno))
+    kernel
+        .rewrite(file, &text[..=digits.len()])
+        .map_err(|errno| (Step::PidFileWrite, errno))
 }
 
 /// Says that the start is over: byte 2 alone is given up.
-pub fn started(file: RawFd) -> nix::Result<()> {
-    lock::unlock(file, lock::Owner::OpenFile, STARTING)
+pub fn started<K: Kernel>(kernel: &K, file: &K::File) -> nix::Result<()> {
+    kernel.unlock(file, Owner::OpenFile, STARTING)
+}
+
+/// Removes the file under the lock, if the path is still ours; empties it where removing is forbidden. The lock goes
+/// with the file's last descriptor.
+pub fn remove<K: Kernel>(kernel: &K, file: &K::File, name: &CStr, identity: Identity) -> nix::Result<bool> {
+    if !kernel.names_still(name, identity) {
+        return Ok(false);
+    }
+    kernel
+        .unlink(name)
+        .or_else(|_| kernel.rewrite(file, b""))
+        .map(|()| true)
 }

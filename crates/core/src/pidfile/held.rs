@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::claim::{self, Claim};
+use super::kernel::{Host, Kernel};
 use super::{Identity, WHO};
 use crate::error::{During, Error, Failure, Result, Step};
-use crate::sys::{fd, lock};
+use crate::sys::fd;
+use crate::sys::lock::Owner;
 
 static TABLE: Mutex<Vec<(Identity, i32)>> = Mutex::new(Vec::new());
 
@@ -24,7 +26,7 @@ pub struct Held {
 
 /// Becomes the owner of a claimed file.
 pub fn hold(claim: Claim) -> Result<Held> {
-    claim::own(claim.file.as_raw_fd())
+    claim::own(&Host, &claim.file)
         .map_err(|(step, errno)| Failure::new(step, syscall_of(step), errno).at(&claim.path))?;
     Held::register(claim.file, &claim.path)
 }
@@ -56,13 +58,13 @@ impl Held {
     /// False once somebody removed or replaced the file under us.
     #[must_use]
     pub fn is_intact(&self) -> bool {
-        self.file.is_some() && claim::names_still(&self.name, self.identity)
+        self.file.is_some() && Host.names_still(&self.name, self.identity)
     }
 
     /// Takes byte 0 again, in case other code of this process closed the file and so dropped it.
     pub fn assert_ownership(&self) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        lock::lock(file.as_raw_fd(), lock::Owner::Process, WHO)
+        Host.lock(file, Owner::Process, WHO)
             .during(Step::PidFileLock, "fcntl")
             .map_err(|failure| failure.at(&self.path).into())
     }
@@ -70,7 +72,7 @@ impl Held {
     /// The start is over: those who wait for it may look.
     pub fn started(&self) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        claim::started(file.as_raw_fd())
+        claim::started(&Host, file)
             .during(Step::PidFileLock, "fcntl")
             .map_err(|failure| failure.at(&self.path).into())
     }
@@ -79,16 +81,15 @@ impl Held {
     /// is forbidden. Then the lock goes. A second release does nothing.
     pub fn release(&mut self, companions: &[CString]) -> Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
-        let mut removed = Ok(());
-        if claim::names_still(&self.name, self.identity) {
+        if Host.names_still(&self.name, self.identity) {
             for companion in companions {
                 let _ = fd::unlink(companion); // it may never have been written
             }
-            removed = fd::unlink(&self.name)
-                .or_else(|_| fd::truncate(file.as_raw_fd(), 0))
-                .during(Step::PidFileRelease, "unlink")
-                .map_err(|failure| failure.at(&self.path).into());
         }
+        let removed = claim::remove(&Host, &file, &self.name, self.identity)
+            .during(Step::PidFileRelease, "unlink")
+            .map(drop)
+            .map_err(|failure| failure.at(&self.path).into());
         table().retain(|&(identity, _)| identity != self.identity);
         removed
     }

@@ -1,13 +1,14 @@
 //! Asking a pid file who owns it, changing nothing.
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::errno::Errno;
 
+use super::kernel::{Host, Kernel};
 use super::{MOST_RACES, RUNNING, STARTING, WHO, claim, held};
 use crate::error::{During, Error, Failure, Result, Step};
-use crate::sys::{fd, lock};
+use crate::sys::lock::Owner as LockOwner;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -50,7 +51,7 @@ pub fn inspect(path: &Path) -> Result<Report> {
             elsewhere: false,
             text: None,
         }),
-        Some(file) => look(file.as_raw_fd(), path),
+        Some(file) => look(&Host, &file, path),
     }
 }
 
@@ -99,28 +100,28 @@ pub fn owner(path: &Path) -> Result<Owner> {
 
 fn open(path: &Path) -> Result<Option<OwnedFd>> {
     let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    match fd::open(&claim::c_path(path)?, flags, 0) {
+    match Host.open(&claim::c_path(path)?, flags) {
         Ok(file) => Ok(Some(file)),
         Err(Errno::ENOENT) => Ok(None),
         Err(errno) => Err(Failure::new(Step::PidFileLock, "open", errno).at(path).into()),
     }
 }
 
-/// Reads the three locks and the text. They can't be read at one moment, so they are read from the last that a start
-/// gives up to the first that it takes; "running without an owner" may then be a new start seen halfway, which is
-/// looked at again: it holds byte 2, or has its owner by then.
-pub fn look(file: RawFd, path: &Path) -> Result<Report> {
+/// Reads the three locks and the text, which can't be read at one moment. An owner seen before and after byte 2 owned the
+/// file at that moment too; "running without an owner" may be a start or an end seen halfway, and is looked at again.
+pub fn look<K: Kernel>(kernel: &K, file: &K::File, path: &Path) -> Result<Report> {
     let ask = |owner, span| {
-        lock::holder(file, owner, span)
+        kernel
+            .holder(file, owner, span)
             .during(Step::PidFileLock, "fcntl")
             .map_err(|f| f.at(path))
     };
     let mut orphaned_before = false;
     for _ in 0..MOST_RACES {
-        let starting = ask(lock::Owner::OpenFile, STARTING)?.is_some_and(|holder| !holder.reader);
-        let running = ask(lock::Owner::OpenFile, RUNNING)?.is_some_and(|holder| !holder.reader);
-        let owner = ask(lock::Owner::Process, WHO)?;
-        let text = text_of(file);
+        let running = ask(LockOwner::OpenFile, RUNNING)?.is_some_and(|holder| !holder.reader);
+        let owner = ask(LockOwner::Process, WHO)?;
+        let starting = ask(LockOwner::OpenFile, STARTING)?.is_some_and(|holder| !holder.reader);
+        let text = text_of(kernel, file);
         let state = match (running, starting) {
             (false, _) => State::Free,
             (true, true) => State::Starting,
@@ -137,6 +138,7 @@ pub fn look(file: RawFd, path: &Path) -> Result<Report> {
         };
         match owner {
             _ if !running => return report(text, false, false),
+            Some(_) if ask(LockOwner::Process, WHO)? != owner => {} // it has just ended
             Some(holder) if holder.pid > 0 => return report(Some(holder.pid), true, false),
             Some(_) => return report(None, false, true),
             // The text is the last owner's until the new one has written.
@@ -149,9 +151,9 @@ pub fn look(file: RawFd, path: &Path) -> Result<Report> {
 }
 
 /// The pid that the file's text is, if it is one and nothing else: decimal digits and a newline.
-fn text_of(file: RawFd) -> Option<i32> {
+fn text_of<K: Kernel>(kernel: &K, file: &K::File) -> Option<i32> {
     let mut buffer = [0; 16];
-    let length = fd::read_at_start(file, &mut buffer).ok()?;
+    let length = kernel.text(file, &mut buffer).ok()?;
     parse(&buffer[..length])
 }
 

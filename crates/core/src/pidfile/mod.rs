@@ -12,11 +12,15 @@
 mod claim;
 mod held;
 mod inspect;
+mod kernel;
+#[cfg(test)]
+mod model;
 mod sweep;
 
 pub use claim::{Claim, c_path, claim, own};
 pub use held::{Held, hold};
 pub use inspect::{Owner, Report, State, inspect, owner};
+pub use kernel::Host;
 pub use sweep::{Sweep, remove_if_free};
 
 use crate::sys::lock::Span;

@@ -2,10 +2,10 @@
 //! was killed.
 
 use std::ffi::CString;
-use std::os::fd::AsRawFd;
 
+use super::kernel::{Host, Kernel};
 use super::{Identity, RUNNING_AND_STARTING};
-use crate::sys::{fd, lock};
+use crate::sys::lock::Owner;
 
 /// A pid file that may have been left, and the files beside it.
 #[derive(Debug, Clone)]
@@ -19,25 +19,26 @@ pub struct Sweep {
 /// Removes the files if nobody locks the pid file; true if they were removed. Two sweepers, or a sweeper and a starter,
 /// exclude each other by the lock, and the path is compared again under it.
 pub fn remove_if_free(sweep: &Sweep) -> bool {
+    remove_free(&Host, sweep)
+}
+
+pub fn remove_free<K: Kernel>(kernel: &K, sweep: &Sweep) -> bool {
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let Ok(file) = fd::open(&sweep.name, flags, 0) else {
+    let Ok(file) = kernel.open(&sweep.name, flags) else {
         return false;
     };
-    let Ok(stat) = fd::stat_raw(file.as_raw_fd()) else {
-        return false;
-    };
-    let identity = Identity::of(&stat);
-    if stat.st_mode & libc::S_IFMT != libc::S_IFREG || sweep.identity.is_some_and(|expected| expected != identity) {
+    let Ok(status) = kernel.status(&file) else { return false };
+    if !status.regular || sweep.identity.is_some_and(|expected| expected != status.identity) {
         return false;
     }
-    if lock::lock(file.as_raw_fd(), lock::Owner::OpenFile, RUNNING_AND_STARTING).is_err() {
+    if kernel.lock(&file, Owner::OpenFile, RUNNING_AND_STARTING).is_err() {
         return false;
     }
-    if !super::claim::names_still(&sweep.name, identity) {
+    if !kernel.names_still(&sweep.name, status.identity) {
         return false;
     }
     for companion in &sweep.companions {
-        let _ = fd::unlink(companion);
+        let _ = kernel.unlink(companion);
     }
-    fd::unlink(&sweep.name).is_ok()
+    kernel.unlink(&sweep.name).is_ok()
 }

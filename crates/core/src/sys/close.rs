@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use nix::errno::Errno;
 
 use super::fd::close_raw;
+use super::limit;
 
 /// What to go up to where neither the kernel nor a limit tells the highest number.
 const HIGHEST_GUESS: RawFd = 2048;
@@ -118,16 +119,10 @@ fn number(name: &[u8]) -> Option<RawFd> {
 }
 
 fn highest_allowed() -> RawFd {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: getrlimit(2) fills the struct that we own.
-    let answered = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
-    if !answered || limit.rlim_max == libc::RLIM_INFINITY {
-        return HIGHEST_GUESS;
+    match limit::get(libc::RLIMIT_NOFILE) {
+        Ok((_, hard)) if hard != libc::RLIM_INFINITY => RawFd::try_from(hard).unwrap_or(RawFd::MAX) - 1,
+        _ => HIGHEST_GUESS,
     }
-    RawFd::try_from(limit.rlim_max).unwrap_or(RawFd::MAX) - 1
 }
 
 #[cfg(all(test, target_os = "linux"))]

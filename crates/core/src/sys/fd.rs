@@ -43,10 +43,10 @@ pub fn status_flags(fd: RawFd) -> Result<i32> {
     Errno::result(unsafe { libc::fcntl(fd, libc::F_GETFL) })
 }
 
-/// Takes ownership of a number that was handed to this process by its marker, after it was checked with fstat.
+/// Takes ownership of a number that was placed for this process: by its own moves in the child, or by its marker.
 #[must_use]
 pub fn adopt(fd: RawFd) -> OwnedFd {
-    // SAFETY: the marker names descriptors made for this process, adopted once (arrival::take holds them in a OnceLock).
+    // SAFETY: nothing else owns the number: the child has just made its table, and a marker is checked and used once.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 

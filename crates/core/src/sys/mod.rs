@@ -2,6 +2,7 @@
 
 pub mod close;
 pub mod fd;
+pub mod limit;
 pub mod lock;
 pub mod memory_file;
 pub mod pidfd;

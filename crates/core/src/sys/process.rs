@@ -112,7 +112,7 @@ impl Image {
     /// Writes our pid where it is wanted and executes the program; returns only the errno. Async-signal-safe.
     pub fn execute(&self) -> Errno {
         let mut digits = [0; PID_ROOM];
-        let pid = decimal(std::process::id(), &mut digits);
+        let pid = decimal(id(), &mut digits);
         for &slot in &self.pid_slots {
             // SAFETY: every slot has PID_ROOM zeroed bytes (see `new`), and `pid` has at most PID_ROOM - 1.
             unsafe { ptr::copy_nonoverlapping(pid.as_ptr(), slot, pid.len()) };
@@ -121,6 +121,11 @@ impl Image {
         unsafe { libc::execve(self.path.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
         Errno::last()
     }
+}
+
+/// getpid(2). Async-signal-safe.
+pub fn id() -> u32 {
+    std::process::id()
 }
 
 /// The digits of a number, in a buffer of the caller's. Async-signal-safe.

@@ -1,30 +1,10 @@
-//! Advisory record locks on single bytes, of the process (POSIX) and of the open file description (OFD): fcntl(2).
+//! Linux and macOS: record locks on single bytes, of the process (POSIX) and of the open file description: fcntl(2).
 
 use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 
-/// Who owns a lock: the process (dropped when it closes any descriptor of the file), or the open file description
-/// (shared over fork and exec, dropped with its last descriptor).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    Process,
-    OpenFile,
-}
-
-/// `length` bytes from `start` on.
-#[derive(Debug, Clone, Copy)]
-pub struct Span {
-    pub start: u8,
-    pub length: u8,
-}
-
-/// A lock that stands in the way. `pid` is as the kernel gives it: -1 for an OFD lock, 0 for another PID namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holder {
-    pub pid: i32,
-    pub reader: bool,
-}
+use super::{Holder, Owner, Span};
 
 #[cfg(target_os = "linux")]
 mod command {
@@ -47,7 +27,7 @@ pub fn lock(fd: RawFd, owner: Owner, span: Span) -> nix::Result<()> {
     } else {
         command::OFD_SET
     };
-    request(fd, command, libc::F_WRLCK, span).map(drop)
+    request(fd, command, libc::F_WRLCK.into(), span).map(drop)
 }
 
 /// Gives the span up. Async-signal-safe.
@@ -57,18 +37,18 @@ pub fn unlock(fd: RawFd, owner: Owner, span: Span) -> nix::Result<()> {
     } else {
         command::OFD_SET
     };
-    request(fd, command, libc::F_UNLCK, span).map(drop)
+    request(fd, command, libc::F_UNLCK.into(), span).map(drop)
 }
 
 /// Waits until nobody writes to the span, holding a read lock for the moment of waking. EINTR is passed on.
 pub fn wait_to_read(fd: RawFd, span: Span) -> nix::Result<()> {
-    request(fd, command::OFD_WAIT, libc::F_RDLCK, span)?;
+    request(fd, command::OFD_WAIT, libc::F_RDLCK.into(), span)?;
     unlock(fd, Owner::OpenFile, span)
 }
 
 /// Waits for a write lock. EINTR is passed on: that is how a waiter is cancelled.
 pub fn wait_to_write(fd: RawFd, span: Span) -> nix::Result<()> {
-    request(fd, command::OFD_WAIT, libc::F_WRLCK, span).map(drop)
+    request(fd, command::OFD_WAIT, libc::F_WRLCK.into(), span).map(drop)
 }
 
 /// Who would keep us from a write lock on the span. Our own process's POSIX locks are never shown to `Owner::Process`.
@@ -78,14 +58,13 @@ pub fn holder(fd: RawFd, owner: Owner, span: Span) -> nix::Result<Option<Holder>
     } else {
         command::OFD_GET
     };
-    let found = request(fd, command, libc::F_WRLCK, span)?;
-    Ok(match i32::from(found.l_type) {
-        libc::F_UNLCK => None,
-        kind => Some(Holder {
-            pid: found.l_pid,
-            reader: kind == libc::F_RDLCK,
-        }),
-    })
+    let found = request(fd, command, libc::F_WRLCK.into(), span)?;
+    let kind = i32::from(found.l_type);
+    let holder = Holder {
+        pid: found.l_pid,
+        reader: kind == i32::from(libc::F_RDLCK),
+    };
+    Ok((kind != i32::from(libc::F_UNLCK)).then_some(holder))
 }
 
 fn request(fd: RawFd, command: i32, kind: i32, span: Span) -> nix::Result<libc::flock> {

@@ -1,0 +1,143 @@
+// Which program the daemon runs: the same one, as the launcher was started; and where that can't be.
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdirSync, symlinkSync } from 'node:fs'
+import { createServer } from 'node:net'
+import test from 'ava'
+import { probe } from './support/probe.js'
+import { LIBRARY, program, runProgram } from './support/program.js'
+import { fixture, Scene } from './support/scene.js'
+
+// ── The same program ─────────────────────────────────────────────────────────────────────
+
+test('a daemon has the arguments, flags and environment of its launcher', async t => {
+  const scene = new Scene(t)
+  scene.write('preload.mjs', 'globalThis.preloaded = true')
+  scene.write('some.env', 'FROM_A_FILE=yes\n')
+  const args = ['--port', '80', 'with space', '', '—ü—']
+  const execArgv = ['--import', './preload.mjs', '--env-file', './some.env', '--stack-size=900', '--conditions=x']
+  const daemon = await probe(scene, {}, { args, execArgv, env: { SOME: 'thing\nelse', EMPTY: '' } })
+  t.deepEqual(daemon.argv, [process.execPath, fixture('probe'), ...args])
+  t.deepEqual(daemon.execArgv, execArgv)
+  t.is(daemon.env.SOME, 'thing\nelse')
+  t.is(daemon.env.EMPTY, '')
+  t.is(daemon.env.FROM_A_FILE, 'yes')
+})
+
+test('relative flags are found in the launcher’s directory, though the daemon works in /', async t => {
+  const scene = new Scene(t)
+  scene.write('preload.mjs', 'globalThis.preloaded = process.cwd()')
+  const text = `daemonize(); tell('told', [globalThis.preloaded, process.cwd()].join()); setInterval(() => {}, 1_000_000)`
+  const { code } = await runProgram(scene, text, { execArgv: ['--import', './preload.mjs'] })
+  t.is(code, 0)
+  t.is(scene.read('told'), `${scene.directory},/\n`)
+})
+
+test('`env` adds variables to its environment and removes others, and our own are gone from it', async t => {
+  const scene = new Scene(t)
+  const env = { ADDED: 'a=b', CHANGED: 'new', REMOVED: undefined }
+  const listen = { web: '127.0.0.1:0' }
+  const daemon = await probe(scene, { env, listen }, { env: { CHANGED: 'old', REMOVED: 'old' } })
+  t.is(daemon.env.ADDED, 'a=b')
+  t.is(daemon.env.CHANGED, 'new')
+  t.false('REMOVED' in daemon.env)
+  for (const name of ['DAEMONIC_START', 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) t.false(name in daemon.env, name)
+})
+
+const SAY_HELLO = `const daemon = daemonize({ stdout: 'inherit' }); console.log('hello from ' + daemon.name)`
+
+test('a program that is found by a symbolic link, as in node_modules/.bin, is started again by it', async t => {
+  const scene = new Scene(t)
+  const text = `const daemon = daemonize({ stdout: 'inherit' }); console.log([daemon.name, ...process.argv.slice(1)].join())`
+  const path = program(scene, text)
+  execFileSync('sed', ['-i', '1i #!/usr/bin/env node', path])
+  chmodSync(path, 0o755)
+  mkdirSync(scene.path('.bin'))
+  symlinkSync('../program.mjs', scene.path('.bin/tool'))
+  const { code, stdout, stderr } = await scene.run(scene.path('.bin/tool'), ['--verbose'])
+  t.is(stdout, `tool,${scene.path('.bin/tool')},--verbose\n`, stderr)
+  t.is(code, 0)
+})
+
+test('a program may be given as a directory, or without its extension', async t => {
+  const scene = new Scene(t)
+  mkdirSync(scene.path('app'))
+  scene.write('app/index.js', `import('${LIBRARY}').then(({ daemonize }) => { ${SAY_HELLO} })`)
+  for (const name of ['./app', './app/index']) {
+    const { code, stdout, stderr } = await scene.run(process.execPath, [name])
+    t.is(stdout, `hello from ${name === './app' ? 'app' : 'index'}\n`, stderr)
+    t.is(code, 0)
+  }
+})
+
+test('a CommonJS program becomes a daemon too', async t => {
+  const scene = new Scene(t)
+  const text = `import('${LIBRARY}').then(({ daemonize }) => { ${SAY_HELLO} })`
+  const { code, stdout } = await scene.node(scene.write('old.cjs', text))
+  t.is(stdout, 'hello from old\n')
+  t.is(code, 0)
+})
+
+test('a debugger’s port is the daemon’s once the launcher has given it up', async t => {
+  const scene = new Scene(t)
+  const port = await freePort()
+  await probe(scene, {}, { execArgv: [`--inspect=127.0.0.1:${port}`] })
+  const answer = await fetch(`http://127.0.0.1:${port}/json/list`)
+  t.regex(JSON.stringify(await answer.json()), /fixtures\/probe\.js/)
+})
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
+
+// ── No program ───────────────────────────────────────────────────────────────────────────
+
+/** Without a file of its own, an expression that imports the library. */
+const EXPRESSION = `import('${LIBRARY}').then(({ daemonize }) => daemonize({ pidFile: './d.pid' })).catch(error => console.log(error.code + ': ' + error.message))`
+
+const TEXTS: Record<string, { args: string[]; input?: string; says: RegExp }> = {
+  'node -e': { args: ['-e', EXPRESSION], says: /`node -e`.*`daemonic start/ },
+  'node --eval=': { args: [`--eval=${EXPRESSION}`], says: /`node -e`/ },
+  'node -p': { args: ['-p', EXPRESSION], says: /`node -e`/ },
+  'node -pe': { args: ['-pe', EXPRESSION], says: /`node -e`/ },
+  'node --print': { args: ['--print', EXPRESSION], says: /`node -e`/ },
+  'node --input-type=module -e': { args: ['--input-type=module', '-e', EXPRESSION], says: /`node -e`/ },
+  'node, reading the program from its input': { args: [], input: EXPRESSION, says: /standard input/ },
+  'node -, with arguments': { args: ['-', 'one', 'two'], input: EXPRESSION, says: /standard input/ },
+  'node -i': { args: ['-i'], input: `${EXPRESSION}\n`, says: /REPL|standard input/ },
+}
+
+for (const [what, { args, input, says }] of Object.entries(TEXTS)) {
+  test(`in ${what} there is no program to start again: that is refused`, async t => {
+    const scene = new Scene(t)
+    const stdin = input === undefined ? '' : ' < input'
+    if (input !== undefined) scene.write('input', input)
+    const before = scene.files()
+    const { stdout } = await scene.run('sh', ['-c', `exec "$0" "$@"${stdin}`, process.execPath, ...args])
+    t.regex(stdout, /ERR_DAEMON_UNSUPPORTED: /)
+    t.regex(stdout, says)
+    t.deepEqual(scene.processes(), [])
+    t.deepEqual(scene.files(), before)
+  })
+}
+
+test('uncaught, that is one paragraph, and the exit code 1', async t => {
+  const text = `import('${LIBRARY}').then(({ daemonize }) => daemonize())`
+  const { code, stderr } = await new Scene(t).run(process.execPath, ['-e', text])
+  t.regex(stderr, /^daemonize\(\) was called by `node -e`: .*\n$/)
+  t.is(code, 1)
+})
+
+test('a worker thread is refused', async t => {
+  const scene = new Scene(t)
+  const text = `import { Worker, isMainThread } from 'node:worker_threads'
+if (isMainThread) new Worker(import.meta.filename)
+else try { daemonize({ pidFile: './d.pid' }) } catch ({ code, message }) { console.log(code + ': ' + message) }`
+  const { code, stdout } = await runProgram(scene, text)
+  t.regex(stdout, /^ERR_DAEMON_UNSUPPORTED: daemonize\(\) was called in a worker thread: call it in the main thread/)
+  t.is(code, 0)
+  t.deepEqual(scene.files(), ['program.mjs'])
+})

@@ -1,0 +1,153 @@
+// What the README shows is run as it stands, in a directory that has installed this checkout.
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import test, { type ExecutionContext } from 'ava'
+import { type Result, Scene } from './support/scene.js'
+
+// Compiled to dist/__test__.
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const readme = readFileSync(`${root}/README.md`, 'utf8')
+
+test('the first example becomes a daemon that answers, and its stop ends it', async t => {
+  const { scene, address, started } = await firstExample(t)
+  t.is(started.code, 0, started.stderr)
+  const pid = Number(scene.read('hello.pid'))
+  t.is(await (await fetch(`http://${address}/`)).text(), `Hello from process ${pid}\n`)
+  await scene.until('the log has its line', () => scene.read('hello.log').includes(`listening on ${address}\n`))
+
+  const stopped = await run(scene, 'stop.mjs')
+  t.is(stopped.code, 0, stopped.stderr)
+  t.regex(stopped.stdout, new RegExp(`pid: ${pid},[sS]*wasRunning: true,[sS]*forced: false`))
+  await scene.empty()
+  t.false(scene.exists('hello.pid'))
+})
+
+test('a second start of the first example is refused as the README says', async t => {
+  const { scene, env } = await firstExample(t)
+  const { code, stderr } = await run(scene, 'hello.mjs', env)
+  const pid = scene.read('hello.pid').trim()
+  t.is(code, 1)
+  t.is(
+    stderr,
+    readmeLine(/`(hello: already running as .*)`/)
+      .replace('4242', pid)
+      .replace('…', scene.directory),
+  )
+})
+
+test('the commands that show that it is a daemon show it', async t => {
+  const { scene } = await firstExample(t)
+  const pid = scene.read('hello.pid').trim()
+  const { code, stdout, stderr } = await scene.run('sh', ['-c', shell('PID=')])
+  if (/ps: .*not found/.test(stderr)) {
+    t.log('skipped: this host has no ps')
+    t.pass()
+    return
+  }
+  t.is(code, 0, stderr)
+  const [heading, row = '', ...listing] = stdout.trimEnd().split('\n')
+  t.deepEqual(heading?.trim().split(/\s+/), ['PID', 'PPID', 'PGID', 'SID', 'TT'])
+  const [itself, parent, group, session, terminal] = row.trim().split(/\s+/)
+  t.is(itself, pid)
+  t.is(group, pid)
+  t.not(session, pid)
+  t.false(readdirSync('/proc').includes(String(session)), 'the leader of the session is gone')
+  t.is(terminal, '?')
+  t.not(parent, String(process.pid))
+
+  const descriptors = new Map(
+    listing.flatMap(line => {
+      const [, fd, target] = / (\d+) -> (.*)$/.exec(line) ?? []
+      return fd === undefined ? [] : [[Number(fd), target] as const]
+    }),
+  )
+  t.is(descriptors.get(0), '/dev/null')
+  t.is(descriptors.get(1), scene.path('hello.log'))
+  t.is(descriptors.get(2), scene.path('hello.log'))
+  t.regex(descriptors.get(3) ?? '', /^socket:/)
+  const files = [...descriptors].filter(([fd, target]) => fd > 3 && target?.startsWith(scene.directory))
+  t.deepEqual(
+    files.map(([, target]) => target),
+    [scene.path('hello.pid')],
+  )
+})
+
+test('behind an entry that imports nothing else, a program runs once', async t => {
+  const scene = install(t, ['entry.mjs'])
+  writeFileSync(
+    scene.path('main.mjs'),
+    `import { appendFileSync } from 'node:fs'
+     appendFileSync('${scene.path('runs')}', process.pid + '\\n')
+     export const main = daemon => setInterval(() => daemon.status('at work'), 1_000)`,
+  )
+  const { code, stderr } = await run(scene, 'entry.mjs')
+  t.is(code, 0, stderr)
+  await scene.until('it has run', () => scene.exists('runs') && scene.read('runs').endsWith('\n'))
+  t.is(scene.read('runs'), scene.read('main.pid'))
+})
+
+test('PidLock works as the README shows', async t => {
+  const scene = install(t)
+  writeFileSync(
+    scene.path('job.mjs'),
+    block('PidLock.acquire').replace(/^(PidLock\.inspect\(.*?\))/m, 'console.log($1)'),
+  )
+  const { code, stdout, stderr } = await run(scene, 'job.mjs')
+  t.is(code, 0, stderr)
+  t.regex(stdout, /^\{ state: 'running', pid: \d+, verified: true \}\n$/)
+  t.false(scene.exists('job.pid'))
+})
+
+async function firstExample(t: ExecutionContext) {
+  const scene = install(t, ['hello.mjs', 'stop.mjs'])
+  const env = { PORT: String(await freePort()) }
+  const started: Result = await run(scene, 'hello.mjs', env)
+  return { scene, started, env, address: `127.0.0.1:${env.PORT}` }
+}
+
+/** A directory with the library and those of the README's programs. */
+function install(t: ExecutionContext, programs: readonly string[] = []): Scene {
+  const scene = new Scene(t)
+  mkdirSync(scene.path('node_modules'))
+  symlinkSync(root, scene.path('node_modules/daemonic'))
+  for (const name of programs) writeFileSync(scene.path(name), block(`// ${name}\n`))
+  return scene
+}
+
+/** As a user would run it: in that directory, by its relative name. */
+function run(scene: Scene, name: string, env: Record<string, string> = {}): Promise<Result> {
+  return scene.run(process.execPath, [name], { env })
+}
+
+/** The JavaScript of the README that has this text in it. */
+function block(text: string): string {
+  return fenced('js', text)
+}
+
+function shell(text: string): string {
+  return fenced('sh', text)
+}
+
+function fenced(language: string, text: string): string {
+  const found = [...readme.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].find(
+    ([, kind, body]) => kind === language && body?.includes(text),
+  )
+  if (found?.[2] === undefined) throw new Error(`README.md has no ${language} block with '${text}'`)
+  return found[2]
+}
+
+function readmeLine(pattern: RegExp): string {
+  const found = pattern.exec(readme)?.[1]
+  if (found === undefined) throw new Error(`README.md has no ${pattern}`)
+  return `${found}\n`
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise(resolve => server.close(resolve))
+  return port
+}

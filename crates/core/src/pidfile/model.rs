@@ -1,0 +1,524 @@
+//! The protocol under every interleaving of its system calls: `cargo test -p daemonic-core pidfile::model`.
+//!
+//! Processes are threads that run the code of this module on a simulated kernel, one system call at a time; a depth-first
+//! search goes through all schedules with a bounded number of unforced switches and one crash at any call. What the
+//! protocol needs is then taken out of the simulated kernel, piece by piece, and the same search must find a fault.
+
+use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use nix::errno::Errno;
+
+use super::kernel::{Kernel, Status};
+use super::sweep::{Sweep, remove_free};
+use super::{Identity, State, claim, inspect};
+use crate::sys::lock::{Holder, Owner, Span};
+
+/// Unforced switches in a schedule. Most bugs of this kind need two at the wrong moment; their number makes the search
+/// longer exponentially, and so does that of the processes.
+const SWITCHES: usize = 3;
+const SWITCHES_OF_MANY: usize = 2;
+const NAME: &CStr = c"model.pid";
+
+/// What is taken out of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Without {
+    Nothing,
+    TheInodeCheck,
+    TheSingleRequest,
+    TheStartingByte,
+}
+
+#[derive(Default)]
+struct World {
+    inodes: Vec<Inode>,
+    named: Option<usize>,
+    opens: usize,
+    /// Who believes to hold the file, and who of them is ready.
+    holding: Vec<u32>,
+    ready: Vec<u32>,
+    /// Everyone who has been so since a reader began to look.
+    held_lately: Vec<u32>,
+    ready_lately: Vec<u32>,
+    faults: Vec<String>,
+    turn: Turn,
+}
+
+#[derive(Default)]
+struct Inode {
+    text: Vec<u8>,
+    /// By byte: the process's lock and the open file's.
+    process_locks: [Option<u32>; 3],
+    open_locks: [Option<usize>; 3],
+}
+
+/// Whose move it is: the process's index, and whether it crashes. Granted when no process is busy between two calls, so
+/// that a schedule can be run again.
+#[derive(Default)]
+struct Turn {
+    granted: Option<(usize, bool)>,
+    phases: Vec<Phase>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Busy,
+    Waiting,
+    Ended,
+}
+
+struct Shared {
+    world: Mutex<World>,
+    moved: Condvar,
+}
+
+/// The kernel as one process sees it.
+#[derive(Clone)]
+struct Simulated {
+    shared: Arc<Shared>,
+    index: usize,
+    without: Without,
+}
+
+struct File {
+    kernel: Simulated,
+    inode: usize,
+    open: usize,
+}
+
+/// Unwinds a process that crashes; its descriptors close as they would.
+struct Crash;
+
+impl Simulated {
+    fn lock_world(&self) -> MutexGuard<'_, World> {
+        self.shared.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for our turn and makes one system call.
+    fn call<T>(&self, body: impl FnOnce(&mut World) -> T) -> T {
+        let mut world = self.lock_world();
+        world.turn.phases[self.index] = Phase::Waiting;
+        self.shared.moved.notify_all();
+        loop {
+            match world.turn.granted {
+                Some((index, crash)) if index == self.index => {
+                    world.turn.granted = None;
+                    world.turn.phases[self.index] = Phase::Busy;
+                    if crash {
+                        drop(world);
+                        resume_unwind(Box::new(Crash));
+                    }
+                    return body(&mut world);
+                }
+                _ => world = self.shared.moved.wait(world).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// A remark of the test's own: no system call.
+    fn note(&self, remark: impl FnOnce(&mut World, u32)) {
+        remark(&mut self.lock_world(), self.pid());
+    }
+}
+
+impl Kernel for Simulated {
+    type File = File;
+
+    fn open(&self, _name: &CStr, flags: i32) -> nix::Result<File> {
+        self.call(|world| {
+            let inode = match world.named {
+                Some(inode) => inode,
+                None if flags & libc::O_CREAT == 0 => return Err(Errno::ENOENT),
+                None => {
+                    world.inodes.push(Inode::default());
+                    *world.named.insert(world.inodes.len() - 1)
+                }
+            };
+            world.opens += 1;
+            Ok(File {
+                kernel: self.clone(),
+                inode,
+                open: world.opens,
+            })
+        })
+    }
+
+    fn status(&self, file: &File) -> nix::Result<Status> {
+        self.call(|world| {
+            let links = u64::from(world.named == Some(file.inode));
+            let owner = nix::unistd::geteuid().as_raw();
+            Ok(Status {
+                identity: identity(file.inode),
+                regular: true,
+                links,
+                owner,
+            })
+        })
+    }
+
+    fn named(&self, _name: &CStr) -> nix::Result<Identity> {
+        self.call(|world| world.named.map(identity).ok_or(Errno::ENOENT))
+    }
+
+    fn names_still(&self, name: &CStr, identity: Identity) -> bool {
+        self.without == Without::TheInodeCheck || self.named(name) == Ok(identity)
+    }
+
+    fn set_mode(&self, _file: &File, _mode: u32) -> nix::Result<()> {
+        Ok(()) // nothing depends on when
+    }
+
+    fn lock(&self, file: &File, owner: Owner, span: Span) -> nix::Result<()> {
+        if self.without == Without::TheSingleRequest && span.length == 2 {
+            self.lock(file, owner, Span { start: 1, length: 1 })?;
+            return self.lock(file, owner, Span { start: 2, length: 1 });
+        }
+        let span = self.known(span);
+        self.call(|world| {
+            let inode = &mut world.inodes[file.inode];
+            if bytes(span).any(|byte| inode.conflict(byte, owner, file, self.pid()).is_some()) {
+                return Err(Errno::EAGAIN);
+            }
+            for byte in bytes(span) {
+                match owner {
+                    Owner::Process => inode.process_locks[byte] = Some(self.pid()),
+                    Owner::OpenFile => inode.open_locks[byte] = Some(file.open),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn unlock(&self, file: &File, _owner: Owner, span: Span) -> nix::Result<()> {
+        let span = self.known(span);
+        self.call(|world| bytes(span).for_each(|byte| world.inodes[file.inode].open_locks[byte] = None));
+        Ok(())
+    }
+
+    fn holder(&self, file: &File, owner: Owner, span: Span) -> nix::Result<Option<Holder>> {
+        let span = self.known(span);
+        Ok(self.call(|world| {
+            bytes(span).find_map(|byte| world.inodes[file.inode].conflict(byte, owner, file, self.pid()))
+        }))
+    }
+
+    fn text(&self, file: &File, buffer: &mut [u8]) -> nix::Result<usize> {
+        self.call(|world| {
+            let text = &world.inodes[file.inode].text;
+            buffer[..text.len()].copy_from_slice(text);
+            Ok(text.len())
+        })
+    }
+
+    fn rewrite(&self, file: &File, text: &[u8]) -> nix::Result<()> {
+        self.call(|world| text.clone_into(&mut world.inodes[file.inode].text));
+        Ok(())
+    }
+
+    fn unlink(&self, _name: &CStr) -> nix::Result<()> {
+        self.call(|world| world.named.take().map(drop).ok_or(Errno::ENOENT))
+    }
+
+    fn pid(&self) -> u32 {
+        pid_of(self.index)
+    }
+}
+
+impl Simulated {
+    /// The span without the byte that is taken out.
+    fn known(&self, span: Span) -> Span {
+        match (self.without, span.start, span.length) {
+            (Without::TheStartingByte, 1, 2) => Span { start: 1, length: 1 },
+            (Without::TheStartingByte, 2, 1) => Span { start: 2, length: 0 },
+            _ => span,
+        }
+    }
+}
+
+impl Inode {
+    /// The kernel's rule: an open file's lock is in the way of every other open file, a process's of every other process.
+    fn conflict(&self, byte: usize, owner: Owner, file: &File, pid: u32) -> Option<Holder> {
+        let by_open = self.open_locks[byte].filter(|&open| owner == Owner::Process || open != file.open);
+        let by_process = self.process_locks[byte].filter(|&holder| owner == Owner::OpenFile || holder != pid);
+        by_process
+            .map(|pid| Holder {
+                pid: pid.cast_signed(),
+                reader: false,
+            })
+            .or(by_open.map(|_| Holder { pid: -1, reader: false }))
+    }
+}
+
+impl Drop for File {
+    /// close(2), in the same move as what came before: the open file's locks go, and all of the process's on that file.
+    fn drop(&mut self) {
+        let pid = self.kernel.pid();
+        let mut world = self.kernel.lock_world();
+        let inode = &mut world.inodes[self.inode];
+        for byte in 0..3 {
+            if inode.open_locks[byte] == Some(self.open) {
+                inode.open_locks[byte] = None;
+            }
+            if inode.process_locks[byte] == Some(pid) {
+                inode.process_locks[byte] = None;
+            }
+        }
+    }
+}
+
+fn bytes(span: Span) -> impl Iterator<Item = usize> {
+    usize::from(span.start)..usize::from(span.start) + usize::from(span.length)
+}
+
+fn identity(inode: usize) -> Identity {
+    Identity {
+        device: 1,
+        inode: inode as u64,
+    }
+}
+
+fn pid_of(index: usize) -> u32 {
+    100 + u32::try_from(index).unwrap_or(0)
+}
+
+// ── The processes ────────────────────────────────────────────────────────────────────────
+
+type Process = fn(&Simulated);
+
+/// A daemon's whole life: claimed, owned, ready, released.
+fn daemon(kernel: &Simulated) {
+    let Ok((file, identity)) = claim::take(kernel, Path::new("model.pid"), NAME, 0o644) else {
+        return;
+    };
+    kernel.note(|world, pid| {
+        if !world.holding.is_empty() {
+            world.faults.push(format!("{pid} took what {:?} holds", world.holding));
+        }
+        world.holding.push(pid);
+        world.held_lately.push(pid);
+    });
+    let _ = claim::own(kernel, &file);
+    kernel.note(|world, pid| {
+        world.ready.push(pid);
+        world.ready_lately.push(pid);
+    });
+    let _ = claim::started(kernel, &file);
+    // From here on it may be gone at any moment.
+    kernel.note(World::leave);
+    let _ = claim::remove(kernel, &file, NAME, identity);
+}
+
+/// One look, that must tell the truth of some moment in it.
+fn reader(kernel: &Simulated) {
+    kernel.note(|world, _| {
+        world.held_lately = world.holding.clone();
+        world.ready_lately = world.ready.clone();
+    });
+    let Ok(file) = kernel.open(NAME, libc::O_RDONLY) else {
+        return;
+    };
+    let Ok(report) = inspect::look(kernel, &file, Path::new("model.pid")) else {
+        return;
+    };
+    kernel.note(|world, _| {
+        let known = |lately: &[u32]| report.pid.is_some_and(|pid| lately.contains(&pid.cast_unsigned()));
+        match report.state {
+            State::Running if world.ready_lately.is_empty() => {
+                world.faults.push(format!("{report:?}, but nobody was ready"));
+            }
+            State::Running | State::Starting if report.pid.is_some() && !known(&world.held_lately) => {
+                world.faults.push(format!("{report:?}, which nobody was"));
+            }
+            _ => {}
+        }
+    });
+}
+
+fn sweeper(kernel: &Simulated) {
+    remove_free(
+        kernel,
+        &Sweep {
+            name: NAME.to_owned(),
+            identity: None,
+            companions: Vec::new(),
+        },
+    );
+}
+
+impl World {
+    fn leave(&mut self, pid: u32) {
+        self.holding.retain(|&each| each != pid);
+        // Whoever looks now may have begun before.
+        self.ready.retain(|&each| each != pid);
+    }
+}
+
+// ── The search ───────────────────────────────────────────────────────────────────────────
+
+/// A point of a schedule where there was a choice: which was taken, of how many.
+struct Choice {
+    taken: usize,
+    of: usize,
+}
+
+/// The first fault on any schedule, and how many schedules there are.
+fn search(without: Without, stale_text: &[u8], processes: &[Process]) -> (Option<String>, usize) {
+    let mut path: Vec<Choice> = Vec::new();
+    for schedules in 1.. {
+        if let Some(fault) = run(without, stale_text, processes, &mut path) {
+            return (Some(fault), schedules);
+        }
+        // The next schedule: the last choice that has another way, taken that way.
+        while path.last().is_some_and(|choice| choice.taken + 1 == choice.of) {
+            path.pop();
+        }
+        match path.last_mut() {
+            Some(choice) => choice.taken += 1,
+            None => return (None, schedules),
+        }
+    }
+    unreachable!("schedules are finite")
+}
+
+/// Runs one schedule: `path` first, then the first choice everywhere, which is added to it.
+fn run(without: Without, stale_text: &[u8], processes: &[Process], path: &mut Vec<Choice>) -> Option<String> {
+    let stale = Inode {
+        text: stale_text.to_owned(),
+        ..Inode::default()
+    };
+    let turn = Turn {
+        granted: None,
+        phases: vec![Phase::Busy; processes.len()],
+    };
+    let world = World {
+        inodes: vec![stale],
+        named: Some(0),
+        turn,
+        ..World::default()
+    };
+    let shared = Arc::new(Shared {
+        world: Mutex::new(world),
+        moved: Condvar::new(),
+    });
+    thread::scope(|scope| {
+        for (index, &process) in processes.iter().enumerate() {
+            let kernel = Simulated {
+                shared: Arc::clone(&shared),
+                index,
+                without,
+            };
+            scope.spawn(move || {
+                // A crash unwinds; an assertion of the code's own is a fault.
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| process(&kernel)))
+                    && !payload.is::<Crash>()
+                {
+                    kernel.note(|world, pid| world.faults.push(format!("{pid} panicked")));
+                }
+                let mut world = kernel.lock_world();
+                world.leave(pid_of(index));
+                world.turn.phases[index] = Phase::Ended;
+                kernel.shared.moved.notify_all();
+            });
+        }
+        let switches = if processes.len() > 2 {
+            SWITCHES_OF_MANY
+        } else {
+            SWITCHES
+        };
+        direct(&shared, switches, path);
+    });
+    let world = shared.world.lock().unwrap_or_else(PoisonError::into_inner);
+    world.faults.first().cloned()
+}
+
+/// Grants turns until all have ended.
+fn direct(shared: &Shared, mut switches_left: usize, path: &mut Vec<Choice>) {
+    let (mut depth, mut last, mut crashed) = (0, 0, false);
+    loop {
+        let mut world = shared.world.lock().unwrap_or_else(PoisonError::into_inner);
+        while world.turn.granted.is_some() || world.turn.phases.contains(&Phase::Busy) {
+            world = shared.moved.wait(world).unwrap_or_else(PoisonError::into_inner);
+        }
+        let running: Vec<usize> = (0..world.turn.phases.len())
+            .filter(|&index| world.turn.phases[index] == Phase::Waiting)
+            .collect();
+        if running.is_empty() {
+            return;
+        }
+        // Going on comes first; then, while they are allowed, switches, and the crash of whoever would have gone on.
+        let goes_on = running.contains(&last);
+        let mut options: Vec<(usize, bool)> = if goes_on { vec![(last, false)] } else { Vec::new() };
+        if !goes_on || switches_left > 0 {
+            options.extend(
+                running
+                    .iter()
+                    .filter(|&&index| index != last)
+                    .map(|&index| (index, false)),
+            );
+        }
+        if goes_on && !crashed {
+            options.push((last, true));
+        }
+        if depth == path.len() {
+            path.push(Choice {
+                taken: 0,
+                of: options.len(),
+            });
+        }
+        let (index, crash) = options[path[depth].taken];
+        depth += 1;
+        switches_left -= usize::from(goes_on && index != last);
+        crashed |= crash;
+        last = index;
+        world.turn.granted = Some((index, crash));
+        shared.moved.notify_all();
+    }
+}
+
+// ── What is found ────────────────────────────────────────────────────────────────────────
+
+const STALE: &[u8] = b"99\n";
+
+fn assert_sound(processes: &[Process]) {
+    let (fault, schedules) = search(Without::Nothing, STALE, processes);
+    assert_eq!(fault, None);
+    assert!(schedules > 100, "only {schedules} schedules were searched");
+}
+
+fn assert_needed(without: Without, processes: &[Process]) {
+    let (fault, _) = search(without, STALE, processes);
+    assert!(fault.is_some(), "nothing is wrong without {without:?}");
+}
+
+#[test]
+fn two_daemons_never_hold_the_file_together_however_they_come_and_crash() {
+    assert_sound(&[daemon, daemon]);
+}
+
+#[test]
+fn a_reader_is_told_the_truth_of_some_moment() {
+    assert_sound(&[daemon, reader]);
+}
+
+#[test]
+fn a_sweeper_never_takes_a_file_away_from_its_owner() {
+    assert_sound(&[daemon, sweeper, daemon]);
+}
+
+#[test]
+fn without_the_inode_check_two_hold_it() {
+    assert_needed(Without::TheInodeCheck, &[daemon, daemon, daemon]);
+}
+
+#[test]
+fn without_the_single_request_a_start_looks_ready() {
+    assert_needed(Without::TheSingleRequest, &[daemon, reader]);
+}
+
+#[test]
+fn without_the_starting_byte_a_start_looks_ready() {
+    assert_needed(Without::TheStartingByte, &[daemon, reader]);
+}
