@@ -3,8 +3,9 @@ export { type DetachContext, detachContext } from './src/context.js'
 export { type StopOptions, type Stopped, stop } from './src/control.js'
 export { daemonize } from './src/daemonize.js'
 export { AlreadyRunningError, DaemonError, OptionError, StartError, SystemCallError } from './src/errors.js'
-export { type PidFileState, PidLock } from './src/pid-lock.js'
+export { type LockOptions, type PidFileState, PidLock, type WaitOptions } from './src/pid-lock.js'
 export { type ProcessInfo, processInfo } from './src/process-info.js'
+export { type DaemonStatus, status, type WorkerStatus } from './src/status.js'
 export type {
   Daemon,
   DaemonizeOptions,

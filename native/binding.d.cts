@@ -20,8 +20,17 @@ export declare class PidFile {
   isIntact(): boolean
   started(): Refusal | null
   assertOwnership(): Refusal | null
-  /** Removes the file and its companions, and unlocks. */
-  release(companions: Array<string>): Refusal | null
+  /** Removes the file and its companions, and unlocks: now, or with the end of the process. */
+  release(companions: Array<string>, ending: boolean): Refusal | null
+}
+
+/** A wait for a pid file, in a thread of its own. */
+export declare class PidFileWait {
+  constructor()
+  /** Resolves with the file, why it can't be had, or null after `cancel()`. Call it once. */
+  start(path: string, mode: number): Promise<PidFile | Refusal | null>
+  /** When this returns, the wait has been won or never will be: the promise tells. */
+  cancel(): void
 }
 
 export declare class Start {
@@ -35,7 +44,7 @@ export declare class Start {
 }
 
 /** Locks the file and writes our pid; it counts as starting until `started()`. */
-export declare function acquirePidFile(path: string, mode: number): Answer<PidFile>
+export declare function acquirePidFile(path: string, mode: number, overwrite: boolean): Answer<PidFile>
 
 export interface AppendedFile {
   fd: number
@@ -123,6 +132,7 @@ export declare function passedSockets(): Array<Socket>
 export interface PidFilePlan {
   path: string
   mode: number
+  overwrite: boolean
   companions: Array<string>
 }
 
@@ -158,6 +168,17 @@ export interface ProcessFacts {
   umask?: number
 }
 
+export declare function processUsage(pid: number): ProcessUsage | null
+
+export interface ProcessUsage {
+  /** Resident, in bytes. */
+  rss: number
+  /** User and system, in milliseconds. */
+  cpu: number
+  /** In milliseconds. */
+  uptime: number
+}
+
 /** What failed. `kind` tells which error class it becomes; `system`: step, syscall, errno and detail are set. */
 export interface Refusal {
   kind: 'system' | 'running' | 'blocked' | 'not-running' | 'unverified'
@@ -175,7 +196,8 @@ export declare function reopenLog(fd: number, path: string, mode: number): Answe
 /** Ignores a signal, or lets it do what it does by default. */
 export declare function setDisposition(signal: string, ignore: boolean): void
 
-export declare function signalOwner(path: string, signal: string): Refusal | null
+/** Sends one signal to the owner, after its start if it wouldn't survive it before. */
+export declare function signalOwner(path: string, signal: string): Promise<Refusal | null>
 
 export interface Socket {
   name: string

@@ -2,10 +2,11 @@
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import { DaemonError, OptionError } from './errors.js'
-import { checked, native } from './native.js'
+import { checked, done, native } from './native.js'
 import { statePath, targetPath } from './paths.js'
 import { PidLock } from './pid-lock.js'
-import { readState } from './state.js'
+import { readState, STOP_TIMEOUT } from './state.js'
+import { duration } from './values.js'
 
 export interface StopOptions {
   /** @default 'SIGTERM' */
@@ -26,7 +27,6 @@ export interface Stopped {
   readonly elapsed: number
 }
 
-const STOP_TIMEOUT = 25_000
 /** What a daemon gets beyond its own stopTimeout, to end by itself. */
 const GRACE = 2_000
 
@@ -39,9 +39,9 @@ const GRACE = 2_000
 export async function stop(target: string, options: StopOptions = {}): Promise<Stopped> {
   const path = resolve(targetPath(target))
   const { signal = 'SIGTERM', force = true } = options
-  if (!(signal in constants.signals)) throw new OptionError('signal', `Unknown signal '${signal}'`)
+  requireSignal(signal)
   const stopTimeout = readState(path, PidLock.inspect(path).pid)?.stopTimeout ?? STOP_TIMEOUT
-  const timeout = options.timeout ?? stopTimeout + GRACE
+  const timeout = duration('timeout', options.timeout ?? stopTimeout + GRACE)
   const start = performance.now()
   const result = checked(await native.stopOwner({ path, companions: [statePath(path)], signal, timeout, force }))
   const elapsed = performance.now() - start
@@ -50,4 +50,19 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
     throw new DaemonError(message, 'ERR_DAEMON_STOP_TIMEOUT')
   }
   return { pid: result.pid ?? null, wasRunning: result.pid !== undefined, forced: result.forced, elapsed }
+}
+
+/**
+ * Sends one signal to the daemon. One that doesn't end a process waits until the daemon is ready: a booting one would
+ * die of it. Resolves when it is sent.
+ * @throws DaemonError ERR_DAEMON_NOT_RUNNING, ERR_DAEMON_UNVERIFIED
+ * @throws SystemCallError EPERM: it is another user's
+ */
+export async function signal(target: string, signal: NodeJS.Signals): Promise<void> {
+  requireSignal(signal)
+  done(await native.signalOwner(resolve(targetPath(target)), signal))
+}
+
+function requireSignal(signal: string): void {
+  if (!(signal in constants.signals)) throw new OptionError('signal', `Unknown signal '${signal}'`)
 }

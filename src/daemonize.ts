@@ -71,8 +71,18 @@ function become(settings: Settings): Daemon {
   requireMainProgram()
   const arrival = marker === undefined ? null : native.arrive(marker)
   if (arrival) return arrive(settings, arrival)
+  warnOfOverwriting(settings)
   if (shallDetach(settings.detach)) return start(settings)
   return stay(settings)
+}
+
+function warnOfOverwriting({ name, pidFile }: Settings): void {
+  if (!pidFile?.overwrite) return
+  const { state, pid } = PidLock.inspect(pidFile.path)
+  if (state === 'absent' || state === 'free') return
+  console.error(
+    `${name}: warning: taking over ${pidFile.path} from ${pid === null ? 'a start' : `pid ${pid}`}, which goes on`,
+  )
 }
 
 // ── The launcher ─────────────────────────────────────────────────────────────────────────
@@ -198,7 +208,9 @@ function stay(settings: Settings): Daemon {
   if (file) prepareDirectory(file.path)
   const pidFile =
     file &&
-    naming(settings, () => PidLock.of(checked(native.acquirePidFile(file.path, file.mode)), [statePath(file.path)]))
+    naming(settings, () =>
+      PidLock.of(checked(native.acquirePidFile(file.path, file.mode, file.overwrite)), [statePath(file.path)]),
+    )
   try {
     const sockets = listenHere(settings)
     done(native.applyLimits(limits))

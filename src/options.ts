@@ -7,6 +7,7 @@ import type { LimitPlan, ListenPlan, StreamPlan } from '#native'
 import { OptionError } from './errors.js'
 import { native } from './native.js'
 import { logPath, runPath } from './paths.js'
+import { STOP_TIMEOUT } from './state.js'
 import type { DaemonizeOptions, SignalAction, SignalMap } from './types.js'
 import {
   duration,
@@ -34,7 +35,7 @@ export interface Settings {
   limits: LimitPlan[]
   signals: Map<NodeJS.Signals, SignalAction>
   environment: { name: string; value?: string }[]
-  pidFile: { path: string; mode: number } | null
+  pidFile: { path: string; mode: number; overwrite: boolean } | null
   ready: 'auto' | 'manual'
   startTimeout: number
   stopTimeout: number
@@ -60,7 +61,6 @@ const OPTIONS = [
 ] as const satisfies readonly (keyof DaemonizeOptions)[]
 
 const START_TIMEOUT = 30_000
-const STOP_TIMEOUT = 25_000
 const LOG_MODE = 0o640
 const PID_FILE_MODE = 0o644
 /** As net.Server's. */
@@ -281,11 +281,16 @@ function environmentChange(name: string, value: unknown): { name: string; value?
 
 function pidFile(value: unknown, name: string): Settings['pidFile'] {
   if (value === undefined || value === false) return null
-  if (value === true) return { path: runPath(`${name}.pid`), mode: PID_FILE_MODE }
-  if (typeof value !== 'object' || value === null) return { path: pidPath('pidFile', value), mode: PID_FILE_MODE }
-  const given = value as { path?: unknown; mode?: unknown }
-  refuseUnknown('pidFile', Object.keys(given), ['path', 'mode'])
-  return { path: pidPath('pidFile.path', given.path), mode: mode('pidFile.mode', given.mode ?? PID_FILE_MODE, 0o7777) }
+  const defaults = { mode: PID_FILE_MODE, overwrite: false }
+  if (value === true) return { ...defaults, path: runPath(`${name}.pid`) }
+  if (typeof value !== 'object' || value === null) return { ...defaults, path: pidPath('pidFile', value) }
+  const given = value as { path?: unknown; mode?: unknown; overwrite?: unknown }
+  refuseUnknown('pidFile', Object.keys(given), ['path', 'mode', 'overwrite'])
+  return {
+    path: pidPath('pidFile.path', given.path),
+    mode: mode('pidFile.mode', given.mode ?? PID_FILE_MODE, 0o7777),
+    overwrite: oneOf('pidFile.overwrite', given.overwrite ?? false, [true, false]),
+  }
 }
 
 function pidPath(option: string, value: unknown): string {

@@ -1,7 +1,9 @@
 // Pid files that the kernel locks: they end with their process, however that ends.
 import { resolve } from 'node:path'
 import type { PidFile } from '#native'
+import { AlreadyRunningError } from './errors.js'
 import { checked, done, native } from './native.js'
+import { duration, mode } from './values.js'
 
 const MODE = 0o644
 
@@ -12,6 +14,17 @@ export interface PidFileState {
   readonly pid: number | null
   /** True where the kernel named the owner; false where only the file's text does. */
   readonly verified: boolean
+}
+
+export interface LockOptions {
+  /** Of the file, set whatever the umask. @default 0o644 */
+  mode?: number | undefined
+}
+
+export interface WaitOptions extends LockOptions {
+  /** Milliseconds. @default forever */
+  timeout?: number | undefined
+  signal?: AbortSignal | undefined
 }
 
 /** An exclusive, kernel-held lock on a pid file (fcntl(2)): gone when its process is. */
@@ -26,18 +39,50 @@ export class PidLock implements Disposable {
     this.#companions = companions
     this.path = file.path
     this.pid = process.pid
-    process.once('exit', () => this.release())
+    process.once('exit', this.#atExit)
   }
+
+  // The lock itself goes with the process: who waits for the file waits for our sockets too.
+  readonly #atExit = () => void this.#file.release([...this.#companions], true)
 
   /**
    * Locks the file at `path` and writes our pid, atomically for readers. It is created with `mode` whatever the umask.
    * @throws AlreadyRunningError another process, or this one, has it
    * @throws SystemCallError the file can't be made, or isn't one to be trusted: a link, a fifo, somebody else's
    */
-  static acquire(path: string, options: { mode?: number | undefined } = {}): PidLock {
-    const lock = PidLock.of(checked(native.acquirePidFile(resolve(path), options.mode ?? MODE)))
-    lock.started()
-    return lock
+  static acquire(path: string, options: LockOptions = {}): PidLock {
+    return PidLock.#started(checked(native.acquirePidFile(resolve(path), modeOf(options), false)))
+  }
+
+  /**
+   * The same, once the file is free: a thread waits in fcntl(2), and wakes when its owner ends or releases it. An owner
+   * that ended has closed its sockets by then. Keeps the event loop alive meanwhile.
+   * @throws AlreadyRunningError it was not free within `timeout` milliseconds
+   * @throws the signal's reason, if it aborts; the lock is not taken afterwards then
+   */
+  static async wait(path: string, options: WaitOptions = {}): Promise<PidLock> {
+    const { signal } = options
+    const timeout = options.timeout === undefined ? undefined : duration('timeout', options.timeout)
+    signal?.throwIfAborted()
+    const file = resolve(path)
+    const waiting = new native.PidFileWait()
+    const cancel = () => waiting.cancel()
+    const promise = waiting.start(file, modeOf(options))
+    const timer = timeout === undefined ? undefined : setTimeout(cancel, timeout)
+    signal?.addEventListener('abort', cancel)
+    try {
+      const answer = await promise
+      // Won and aborted at once: the caller no longer wants it.
+      if (signal?.aborted) {
+        if (answer) checked(answer).release([], false)
+        throw signal.reason
+      }
+      if (answer === null) throw new AlreadyRunningError(file, PidLock.inspect(file).pid)
+      return PidLock.#started(checked(answer))
+    } finally {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', cancel)
+    }
   }
 
   /** Who holds the file at `path`. Never creates, changes or removes anything; needs read permission only. */
@@ -51,6 +96,12 @@ export class PidLock implements Disposable {
     return new PidLock(file, companions)
   }
 
+  static #started(file: PidFile): PidLock {
+    const lock = new PidLock(file)
+    lock.started()
+    return lock
+  }
+
   get held(): boolean {
     return this.#file.held
   }
@@ -62,7 +113,8 @@ export class PidLock implements Disposable {
 
   /** Removes the file (empties it where removing is forbidden) and unlocks it; a second call does nothing. */
   release(): void {
-    done(this.#file.release([...this.#companions]))
+    process.off('exit', this.#atExit)
+    done(this.#file.release([...this.#companions], false))
   }
 
   [Symbol.dispose](): void {
@@ -83,4 +135,8 @@ export class PidLock implements Disposable {
   get native(): PidFile {
     return this.#file
   }
+}
+
+function modeOf(options: LockOptions): number {
+  return mode('mode', options.mode ?? MODE, 0o7777)
 }

@@ -2,6 +2,9 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { statePath } from './paths.js'
 
+/** Where nothing else is known; milliseconds. Less than Kubernetes' 30 s. */
+export const STOP_TIMEOUT = 25_000
+
 export interface State {
   version: 1
   name: string

@@ -104,6 +104,11 @@ export interface PidFileOptions {
   path: string
   /** Set whatever the umask. @default 0o644 */
   mode?: number | undefined
+  /**
+   * Start although the file is locked: the pid file is taken over with a warning, the other process left alone. Gives up
+   * what the lock is for: two may run. @default false
+   */
+  overwrite?: boolean | undefined
 }
 
 /** What daemonize() returns, in the daemon (or in the foreground, where it did not detach). */

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::error::{Error, Failure, Result, Step};
-use crate::pidfile::{Owner, State, Sweep, c_path, inspect, owner, remove_if_free};
+use crate::pidfile::{Owner, State, Sweep, c_path, inspect, owner, remove_if_free, wait_until_started};
 use crate::sys::pidfd;
 
 /// A start has no owner from its lock to just before its exec: a few milliseconds, unless the machine is loaded.
@@ -73,10 +73,23 @@ pub fn stop(path: &Path, companions: &[std::path::PathBuf], how: Stopping) -> Re
     Ok(Stopped { pid, forced, ended })
 }
 
-/// Sends one signal to the owner.
+/// Sends one signal to the owner. One that doesn't end a process waits until the daemon is ready: before it has its
+/// handlers it would die of it. Blocks: for a thread of its own.
 pub fn signal(path: &Path, signal: Signal) -> Result<()> {
+    if !ENDING.contains(&signal) {
+        wait_until_started(path)?;
+    }
     Target::of(path)?.signal(signal)
 }
+
+/// What is sent to end a process, and is welcome at any time.
+const ENDING: [Signal; 5] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGABRT,
+    Signal::SIGKILL,
+];
 
 impl<'a> Target<'a> {
     fn of(path: &'a Path) -> Result<Self> {

@@ -31,7 +31,7 @@ pub fn begin(plan: &Plan) -> Result<Starting> {
     let claimed = plan
         .pid_file
         .as_ref()
-        .map(|file| claim(&file.path, file.mode))
+        .map(|file| claim(&file.path, file.mode, file.overwrite))
         .transpose()?;
     let sockets = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => sockets,

@@ -29,6 +29,8 @@ pub struct Plan {
 pub struct PidFile {
     pub path: PathBuf,
     pub mode: u32,
+    /// Takes the file over although it is locked.
+    pub overwrite: bool,
     /// Files beside it that are removed with it.
     pub companions: Vec<PathBuf>,
 }

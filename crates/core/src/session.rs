@@ -1,7 +1,7 @@
 //! Where a process stands: parent, process group, session, terminal.
 
 use nix::errno::Errno;
-use nix::unistd::{Pid, getpgid, getsid};
+use nix::unistd::{Pid, SysconfVar, getpgid, getsid, sysconf};
 
 use crate::error::{During, Failure, Result, Step};
 
@@ -14,6 +14,37 @@ pub struct Process {
     /// The controlling terminal's name, e.g. `pts/3`.
     pub tty: Option<String>,
     pub umask: Option<u32>,
+}
+
+/// What a process has used so far: proc_pid_stat(5).
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// Resident, in bytes.
+    pub rss: u64,
+    /// User and system, in milliseconds.
+    pub cpu: u64,
+    /// Since its fork, in milliseconds.
+    pub uptime: u64,
+}
+
+/// None where there is no /proc, or no such process.
+#[must_use]
+pub fn usage(pid: i32) -> Option<Usage> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The fields after the command's name; the first of them is the third of all.
+    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let tick = 1000 / u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
+    let page = u64::try_from(sysconf(SysconfVar::PAGE_SIZE).ok()??).ok()?;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let (seconds, hundredths) = uptime.split_whitespace().next()?.split_once('.')?;
+    let now = seconds.parse::<u64>().ok()? * 1000 + hundredths.parse::<u64>().ok()? * 10;
+    let started = field(22)? * tick;
+    Some(Usage {
+        rss: field(24)? * page,
+        cpu: (field(14)? + field(15)?) * tick,
+        uptime: now.saturating_sub(started),
+    })
 }
 
 /// Of the process `pid`, from /proc (proc_pid_stat(5)) where there is one.

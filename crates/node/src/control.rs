@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use daemonic_core::control::{self, Stopping};
 use napi::Env;
-use napi::bindgen_prelude::{Either, Object};
+use napi::bindgen_prelude::{Either, Null, Object};
 use napi_derive::napi;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -56,10 +56,21 @@ pub fn stop_owner(env: &Env, request: StopRequest) -> napi::Result<Object<'_>> {
     Ok(promise)
 }
 
-#[napi(catch_unwind)]
-pub fn signal_owner(path: String, signal: String) -> napi::Result<Option<Refusal>> {
+/// Sends one signal to the owner, after its start if it wouldn't survive it before.
+#[napi(catch_unwind, ts_return_type = "Promise<Refusal | null>")]
+pub fn signal_owner(env: &Env, path: String, signal: String) -> napi::Result<Object<'_>> {
+    let (deferred, promise) = env.create_deferred()?;
     let signal = parse(&signal)?;
-    Ok(refusal(control::signal(path.as_ref(), signal)))
+    std::thread::spawn(move || {
+        let sent = control::signal(path.as_ref(), signal);
+        deferred.resolve(move |_| {
+            Ok(match refusal(sent) {
+                Some(refusal) => Either::A(refusal),
+                None => Either::B(Null),
+            })
+        });
+    });
+    Ok(promise)
 }
 
 /// Ignores a signal, or lets it do what it does by default.

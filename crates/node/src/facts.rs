@@ -69,6 +69,26 @@ pub fn process_facts(pid: i32) -> Answer<ProcessFacts> {
     answer(session::process(pid))
 }
 
+#[napi(object)]
+pub struct ProcessUsage {
+    /// Resident, in bytes.
+    pub rss: f64,
+    /// User and system, in milliseconds.
+    pub cpu: f64,
+    /// In milliseconds.
+    pub uptime: f64,
+}
+
+#[napi(catch_unwind)]
+pub fn process_usage(pid: i32) -> Option<ProcessUsage> {
+    let session::Usage { rss, cpu, uptime } = session::usage(pid)?;
+    Some(ProcessUsage {
+        rss: rss as f64,
+        cpu: cpu as f64,
+        uptime: uptime as f64,
+    })
+}
+
 /// The names of the resources that can be limited here.
 #[napi(catch_unwind)]
 pub fn known_limits() -> Vec<String> {

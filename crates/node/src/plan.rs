@@ -34,6 +34,7 @@ pub struct EnvironmentChange {
 pub struct PidFilePlan {
     pub path: String,
     pub mode: u32,
+    pub overwrite: bool,
     pub companions: Vec<String>,
 }
 
@@ -86,6 +87,7 @@ impl TryFrom<Plan> for core::Plan {
             pid_file: plan.pid_file.map(|file| core::PidFile {
                 path: file.path.into(),
                 mode: file.mode,
+                overwrite: file.overwrite,
                 companions: file.companions.into_iter().map(Into::into).collect(),
             }),
             stdin: plan.stdin.try_into()?,

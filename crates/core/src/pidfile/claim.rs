@@ -33,10 +33,14 @@ impl Claim {
 
 /// Locks bytes 1 and 2 of the file at `path`, which is created with `mode` (whatever the umask) if it isn't there.
 /// Refused: what is no regular file, has several names, or belongs to someone else where anyone can put files.
-pub fn claim(path: &Path, mode: u32) -> Result<Claim> {
+/// With `overwrite`, a locked file is replaced, and its owner left alone.
+pub fn claim(path: &Path, mode: u32, overwrite: bool) -> Result<Claim> {
     let name = c_path(path)?;
     let _guard = held::exclude(path)?;
-    let (file, identity) = take(&Host, path, &name, mode)?;
+    let (file, identity) = match take(&Host, path, &name, mode) {
+        Err(Error::Running { .. }) if overwrite => replace(path, &name, mode)?,
+        other => other?,
+    };
     Ok(Claim {
         file,
         path: path.to_owned(),
@@ -44,9 +48,24 @@ pub fn claim(path: &Path, mode: u32) -> Result<Claim> {
     })
 }
 
+/// A new file in the place of one that is locked. The old owner's release sees another inode, and leaves it.
+fn replace(path: &Path, name: &CStr, mode: u32) -> Result<(OwnedFd, Identity)> {
+    let draft_path = PathBuf::from(format!("{}.{}", path.display(), Host.pid()));
+    let draft = c_path(&draft_path)?;
+    let taken = take(&Host, &draft_path, &draft, mode)?;
+    nix::fcntl::renameat(nix::fcntl::AT_FDCWD, draft.as_c_str(), nix::fcntl::AT_FDCWD, name)
+        .inspect_err(|_| {
+            let _ = Host.unlink(&draft);
+        })
+        .during(Step::PidFileCreate, "rename")
+        .map_err(|failure| failure.at(path))?;
+    Ok(taken)
+}
+
 pub fn take<K: Kernel>(kernel: &K, path: &Path, name: &CStr, mode: u32) -> Result<(K::File, Identity)> {
     for _ in 0..MOST_RACES {
-        if let Some(taken) = attempt(kernel, path, name, mode)? {
+        let lock = |file: &K::File| kernel.lock(file, Owner::OpenFile, RUNNING_AND_STARTING);
+        if let Some(taken) = attempt(kernel, path, name, mode, lock)? {
             return Ok(taken);
         }
     }
@@ -56,8 +75,14 @@ pub fn take<K: Kernel>(kernel: &K, path: &Path, name: &CStr, mode: u32) -> Resul
         .into())
 }
 
-/// One try; None if another process was faster and it is worth another.
-fn attempt<K: Kernel>(kernel: &K, path: &Path, name: &CStr, mode: u32) -> Result<Option<(K::File, Identity)>> {
+/// One try, with `lock` to take bytes 1 and 2; None if another process was faster and it is worth another.
+pub fn attempt<K: Kernel>(
+    kernel: &K,
+    path: &Path,
+    name: &CStr,
+    mode: u32,
+    lock: impl FnOnce(&K::File) -> nix::Result<()>,
+) -> Result<Option<(K::File, Identity)>> {
     let system = |failure: Failure| Error::System(failure.at(path));
     // Neither followed, nor waited for (a fifo), nor made our terminal, nor truncated before the lock is ours.
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -73,7 +98,7 @@ fn attempt<K: Kernel>(kernel: &K, path: &Path, name: &CStr, mode: u32) -> Result
         return Ok(None); // unlinked by its last owner between our open and now
     }
     suitable(&status, path).map_err(system)?;
-    match kernel.lock(&file, Owner::OpenFile, RUNNING_AND_STARTING) {
+    match lock(&file) {
         Ok(()) => {}
         Err(Errno::EAGAIN | Errno::EACCES) => return refusal(kernel, path, &file).map(|()| None),
         Err(errno) => return Err(system(Failure::new(Step::PidFileLock, "fcntl", errno))),

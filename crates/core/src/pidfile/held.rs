@@ -2,7 +2,7 @@
 //! shows one's own lock: so questions about them are answered from this table, by device and inode, with stat(2) alone.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,9 +11,15 @@ use super::kernel::{Host, Kernel};
 use super::{Identity, WHO};
 use crate::error::{During, Error, Failure, Result, Step};
 use crate::sys::fd;
-use crate::sys::lock::Owner;
+use crate::sys::lock::{self, Owner};
 
-static TABLE: Mutex<Vec<(Identity, i32)>> = Mutex::new(Vec::new());
+static TABLE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    identity: Identity,
+    file: RawFd,
+}
 
 /// A pid file with this process's pid in it, locked until it is released or the process ends.
 #[derive(Debug)]
@@ -41,7 +47,10 @@ impl Held {
             name: claim::c_path(path)?,
             identity: Identity::of(&stat),
         };
-        table().push((held.identity, std::process::id().cast_signed()));
+        table().extend(held.file.as_ref().map(|file| Entry {
+            identity: held.identity,
+            file: file.as_raw_fd(),
+        }));
         Ok(held)
     }
 
@@ -78,8 +87,9 @@ impl Held {
     }
 
     /// Removes the file, and what lies beside it, under the lock, if the path is still ours; empties it where removing
-    /// is forbidden. Then the lock goes. A second release does nothing.
-    pub fn release(&mut self, companions: &[CString]) -> Result<()> {
+    /// is forbidden. Then the lock goes; or, where the process is `ending`, with the process: one that waits for the file
+    /// waits for our sockets too, then. A second release does nothing.
+    pub fn release(&mut self, companions: &[CString], ending: bool) -> Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
         if Host.names_still(&self.name, self.identity) {
             for companion in companions {
@@ -90,14 +100,17 @@ impl Held {
             .during(Step::PidFileRelease, "unlink")
             .map(drop)
             .map_err(|failure| failure.at(&self.path).into());
-        table().retain(|&(identity, _)| identity != self.identity);
+        table().retain(|entry| entry.identity != self.identity);
+        if ending {
+            let _ = file.into_raw_fd();
+        }
         removed
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let _ = self.release(&[]);
+        let _ = self.release(&[], false);
     }
 }
 
@@ -107,7 +120,7 @@ pub fn ours(path: &Path) -> Option<i32> {
 }
 
 /// Keeps other threads of this process from acquiring anything; refused if the file is already ours.
-pub fn exclude(path: &Path) -> Result<MutexGuard<'static, Vec<(Identity, i32)>>> {
+pub fn exclude(path: &Path) -> Result<MutexGuard<'static, Vec<Entry>>> {
     let table = table();
     match find(&table, path) {
         Some(pid) => Err(Error::Running {
@@ -118,13 +131,23 @@ pub fn exclude(path: &Path) -> Result<MutexGuard<'static, Vec<(Identity, i32)>>>
     }
 }
 
-fn find(table: &[(Identity, i32)], path: &Path) -> Option<i32> {
-    let stat = fd::stat_path(&claim::c_path(path).ok()?, true).ok()?;
-    let identity = Identity::of(&stat);
-    table.iter().find(|&&(each, _)| each == identity).map(|&(_, pid)| pid)
+/// Takes byte 0 of all our files again, after a descriptor of one of them may have been closed.
+pub fn assert_all() {
+    for entry in table().iter() {
+        let _ = lock::lock(entry.file, Owner::Process, WHO);
+    }
 }
 
-fn table() -> MutexGuard<'static, Vec<(Identity, i32)>> {
+fn find(table: &[Entry], path: &Path) -> Option<i32> {
+    let stat = fd::stat_path(&claim::c_path(path).ok()?, true).ok()?;
+    let identity = Identity::of(&stat);
+    table
+        .iter()
+        .any(|entry| entry.identity == identity)
+        .then(|| std::process::id().cast_signed())
+}
+
+fn table() -> MutexGuard<'static, Vec<Entry>> {
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

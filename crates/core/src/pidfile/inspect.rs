@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::kernel::{Host, Kernel};
+use super::orphan;
 use super::{MOST_RACES, RUNNING, STARTING, WHO, claim, held};
 use crate::error::{During, Error, Failure, Result, Step};
 use crate::sys::lock::Owner as LockOwner;
@@ -94,7 +95,13 @@ pub fn owner(path: &Path) -> Result<Owner> {
         Report {
             state: State::Starting, ..
         } => unverified(None, "it is just starting and has no owner yet"),
-        Report { pid, .. } => unverified(pid, "the file is locked, but the kernel does not say by whom"),
+        Report {
+            text: Some(pid), state, ..
+        } if orphan::holds(pid, path) => Ok(Owner { pid, state }),
+        Report { .. } => unverified(
+            orphan::holder(path),
+            "the file is locked, but its owner is gone or unknown",
+        ),
     }
 }
 

@@ -15,13 +15,16 @@ mod inspect;
 mod kernel;
 #[cfg(test)]
 mod model;
+mod orphan;
 mod sweep;
+mod wait;
 
 pub use claim::{Claim, c_path, claim, own};
 pub use held::{Held, hold};
 pub use inspect::{Owner, Report, State, inspect, owner};
 pub use kernel::Host;
 pub use sweep::{Sweep, remove_if_free};
+pub use wait::{Waiting, wait_until_started};
 
 use crate::sys::lock::Span;
 

@@ -2,6 +2,7 @@
 
 pub mod close;
 pub mod fd;
+pub mod interrupt;
 pub mod limit;
 pub mod lock;
 pub mod memory_file;

@@ -1,0 +1,117 @@
+//! Ending a blocking system call of one thread: fcntl(F_OFD_SETLKW) ends by a signal alone.
+
+use std::os::unix::thread::JoinHandleExt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+/// A signal that comes just before the call blocks is lost, so it is sent again until the thread has noticed.
+const AGAIN_AFTER: Duration = Duration::from_millis(1);
+
+/// What the interrupter and the thread share.
+#[derive(Debug, Default)]
+pub struct Interruption {
+    wanted: AtomicBool,
+    noticed: AtomicBool,
+}
+
+impl Interruption {
+    /// Asked by the thread whenever a call ended with EINTR, and before one that blocks.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst)
+    }
+
+    /// Said by the thread when it will not block again.
+    pub fn notice(&self) {
+        self.noticed.store(true, Ordering::SeqCst);
+    }
+
+    /// Makes the thread notice, and returns when it has.
+    pub fn interrupt<T>(&self, thread: &JoinHandle<T>) {
+        self.wanted.store(true, Ordering::SeqCst);
+        while !self.noticed.load(Ordering::SeqCst) {
+            // SAFETY: the thread has not been joined or detached: its handle is borrowed.
+            unsafe { libc::pthread_kill(thread.as_pthread_t(), signal().unwrap_or(libc::SIGURG)) };
+            std::thread::sleep(AGAIN_AFTER);
+        }
+    }
+}
+
+extern "C" fn nothing(_: libc::c_int) {}
+
+/// A signal that nobody uses, with a handler that does nothing, and no SA_RESTART.
+pub fn signal() -> Result<libc::c_int, Errno> {
+    static SIGNAL: OnceLock<Result<libc::c_int, Errno>> = OnceLock::new();
+    *SIGNAL.get_or_init(|| candidates().find(|&number| claim(number)).ok_or(Errno::EBUSY))
+}
+
+/// Lets the calling thread be interrupted, whatever mask it inherited.
+pub fn allow() -> nix::Result<()> {
+    let number = signal()?;
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset(3) fills the set that we own; the others read and change it.
+    let failed = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), number);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut())
+    };
+    if failed == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_raw(failed))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn candidates() -> impl Iterator<Item = libc::c_int> {
+    (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev()
+}
+
+/// No real-time signals on macOS: SIGURG is ignored by default, and raised for out-of-band data alone.
+#[cfg(not(target_os = "linux"))]
+fn candidates() -> impl Iterator<Item = libc::c_int> {
+    std::iter::once(libc::SIGURG)
+}
+
+/// Takes the signal if its disposition is the default.
+fn claim(number: libc::c_int) -> bool {
+    // SAFETY: sigaction is plain data for which zero is a value; both structs are ours, and `nothing` is
+    // async-signal-safe.
+    unsafe {
+        let mut before: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(number, std::ptr::null(), &raw mut before) != 0 || before.sa_sigaction != libc::SIG_DFL {
+            return false;
+        }
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+        libc::sigaction(number, &raw const action, std::ptr::null_mut()) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_is_interrupted_however_early_the_signal_comes() {
+        for _ in 0..200 {
+            let interruption = Arc::new(Interruption::default());
+            let theirs = Arc::clone(&interruption);
+            let thread = std::thread::spawn(move || {
+                allow().unwrap();
+                while !theirs.is_wanted() {
+                    let mut nothing: [nix::poll::PollFd<'_>; 0] = [];
+                    let _ = nix::poll::poll(&mut nothing, nix::poll::PollTimeout::NONE);
+                }
+                theirs.notice();
+            });
+            interruption.interrupt(&thread);
+            thread.join().unwrap();
+        }
+    }
+}
