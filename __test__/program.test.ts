@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, symlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { probe } from './support/probe.js'
 import { LIBRARY, program, runProgram } from './support/program.js'
@@ -34,13 +35,14 @@ test('relative flags are found in the launcher’s directory, though the daemon 
 
 test('`env` adds variables to its environment and removes others, and our own are gone from it', async t => {
   const scene = new Scene(t)
-  const env = { ADDED: 'a=b', CHANGED: 'new', REMOVED: undefined }
-  const listen = { web: '127.0.0.1:0' }
-  const daemon = await probe(scene, { env, listen }, { env: { CHANGED: 'old', REMOVED: 'old' } })
-  t.is(daemon.env.ADDED, 'a=b')
-  t.is(daemon.env.CHANGED, 'new')
-  t.false('REMOVED' in daemon.env)
-  for (const name of ['DAEMONIC_START', 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) t.false(name in daemon.env, name)
+  const env = `{ ADDED: 'a=b', CHANGED: 'new', REMOVED: undefined }`
+  const text = `daemonize({ env: ${env}, listen: { web: '127.0.0.1:0' }, stdout: 'inherit' }); console.log(JSON.stringify(process.env))`
+  const { stdout } = await runProgram(scene, text, { env: { CHANGED: 'old', REMOVED: 'old' } })
+  const seen: Record<string, string> = JSON.parse(stdout)
+  t.is(seen.ADDED, 'a=b')
+  t.is(seen.CHANGED, 'new')
+  for (const name of ['REMOVED', 'DAEMONIC_START', 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'])
+    t.false(name in seen, name)
 })
 
 const SAY_HELLO = `const daemon = daemonize({ stdout: 'inherit' }); console.log('hello from ' + daemon.name)`
@@ -98,6 +100,8 @@ async function freePort(): Promise<number> {
 /** Without a file of its own, an expression that imports the library. */
 const EXPRESSION = `import('${LIBRARY}').then(({ daemonize }) => daemonize({ pidFile: './d.pid' })).catch(error => console.log(error.code + ': ' + error.message))`
 
+const LINE = `try { require('${fileURLToPath(LIBRARY)}').daemonize() } catch (error) { console.log(error.code + ': ' + error.message) }`
+
 const TEXTS: Record<string, { args: string[]; input?: string; says: RegExp }> = {
   'node -e': { args: ['-e', EXPRESSION], says: /`node -e`.*`daemonic start/ },
   'node --eval=': { args: [`--eval=${EXPRESSION}`], says: /`node -e`/ },
@@ -107,7 +111,7 @@ const TEXTS: Record<string, { args: string[]; input?: string; says: RegExp }> = 
   'node --input-type=module -e': { args: ['--input-type=module', '-e', EXPRESSION], says: /`node -e`/ },
   'node, reading the program from its input': { args: [], input: EXPRESSION, says: /standard input/ },
   'node -, with arguments': { args: ['-', 'one', 'two'], input: EXPRESSION, says: /standard input/ },
-  'node -i': { args: ['-i'], input: `${EXPRESSION}\n`, says: /REPL|standard input/ },
+  'node -i': { args: ['-i'], input: `${LINE}\n`, says: /REPL|standard input/ },
 }
 
 for (const [what, { args, input, says }] of Object.entries(TEXTS)) {

@@ -125,9 +125,9 @@ test('signals that a caller ignores or blocks are as in any other daemon', async
 const DETACHING: Record<string, string> = {
   'an ordinary command': 'setsid -w sh -c \'"$0" "$1"; exit $?\' "$0" "$1"',
   'the leader of a session': 'setsid -w "$0" "$1"',
-  'nohup': 'setsid -w nohup "$0" "$1"',
+  nohup: 'setsid -w nohup "$0" "$1"',
   'a shell that exits at once': 'setsid -w sh -c \'"$0" "$1" & exit 0\' "$0" "$1"',
-  'a pseudo-terminal': 'script -qec "\'$0\' \'$1\'" /dev/null',
+  'a pseudo-terminal': "script -qec \"'$0' '$1'\" /dev/null",
 }
 
 for (const [what, command] of Object.entries(DETACHING)) {

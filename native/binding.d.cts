@@ -50,6 +50,7 @@ export interface AppendedFile {
   fd: number
   path: string
   mode: number
+  inode: number
 }
 
 /** Every regular file that this process appends to by an absolute path. */
@@ -194,10 +195,10 @@ export interface Refusal {
 export declare function reopenLog(fd: number, path: string, mode: number): Answer<boolean>
 
 /** Ignores a signal, or lets it do what it does by default. */
-export declare function setDisposition(signal: string, ignore: boolean): void
+export declare function setDisposition(signal: number, ignore: boolean): void
 
 /** Sends one signal to the owner, after its start if it wouldn't survive it before. */
-export declare function signalOwner(path: string, signal: string): Promise<Refusal | null>
+export declare function signalOwner(path: string, signal: number): Promise<Refusal | null>
 
 export interface Socket {
   name: string
@@ -210,7 +211,8 @@ export declare function stopOwner(request: StopRequest): Promise<StopResult | Re
 export interface StopRequest {
   path: string
   companions: Array<string>
-  signal: string
+  /** Its number. */
+  signal: number
   /** Milliseconds. */
   timeout: number
   force: boolean
@@ -231,3 +233,6 @@ export interface StreamPlan {
   mode?: number
   truncate?: boolean
 }
+
+/** Turns the event loop once; false where there is none of libuv's. */
+export declare function turnEventLoop(): boolean

@@ -6,7 +6,7 @@ import { checked, done, native } from './native.js'
 import { statePath, targetPath } from './paths.js'
 import { PidLock } from './pid-lock.js'
 import { readState, STOP_TIMEOUT } from './state.js'
-import { duration } from './values.js'
+import { duration, or } from './values.js'
 
 export interface StopOptions {
   /** @default 'SIGTERM' */
@@ -23,7 +23,7 @@ export interface Stopped {
   readonly wasRunning: boolean
   /** It took SIGKILL. */
   readonly forced: boolean
-  /** Milliseconds from the signal to the end. */
+  /** Milliseconds from the call to its end. */
   readonly elapsed: number
 }
 
@@ -39,11 +39,13 @@ const GRACE = 2_000
 export async function stop(target: string, options: StopOptions = {}): Promise<Stopped> {
   const path = resolve(targetPath(target))
   const { signal = 'SIGTERM', force = true } = options
-  requireSignal(signal)
+  const number = signalNumber(signal)
   const stopTimeout = readState(path, PidLock.inspect(path).pid)?.stopTimeout ?? STOP_TIMEOUT
-  const timeout = duration('timeout', options.timeout ?? stopTimeout + GRACE)
+  const timeout = duration('timeout', or(options.timeout, stopTimeout + GRACE))
   const start = performance.now()
-  const result = checked(await native.stopOwner({ path, companions: [statePath(path)], signal, timeout, force }))
+  const result = checked(
+    await native.stopOwner({ path, companions: [statePath(path)], signal: number, timeout, force }),
+  )
   const elapsed = performance.now() - start
   if (!result.ended) {
     const message = `pid ${result.pid} still runs ${Math.round(elapsed)} ms after ${signal} (${path})`
@@ -59,10 +61,11 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
  * @throws SystemCallError EPERM: it is another user's
  */
 export async function signal(target: string, signal: NodeJS.Signals): Promise<void> {
-  requireSignal(signal)
-  done(await native.signalOwner(resolve(targetPath(target)), signal))
+  done(await native.signalOwner(resolve(targetPath(target)), signalNumber(signal)))
 }
 
-function requireSignal(signal: string): void {
-  if (!(signal in constants.signals)) throw new OptionError('signal', `Unknown signal '${signal}'`)
+function signalNumber(signal: NodeJS.Signals): number {
+  const number = constants.signals[signal]
+  if (number === undefined) throw new OptionError('signal', `Unknown signal '${signal}'`)
+  return number
 }

@@ -4,20 +4,14 @@ import type { Server } from 'node:net'
 import { constants } from 'node:os'
 import type { Arrival } from '#native'
 import { managerAddress } from './context.js'
-import { DaemonError, OptionError, type SystemCallError } from './errors.js'
-import { checked, native } from './native.js'
+import { DaemonError, errorOf, OptionError } from './errors.js'
+import { type Log, Logs } from './logs.js'
+import { native } from './native.js'
 import type { Settings } from './options.js'
 import type { PidLock } from './pid-lock.js'
 import { type Drain, listenOn } from './serve.js'
 import type { Daemon, ListenMap, ListenSocket, SignalAction } from './types.js'
 import { tolerateAborts } from './uncaught.js'
-
-/** A log that was opened for one of the standard outputs. */
-export interface Log {
-  fd: number
-  path: string
-  mode: number
-}
 
 /** What daemonize() found or made for the daemon. */
 export interface Origin {
@@ -38,7 +32,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
   readonly pidFile: PidLock | null
   readonly sockets: Record<string, ListenSocket>
   readonly #settings: Settings
-  readonly #logs: readonly Log[]
+  readonly #logs: Logs
   readonly #manager = managerAddress()
   readonly #abort = new AbortController()
   readonly #stopHooks: ((signal: NodeJS.Signals | null) => unknown)[] = []
@@ -56,7 +50,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
     this.pidFile = pidFile
     this.sockets = sockets
     this.#settings = settings
-    this.#logs = logs
+    this.#logs = new Logs(logs)
     this.#arrival = arrival
     for (const [signal, action] of settings.signals) this.#map(signal, action)
     if (settings.ready === 'auto') setImmediate(() => this.#readyWhenServing())
@@ -77,7 +71,8 @@ export class RunningDaemon implements Daemon<ListenMap> {
       server.once('close', () => this.#closedUnasked(socket))
     })
     this.#serving.push(listening)
-    return listening
+    // Another promise: readiness, which looks at the first, must not make a failure count as handled.
+    return listening.then(() => {})
   }
 
   ready(status?: string): void {
@@ -88,12 +83,14 @@ export class RunningDaemon implements Daemon<ListenMap> {
     const refusal = this.#arrival?.ready(this.pidFile?.native) ?? null
     if (!this.#arrival) this.pidFile?.started()
     this.#arrival = null
+    if (refusal && refusal.errno !== constants.errno.EPIPE) throw errorOf(refusal)
     if (refusal) {
       // Whoever started us is gone, and nobody would know of us.
       this.#log('error', 'the launcher ended before the daemon was ready')
       process.exit(1)
     }
     this.#notify('READY=1')
+    setImmediate(() => this.#logs.remember()).unref()
   }
 
   status(text: string): void {
@@ -112,29 +109,15 @@ export class RunningDaemon implements Daemon<ListenMap> {
   }
 
   reopenLogs({ all = false }: { all?: boolean | undefined } = {}): number {
-    const ours = new Set(this.#logs.map(log => log.fd))
-    const others = all ? native.appendedFiles().filter(file => !ours.has(file.fd)) : []
-    let reopened = 0
-    let failure: unknown
-    for (const { fd, path, mode } of [...this.#logs, ...others]) {
-      try {
-        if (checked(native.reopenLog(fd, path, mode))) reopened += 1
-      } catch (error) {
-        failure ??= error // the old file goes on being used; the others are still tried
-      }
+    try {
+      return this.#logs.reopen(all)
+    } finally {
+      this.pidFile?.assertOwnership()
     }
-    this.pidFile?.assertOwnership()
-    if (failure) throw failure
-    return reopened
   }
 
   stop(exitCode = 0): Promise<never> {
     return this.#end(null, exitCode)
-  }
-
-  /** @internal Tells the launcher of an error that keeps the daemon from becoming one. */
-  fail(error: SystemCallError): void {
-    this.#arrival?.fail(error.step, error.errno, error.path)
   }
 
   async #readyWhenServing(): Promise<void> {
@@ -145,7 +128,8 @@ export class RunningDaemon implements Daemon<ListenMap> {
 
   #map(signal: NodeJS.Signals, action: SignalAction): void {
     if (typeof action === 'function') process.on(signal, action)
-    else if (action === 'ignore' || action === 'default') native.setDisposition(signal, action === 'ignore')
+    else if (action === 'ignore' || action === 'default')
+      native.setDisposition(constants.signals[signal], action === 'ignore')
     else if (action === 'stop') process.on(signal, () => this.#stopBy(signal))
     else if (action === 'reload') process.on(signal, () => void this.#reload())
     else process.on(signal, () => this.#reopenAndTell())

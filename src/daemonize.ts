@@ -1,17 +1,20 @@
 // One call: the launcher starts the program again as a daemon and ends; in the daemon the call returns.
+import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
 import type { Arrival, Outcome, Plan, StreamPlan } from '#native'
 import { closeInspector, shallDetach } from './context.js'
-import { type Log, RunningDaemon } from './daemon.js'
+import { RunningDaemon } from './daemon.js'
 import { AlreadyRunningError, DaemonError, during, OptionError, StartError, SystemCallError } from './errors.js'
+import type { Log } from './logs.js'
 import { checked, done, native } from './native.js'
 import { normalise, type Settings } from './options.js'
 import { keepOutputWhole, leave } from './output.js'
 import { prepareDirectory, statePath } from './paths.js'
 import { PidLock } from './pid-lock.js'
 import { type Program, requireMainProgram, sameProgram } from './program.js'
-import { writeState } from './state.js'
-import type { Daemon, DaemonizeOptions, ListenMap, ListenSocket } from './types.js'
+import { listenHere, removeFilesAtExit, takeSockets } from './sockets.js'
+import { removeState, stateFiles, writeState } from './state.js'
+import type { Daemon, DaemonizeOptions, ListenMap } from './types.js'
 import { throwReadably } from './uncaught.js'
 
 /** What the launcher decided and the daemon needs to know: the marker's note. */
@@ -58,7 +61,7 @@ export function daemonize<const L extends ListenMap = Record<never, never>>(opti
     throw new OptionError('options', 'daemonize() was called before in this process: a second call takes no options')
   }
   try {
-    const daemon = become(normalise(options as DaemonizeOptions))
+    const daemon = become(options as DaemonizeOptions)
     registry[DAEMON] = daemon
     return daemon as Daemon<L>
   } catch (error) {
@@ -67,9 +70,10 @@ export function daemonize<const L extends ListenMap = Record<never, never>>(opti
   }
 }
 
-function become(settings: Settings): Daemon {
+function become(options: DaemonizeOptions | undefined): Daemon {
   requireMainProgram()
   const arrival = marker === undefined ? null : native.arrive(marker)
+  const settings = normalise(options, arrival !== null)
   if (arrival) return arrive(settings, arrival)
   warnOfOverwriting(settings)
   if (shallDetach(settings.detach)) return start(settings)
@@ -103,7 +107,11 @@ function start(settings: Settings): never {
     }
     return checked(start.wait(settings.startTimeout))
   })
-  if (outcome.kind === 'ready') leave(0)
+  if (outcome.kind === 'ready') {
+    // It may have done its work and gone before the state was written.
+    if (settings.pidFile && !existsSync(settings.pidFile.path)) removeState(settings.pidFile.path)
+    leave(0)
+  }
   throw startError(settings, outcome)
 }
 
@@ -113,10 +121,10 @@ function planOf(settings: Settings, program: Program): Plan {
   return {
     program: program.path,
     arguments: program.arguments,
-    directory: startDirectory,
+    directory: requireStartDirectory(),
     environment,
     note: JSON.stringify(note),
-    ...(pidFile && { pidFile: { ...pidFile, companions: [statePath(pidFile.path)] } }),
+    ...(pidFile && { pidFile: { ...pidFile, companions: stateFiles(pidFile.path) } }),
     stdin,
     stdout,
     stderr,
@@ -133,7 +141,7 @@ function logsOf({ stdout, stderr }: Settings): Log[] {
 function stateOf(settings: Settings, pid: number, addresses: Record<string, string>) {
   const logs = [...new Set(logsOf(settings).map(log => log.path))]
   const { name, stopTimeout } = settings
-  const command = { arguments: process.argv, directory: startDirectory }
+  const command = { arguments: process.argv, directory: requireStartDirectory() }
   return { version: 1 as const, name, pid, ...command, logs, addresses, stopTimeout, startedAt: Date.now() }
 }
 
@@ -181,8 +189,8 @@ function arrive(settings: Settings, arrival: Arrival): Daemon {
   const note: Note = JSON.parse(arrival.note)
   try {
     const sockets = takeSockets()
-    for (const variable of ['DAEMONIC_START', 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'])
-      delete process.env[variable]
+    delete process.env.DAEMONIC_START
+    removeFilesAtExit(sockets)
     done(arrival.takeStreams())
     const file = note.pidFile === null ? null : arrival.pidFile(note.pidFile)
     const pidFile = file && note.pidFile !== null ? PidLock.of(checked(file), [statePath(note.pidFile)]) : null
@@ -190,15 +198,18 @@ function arrive(settings: Settings, arrival: Arrival): Daemon {
     if (chdir !== false) during('chdir', chdir, () => process.chdir(chdir))
     if (umask !== false) process.umask(umask)
     process.title = settings.name
-    return new RunningDaemon({ settings, startDirectory, pidFile, sockets, logs: note.logs, arrival })
+    return new RunningDaemon({
+      settings,
+      startDirectory: requireStartDirectory(),
+      pidFile,
+      sockets,
+      logs: note.logs,
+      arrival,
+    })
   } catch (error) {
     if (error instanceof SystemCallError) arrival.fail(error.step, error.errno, error.path)
     throw error
   }
-}
-
-function takeSockets(): Record<string, ListenSocket> {
-  return Object.fromEntries(native.passedSockets().map(({ name, fd, address }) => [name, { fd, address }]))
 }
 
 // ── The foreground ───────────────────────────────────────────────────────────────────────
@@ -212,7 +223,7 @@ function stay(settings: Settings): Daemon {
       PidLock.of(checked(native.acquirePidFile(file.path, file.mode, file.overwrite)), [statePath(file.path)]),
     )
   try {
-    const sockets = listenHere(settings)
+    const sockets = listenHere(settings.listen)
     done(native.applyLimits(limits))
     for (const { name, value } of environment) {
       if (value === undefined) delete process.env[name]
@@ -225,19 +236,18 @@ function stay(settings: Settings): Daemon {
       const addresses = Object.fromEntries(Object.entries(sockets).map(([key, { address }]) => [key, address]))
       writeState(pidFile.path, stateOf(settings, process.pid, addresses))
     }
-    return new RunningDaemon({ settings, startDirectory, pidFile, sockets, logs: [], arrival: null })
+    return new RunningDaemon({
+      settings,
+      startDirectory: requireStartDirectory(),
+      pidFile,
+      sockets,
+      logs: [],
+      arrival: null,
+    })
   } catch (error) {
     pidFile?.release()
     throw error
   }
-}
-
-/** Sockets that a service manager passed under the same name are used; the others are bound. */
-function listenHere({ listen }: Settings): Record<string, ListenSocket> {
-  const passed = takeSockets()
-  const missing = listen.filter(({ name }) => !(name in passed))
-  const bound = checked(native.bindSockets(missing))
-  return { ...passed, ...Object.fromEntries(bound.map(({ name, fd, address }) => [name, { fd, address }])) }
 }
 
 function keepTerminalSignals({ signals }: Settings): void {
@@ -245,7 +255,18 @@ function keepTerminalSignals({ signals }: Settings): void {
   for (const signal of ['SIGTTIN', 'SIGTTOU', 'SIGTSTP', 'SIGHUP'] as const) signals.delete(signal)
 }
 
+/** Null if it has been removed. */
+function currentDirectory(): string | null {
+  try {
+    return process.cwd()
+  } catch {
+    return null
+  }
+}
+
 /** The daemon is executed in the launcher's start directory, for relative flags and imports. */
-function currentDirectory(): string {
-  return during('chdir', '.', () => process.cwd())
+function requireStartDirectory(): string {
+  if (startDirectory !== null) return startDirectory
+  const detail = 'the directory where it was started has been removed: change to one that exists'
+  throw new SystemCallError({ step: 'chdir', syscall: 'getcwd', errno: constants.errno.ENOENT, detail })
 }

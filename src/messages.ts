@@ -58,7 +58,7 @@ function standsInTheWay(name: string, path: string): string | undefined {
 }
 
 function listenAdvice(name: string, address: string | null | undefined): string | undefined {
-  if (name === 'EADDRINUSE') return 'another process listens there'
+  if (name === 'EADDRINUSE') return isOtherFile(address) ? 'it is not a socket' : 'another process listens there'
   if (name === 'EACCES' && address && /:\d{1,3}$/.test(address))
     return 'ports below 1024 need root or CAP_NET_BIND_SERVICE'
   if (name === 'EADDRNOTAVAIL') return 'no interface of this host has that address'
@@ -80,6 +80,10 @@ function belongsTo(path: string, what = 'it '): string | undefined {
   } catch {
     return undefined // not even that can be seen
   }
+}
+
+function isOtherFile(path: string | null | undefined): boolean {
+  return path?.startsWith('/') === true && lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false
 }
 
 function isLink(path: string): boolean {

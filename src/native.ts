@@ -1,9 +1,8 @@
 // The native addon: found, loaded, and its refusals turned into errors.
-import { createRequire } from 'node:module'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import type * as Binding from '#native'
 import { errorOf } from './errors.js'
-
-const require = createRequire(import.meta.url)
 
 export const native: typeof Binding = load()
 
@@ -25,23 +24,34 @@ function isRefusal(answer: unknown): answer is Binding.Refusal {
 const REFUSALS: ReadonlySet<unknown> = new Set(['system', 'running', 'blocked', 'not-running', 'unverified'])
 
 /**
- * A short loader of our own: asking for the libc (process.report) takes longer than loading the addon. Where both could
- * be there, the wrong one fails to load and the other is tried.
+ * A short loader of our own: asking for the libc (process.report), and require() with its resolution, each take longer
+ * than loading the addon. Where two libcs could be meant, the wrong one fails to load and the other is tried.
  */
 function load(): typeof Binding {
   const { platform, arch } = process
   const libcs = platform === 'linux' ? (arch === 'arm' ? ['-gnueabihf'] : ['-gnu', '-musl']) : ['']
   const failures: unknown[] = []
   for (const suffix of libcs) {
-    const triple = `${platform}-${arch}${suffix}`
-    // Our own build in a checkout, then the platform's package.
-    for (const id of [`#addon/daemonic.${triple}.node`, `daemonic-${triple}`]) {
-      try {
-        return require(id)
-      } catch (error) {
-        failures.push(error)
-      }
+    try {
+      const addon = { exports: {} as typeof Binding }
+      process.dlopen(addon, addonPath(`${platform}-${arch}${suffix}`))
+      return addon.exports
+    } catch (error) {
+      failures.push(error)
     }
   }
   throw new AggregateError(failures, `daemonic has no native addon for ${platform}-${arch} here: reinstall it`)
+}
+
+/** Our own build in a checkout (seen from the bundle, or from its parts), else the platform's package. */
+function addonPath(triple: string): string {
+  const file = `native/daemonic.${triple}.node`
+  const built = ['..', '../..'].map(up => fileURLToPath(new URL(`${up}/${file}`, import.meta.url))).find(existsSync)
+  return (
+    built ??
+    process
+      .getBuiltinModule('node:module')
+      .createRequire(import.meta.url)
+      .resolve(`daemonic-${triple}`)
+  )
 }

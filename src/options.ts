@@ -2,7 +2,6 @@
 import { fstatSync } from 'node:fs'
 import { constants } from 'node:os'
 import { basename, extname, resolve } from 'node:path'
-import { isatty } from 'node:tty'
 import type { LimitPlan, ListenPlan, StreamPlan } from '#native'
 import { OptionError } from './errors.js'
 import { native } from './native.js'
@@ -16,6 +15,7 @@ import {
   list,
   mode,
   oneOf,
+  or,
   refuseUnknown,
   show,
   suggestion,
@@ -79,21 +79,26 @@ const ACTIONS = ['ignore', 'default', 'stop', 'reload', 'reopen-logs'] as const
 /** KILL and STOP can't be caught; CHLD is how libuv learns of the ends of child processes. */
 const UNMAPPABLE = new Set(['SIGKILL', 'SIGSTOP', 'SIGCHLD'])
 
-/** @throws OptionError */
-export function normalise(options: DaemonizeOptions = {}): Settings {
+/**
+ * `isDaemon`: the standard streams are as the launcher made them, and what it was given for them may be gone.
+ * @throws OptionError
+ */
+export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Settings {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
   }
   refuseUnknown('', Object.keys(options), OPTIONS)
   const name = normaliseName(options.name)
-  const stream = (key: 'stdout' | 'stderr', fd: number) =>
-    options[key] === undefined ? output('log', options.log, fd, name) : output(key, options[key], fd, name)
+  const stream = (key: 'stdout' | 'stderr', fd: number): StreamPlan => {
+    if (isDaemon) return { kind: 'null' }
+    return options[key] === undefined ? output('log', options.log, fd, name) : output(key, options[key], fd, name)
+  }
   return {
     name,
-    detach: oneOf('detach', options.detach ?? 'auto', [true, false, 'auto']),
+    detach: oneOf('detach', or(options.detach, 'auto'), [true, false, 'auto']),
     chdir: directory(options.chdir),
-    umask: options.umask === false ? false : mode('umask', options.umask ?? 0o022, 0o777),
-    stdin: input(options.stdin),
+    umask: options.umask === false ? false : mode('umask', or(options.umask, 0o022), 0o777),
+    stdin: isDaemon ? { kind: 'null' } : input(options.stdin),
     stdout: stream('stdout', 1),
     stderr: stream('stderr', 2),
     listen: entries('listen', options.listen).map(([key, target]) => listenPlan(key, target)),
@@ -101,9 +106,9 @@ export function normalise(options: DaemonizeOptions = {}): Settings {
     signals: signalMap(options.signals),
     environment: entries('env', options.env, true).map(([key, value]) => environmentChange(key, value)),
     pidFile: pidFile(options.pidFile, name),
-    ready: oneOf('ready', options.ready ?? 'auto', ['auto', 'manual']),
-    startTimeout: duration('startTimeout', options.startTimeout ?? START_TIMEOUT),
-    stopTimeout: duration('stopTimeout', options.stopTimeout ?? STOP_TIMEOUT),
+    ready: oneOf('ready', or(options.ready, 'auto'), ['auto', 'manual']),
+    startTimeout: duration('startTimeout', or(options.startTimeout, START_TIMEOUT)),
+    stopTimeout: duration('stopTimeout', or(options.stopTimeout, STOP_TIMEOUT)),
   }
 }
 
@@ -137,7 +142,8 @@ function input(value: DaemonizeOptions['stdin']): StreamPlan {
 function output(option: string, value: unknown, fd: number, name: string): StreamPlan {
   if (value === undefined || value === 'ignore') return { kind: 'null' }
   if (value === 'inherit') return { kind: 'inherit' }
-  if (value === 'inherit-unless-tty') return isatty(fd) ? { kind: 'null' } : { kind: 'inherit' }
+  if (value === 'inherit-unless-tty')
+    return process.getBuiltinModule('node:tty').isatty(fd) ? { kind: 'null' } : { kind: 'inherit' }
   if (value === true && option === 'log') return { kind: 'file', path: logPath(name), mode: LOG_MODE }
   if (typeof value === 'number') return descriptor(option, value, 'write')
   if (typeof value === 'object' && value !== null) {
@@ -146,8 +152,8 @@ function output(option: string, value: unknown, fd: number, name: string): Strea
     return {
       kind: 'file',
       path: resolve(text(`${option}.path`, target.path, 'a path')),
-      mode: mode(`${option}.mode`, target.mode ?? LOG_MODE, 0o7777),
-      truncate: oneOf(`${option}.truncate`, target.truncate ?? false, [true, false]),
+      mode: mode(`${option}.mode`, or(target.mode, LOG_MODE), 0o7777),
+      truncate: oneOf(`${option}.truncate`, or(target.truncate, false), [true, false]),
     }
   }
   return { kind: 'file', path: filePath(option, value, ['ignore', 'inherit', 'inherit-unless-tty']), mode: LOG_MODE }
@@ -198,10 +204,10 @@ function listenPlan(name: string, target: unknown): ListenPlan {
     ...(given.port !== undefined && { port: port(`${option}.port`, given.port) }),
     ...(given.path !== undefined && { path: resolve(text(`${option}.path`, given.path, 'a path')) }),
     ...(given.mode !== undefined && { mode: mode(`${option}.mode`, given.mode, 0o7777) }),
-    backlog: whole(`${option}.backlog`, given.backlog ?? BACKLOG, 1, 2 ** 31 - 1),
-    ipv6Only: oneOf(`${option}.ipv6Only`, given.ipv6Only ?? false, [true, false]),
-    reusePort: oneOf(`${option}.reusePort`, given.reusePort ?? false, [true, false]),
-    udp: oneOf(`${option}.udp`, given.udp ?? false, [true, false]),
+    backlog: whole(`${option}.backlog`, or(given.backlog, BACKLOG), 1, 2 ** 31 - 1),
+    ipv6Only: oneOf(`${option}.ipv6Only`, or(given.ipv6Only, false), [true, false]),
+    reusePort: oneOf(`${option}.reusePort`, or(given.reusePort, false), [true, false]),
+    udp: oneOf(`${option}.udp`, or(given.udp, false), [true, false]),
   }
 }
 
@@ -288,8 +294,8 @@ function pidFile(value: unknown, name: string): Settings['pidFile'] {
   refuseUnknown('pidFile', Object.keys(given), ['path', 'mode', 'overwrite'])
   return {
     path: pidPath('pidFile.path', given.path),
-    mode: mode('pidFile.mode', given.mode ?? PID_FILE_MODE, 0o7777),
-    overwrite: oneOf('pidFile.overwrite', given.overwrite ?? false, [true, false]),
+    mode: mode('pidFile.mode', or(given.mode, PID_FILE_MODE), 0o7777),
+    overwrite: oneOf('pidFile.overwrite', or(given.overwrite, false), [true, false]),
   }
 }
 

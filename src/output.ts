@@ -1,5 +1,6 @@
 // What the launcher printed must be whole when it ends without its 'exit' listeners.
 import { fstatSync } from 'node:fs'
+import { native } from './native.js'
 
 /**
  * Makes writes to a standard output that is a pipe or socket blocking. Node queues there what the reader hasn't taken,
@@ -19,8 +20,20 @@ export function keepOutputWhole(): void {
   }
 }
 
+/**
+ * Waits until what was queued before the library was loaded is written: the event loop turns for that alone, though
+ * other callbacks may run in it.
+ */
+function drain(): void {
+  const isPending = (stream: NodeJS.WriteStream) => stream.writableLength > 0
+  while (isPending(process.stdout) || isPending(process.stderr)) {
+    if (!native.turnEventLoop()) return // a runtime without libuv
+  }
+}
+
 /** Ends the process without its 'exit' listeners, but with libc's atexit: Node resets a terminal there. */
 export function leave(code: number): never {
+  drain()
   const { reallyExit } = process as unknown as { reallyExit(code: number): never }
   return reallyExit(code)
 }

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { PidFile } from '#native'
 import { AlreadyRunningError } from './errors.js'
 import { checked, done, native } from './native.js'
-import { duration, mode } from './values.js'
+import { duration, mode, or } from './values.js'
 
 const MODE = 0o644
 
@@ -39,11 +39,9 @@ export class PidLock implements Disposable {
     this.#companions = companions
     this.path = file.path
     this.pid = process.pid
-    process.once('exit', this.#atExit)
+    if (held.size === 0) process.on('exit', releaseAll)
+    held.add(this)
   }
-
-  // The lock itself goes with the process: who waits for the file waits for our sockets too.
-  readonly #atExit = () => void this.#file.release([...this.#companions], true)
 
   /**
    * Locks the file at `path` and writes our pid, atomically for readers. It is created with `mode` whatever the umask.
@@ -74,7 +72,7 @@ export class PidLock implements Disposable {
       const answer = await promise
       // Won and aborted at once: the caller no longer wants it.
       if (signal?.aborted) {
-        if (answer) checked(answer).release([], false)
+        if (answer instanceof native.PidFile) answer.release([], false)
         throw signal.reason
       }
       if (answer === null) throw new AlreadyRunningError(file, PidLock.inspect(file).pid)
@@ -113,12 +111,18 @@ export class PidLock implements Disposable {
 
   /** Removes the file (empties it where removing is forbidden) and unlocks it; a second call does nothing. */
   release(): void {
-    process.off('exit', this.#atExit)
+    held.delete(this)
+    if (held.size === 0) process.off('exit', releaseAll)
     done(this.#file.release([...this.#companions], false))
   }
 
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  /** @internal The lock itself goes with the process: who waits for the file waits for our sockets too. */
+  releaseAtExit(): void {
+    this.#file.release([...this.#companions], true)
   }
 
   /** @internal The start is over. */
@@ -137,6 +141,12 @@ export class PidLock implements Disposable {
   }
 }
 
+const held = new Set<PidLock>()
+
+function releaseAll(): void {
+  for (const lock of held) lock.releaseAtExit()
+}
+
 function modeOf(options: LockOptions): number {
-  return mode('mode', options.mode ?? MODE, 0o7777)
+  return mode('mode', or(options.mode, MODE), 0o7777)
 }

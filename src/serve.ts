@@ -2,7 +2,7 @@
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server as HttpServer, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
-import { Server, type Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 
 /** How long a kept-alive connection may stay idle while the server drains, in milliseconds: its client may be sending. */
 const IDLE_GRACE = 500
@@ -12,16 +12,15 @@ export type Drain = () => Promise<void>
 
 /** Listens on descriptor `fd`; resolves with the way to end it once it does. */
 export async function listenOn(server: Server | UdpSocket, fd: number): Promise<Drain> {
-  const isStream = server instanceof Server
   // Before listening: a connection may be there at once.
-  const drain = isStream ? prepareDrain(server) : () => closed(server, () => server.close())
+  const drain = isStream(server) ? prepareDrain(server) : () => closed(server, () => server.close())
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     const listening = () => {
       server.off('error', reject)
       resolve()
     }
-    if (isStream) server.listen({ fd }, listening)
+    if (isStream(server)) server.listen({ fd }, listening)
     else server.bind({ fd }, listening)
   })
   return drain
@@ -73,6 +72,7 @@ function drainHttp(server: HttpServer): Drain {
 
 /** net.Server's own close: http.Server's ends idle connections at once, with the request that may be on its way. */
 function stopAccepting(server: Server): Promise<void> {
+  const { Server } = process.getBuiltinModule('node:net')
   return closed(server, () => Server.prototype.close.call(server))
 }
 
@@ -82,6 +82,10 @@ function closed(server: Server | UdpSocket, close: () => unknown): Promise<void>
     if ('listening' in server && !server.listening) resolve()
     else close()
   })
+}
+
+function isStream(server: Server | UdpSocket): server is Server {
+  return 'listen' in server
 }
 
 function isHttp(server: Server): server is HttpServer {

@@ -22,14 +22,23 @@ export interface State {
 
 /** Written beside, then renamed into place. It tells more than the pid file does, but nothing depends on it. */
 export function writeState(pidFile: string, state: State): void {
-  const path = statePath(pidFile)
-  const draft = `${path}.${process.pid}`
+  const [path, draft] = stateFiles(pidFile)
   try {
     writeFileSync(draft, `${JSON.stringify(state)}\n`, { mode: 0o600, flag: 'wx' })
     renameSync(draft, path)
   } catch {
     rmSync(draft, { force: true }) // a directory where only the pid file may be written
   }
+}
+
+/** All files that writeState() of this process makes, the draft too. */
+export function stateFiles(pidFile: string): [path: string, draft: string] {
+  const path = statePath(pidFile)
+  return [path, `${path}.${process.pid}`]
+}
+
+export function removeState(pidFile: string): void {
+  rmSync(statePath(pidFile), { force: true })
 }
 
 /** The state of the daemon that runs as `pid`, if it is there to be read. */

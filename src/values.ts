@@ -4,6 +4,11 @@ import { OptionError } from './errors.js'
 /** setTimeout's limit, in milliseconds: 24.8 days. */
 const LONGEST = 2 ** 31 - 1
 
+/** A default stands in for what is not given; null is given. */
+export function or<T, D>(value: T | undefined, otherwise: D): T | D {
+  return value === undefined ? otherwise : value
+}
+
 export function entries(option: string, value: unknown, keepUndefined = false): [string, unknown][] {
   if (value === undefined) return []
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw expected(option, 'an object', value)
@@ -73,18 +78,25 @@ export function suggestion(word: string, known: readonly string[]): string {
   return best && best.far <= Math.max(1, Math.floor(word.length / 3)) ? `; did you mean \`${best.each}\`?` : ''
 }
 
-/** Levenshtein's, the number of letters to change. */
+/** How many letters to change, add, drop, or swap with their neighbour (optimal string alignment). */
 function distance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index)
-  for (let i = 0; i < one.length; i++) {
-    const next = [i + 1]
-    for (let j = 0; j < other.length; j++) {
-      const change = (row[j] ?? 0) + (one[i] === other[j] ? 0 : 1)
-      next.push(Math.min(change, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
+  const rows: number[][] = []
+  const at = (i: number, j: number) => rows[i]?.[j] ?? Math.max(i, j)
+  for (let i = 0; i <= one.length; i++) {
+    const row: number[] = []
+    rows.push(row)
+    for (let j = 0; j <= other.length; j++) {
+      if (i === 0 || j === 0) {
+        row.push(i + j)
+        continue
+      }
+      const same = one[i - 1] === other[j - 1]
+      const swapped = i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]
+      const changes = [at(i - 1, j - 1) + (same ? 0 : 1), at(i - 1, j) + 1, at(i, j - 1) + 1]
+      row.push(Math.min(...changes, swapped ? at(i - 2, j - 2) + 1 : Infinity))
     }
-    row = next
   }
-  return row[other.length] ?? 0
+  return at(one.length, other.length)
 }
 
 export function list(words: readonly unknown[]): string {

@@ -12,6 +12,8 @@ import type { ExecutionContext } from 'ava'
 /** Generous: machines are shared and noisy. Milliseconds. */
 const DEADLINE = 60_000
 const LOOK_EVERY = 10
+/** How long the pipes of a process that has ended may take to be read. */
+const DRAIN = 2_000
 
 export interface Result {
   code: number | null
@@ -120,14 +122,14 @@ export class Scene {
     }
   }
 
-  /** Waits until no process of this test is alive. */
+  /** Waits until no process of this test is alive, nor holds a lock or a descriptor. */
   async empty(): Promise<void> {
-    await this.until('all processes have ended', () => this.processes().length === 0)
+    await this.until('all processes have ended', () => this.processes().length === 0 && !someProcessIsEnding())
   }
 
   #isOurs(pid: string): boolean {
     try {
-      // A zombie's environment is empty: it doesn't count.
+      // Empty where a process is ending or has ended: it doesn't count.
       return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(this.#mark)
     } catch {
       return false
@@ -151,8 +153,32 @@ export async function finished(child: ChildProcess): Promise<Result> {
   const result: Result = { code: null, signal: null, stdout: '', stderr: '' }
   child.stdout?.setEncoding('utf8').on('data', text => (result.stdout += text))
   child.stderr?.setEncoding('utf8').on('data', text => (result.stderr += text))
-  // 'exit' and then the pipes, not 'close': a daemon that keeps a pipe open would never let that come.
+  const closed = once(child, 'close').catch(() => {}) // what can't be started rejects below
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
-  await Promise.race([once(child, 'close'), delay(200)])
+  // Not for ever: a daemon that keeps a pipe open would never let that come.
+  await Promise.race([closed, delay(DRAIN, undefined, { ref: false })])
   return { ...result, code, signal, stdout: result.stdout, stderr: result.stderr }
+}
+
+/**
+ * Whether any process is on its way out: the kernel takes its environment, by which we know it, before its files and
+ * locks, and one of several threads may do so after the process is called a zombie. Foreign ones are waited for too.
+ */
+function someProcessIsEnding(): boolean {
+  return readdirSync('/proc')
+    .filter(entry => /^\d+$/.test(entry))
+    .some(pid => {
+      try {
+        return readdirSync(`/proc/${pid}/task`).some(thread => isEnding(`/proc/${pid}/task/${thread}/stat`))
+      } catch {
+        return false
+      }
+    })
+}
+
+/** PF_EXITING of proc_pid_stat(5), and not yet a zombie. */
+function isEnding(path: string): boolean {
+  const stat = readFileSync(path, 'latin1')
+  const [state = '', , , , , , flags] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(flags) & 4) !== 0 && !'ZX'.includes(state)
 }

@@ -32,25 +32,13 @@ impl Marker {
     /// For a channel that is `source` in the launcher.
     pub fn new(source: RawFd) -> Result<Self> {
         let (device, inode) = identity(source).during(Step::Channel, "fstat")?;
-        Ok(Self {
-            device,
-            inode,
-            ..Self::default()
-        })
+        Ok(Self { device, inode, ..Self::default() })
     }
 
     /// Its text without the pid, which the child appends: `numbers… note pid`.
     pub fn text(&self, note: &str) -> String {
         let number = |fd: Option<RawFd>| fd.map_or_else(|| "-".to_owned(), |fd| fd.to_string());
-        let Self {
-            channel,
-            device,
-            inode,
-            pid_file,
-            stdout_at_call,
-            stderr_at_call,
-            stderr_at_ready,
-        } = self;
+        let Self { channel, device, inode, pid_file, stdout_at_call, stderr_at_call, stderr_at_ready } = self;
         let [lock, out, error, late] =
             [pid_file, stdout_at_call, stderr_at_call, stderr_at_ready].map(|fd| number(*fd));
         format!("{channel} {device} {inode} {lock} {out} {error} {late} {note} ")
@@ -62,11 +50,7 @@ impl Marker {
         let mut words = rest.splitn(8, ' ');
         let mut word = || words.next();
         let number = |word: &str| {
-            if word == "-" {
-                Some(None)
-            } else {
-                word.parse().ok().map(Some)
-            }
+            if word == "-" { Some(None) } else { word.parse().ok().map(Some) }
         };
         let marker = Self {
             channel: word()?.parse().ok()?,
@@ -117,12 +101,10 @@ impl Arrival {
 
     /// At the call: the streams that the caller's own ones become now, not before.
     pub fn take_streams(&mut self) -> Result<()> {
-        for (later, number) in [(self.stdout_at_call.take(), 1), (self.stderr_at_call.take(), 2)] {
-            if let Some(file) = later {
-                fd::place(file.as_raw_fd(), number).during(Step::Dup2, "dup2")?;
-            }
+        if let Some(file) = self.stdout_at_call.take() {
+            fd::place(file.as_raw_fd(), 1).during(Step::Dup2, "dup2")?;
         }
-        Ok(())
+        self.stderr_at_call.take().map_or(Ok(()), exchange_stderr)
     }
 
     /// At ready: nobody's end is ours any more; those who wait for the pid file may look; stderr is what was asked for;
@@ -132,11 +114,7 @@ impl Arrival {
         if let Some(pid_file) = pid_file {
             pid_file.started()?;
         }
-        if let Some(file) = self.stderr_at_ready.take() {
-            let memory = fd::duplicate_raw(2, 3).during(Step::Dup2, "fcntl")?;
-            fd::place(file.as_raw_fd(), 2).during(Step::Dup2, "dup2")?;
-            memory_file::seal(&memory).during(Step::Log, "fcntl")?;
-        }
+        self.stderr_at_ready.take().map_or(Ok(()), exchange_stderr)?;
         let Some(channel) = self.channel.take() else {
             return Ok(());
         };
@@ -151,6 +129,14 @@ impl Arrival {
             let _ = fd::send_all(channel.as_raw_fd(), line.as_bytes());
         }
     }
+}
+
+/// Exchanges the memory that stderr has been for `file`; a child that still holds the memory can't make it grow.
+#[allow(clippy::needless_pass_by_value)] // closed once its duplicate stands in its place
+fn exchange_stderr(file: OwnedFd) -> Result<()> {
+    let memory = fd::duplicate_raw(2, 3).during(Step::Dup2, "fcntl")?;
+    fd::place(file.as_raw_fd(), 2).during(Step::Dup2, "dup2")?;
+    Ok(memory_file::seal(&memory).during(Step::Log, "fcntl")?)
 }
 
 /// The sockets that were passed to this process, with their names, closed at the next exec: sd_listen_fds(3).

@@ -150,13 +150,7 @@ mod tests {
         assert!(matches!(lines.next(), Some(Line::Pid(4_194_304))));
         assert!(matches!(
             lines.next(),
-            Some(Line::Failure(Failure {
-                step: Step::Exec,
-                errno: Errno::ENOENT,
-                syscall: "execve",
-                path: None,
-                ..
-            }))
+            Some(Line::Failure(Failure { step: Step::Exec, errno: Errno::ENOENT, syscall: "execve", path: None, .. }))
         ));
         assert!(matches!(lines.next(), Some(Line::Ended(139))));
         assert!(lines.next().is_none());

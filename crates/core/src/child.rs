@@ -60,14 +60,15 @@ fn prepare(child: &Child) -> Result<(), (Step, Errno)> {
     for &(source, target) in &child.moves {
         fd::place(source, target).map_err(|errno| (Step::Dup2, errno))?;
     }
-    for limit in &child.limits {
-        limit.apply().map_err(|errno| (Step::Limits, errno))?;
-    }
     // Closed, not marked: a descriptor of the pid file that closed at exec would take byte 0 with it.
     close::close_all_but(&child.kept);
     if let Some(pid_file) = child.pid_file {
         // Ours alone, and to be open at exec: never dropped.
         pidfile::own(&Host, &ManuallyDrop::new(fd::adopt(pid_file)))?;
+    }
+    // Last: a limit of files or their size must not stop what stands above.
+    for limit in &child.limits {
+        limit.apply().map_err(|errno| (Step::Limits, errno))?;
     }
     Ok(())
 }

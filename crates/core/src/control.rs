@@ -51,11 +51,7 @@ pub fn stop(path: &Path, companions: &[std::path::PathBuf], how: Stopping) -> Re
         Ok(target) => target,
         Err(Error::NotRunning { .. }) => {
             remove_stale(path, companions);
-            return Ok(Stopped {
-                pid: None,
-                forced: false,
-                ended: true,
-            });
+            return Ok(Stopped { pid: None, forced: false, ended: true });
         }
         Err(error) => return Err(error),
     };
@@ -83,13 +79,7 @@ pub fn signal(path: &Path, signal: Signal) -> Result<()> {
 }
 
 /// What is sent to end a process, and is welcome at any time.
-const ENDING: [Signal; 5] = [
-    Signal::SIGTERM,
-    Signal::SIGINT,
-    Signal::SIGQUIT,
-    Signal::SIGABRT,
-    Signal::SIGKILL,
-];
+const ENDING: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT, Signal::SIGKILL];
 
 impl<'a> Target<'a> {
     fn of(path: &'a Path) -> Result<Self> {
@@ -109,9 +99,7 @@ impl<'a> Target<'a> {
     fn verify(&self) -> Result<()> {
         match owner(self.path)? {
             Owner { pid, .. } if pid == self.pid => Ok(()),
-            _ => Err(Error::NotRunning {
-                path: self.path.to_owned(),
-            }),
+            _ => Err(Error::NotRunning { path: self.path.to_owned() }),
         }
     }
 
@@ -146,7 +134,7 @@ impl<'a> Target<'a> {
                     return true;
                 }
             } else {
-                if self.verify().is_err() {
+                if matches!(self.verify(), Err(Error::NotRunning { .. })) {
                     return true;
                 }
                 std::thread::sleep(LOOK_EVERY);
@@ -174,9 +162,5 @@ fn patient_owner(path: &Path) -> Result<Owner> {
 fn remove_stale(path: &Path, companions: &[std::path::PathBuf]) {
     let Ok(name) = c_path(path) else { return };
     let companions = companions.iter().filter_map(|each| c_path(each).ok()).collect();
-    remove_if_free(&Sweep {
-        name,
-        identity: None,
-        companions,
-    });
+    remove_if_free(&Sweep { name, identity: None, companions });
 }

@@ -24,13 +24,7 @@ impl Arrangement {
 
     /// The lowest number that is still free, taken.
     pub fn place_next(&mut self, source: OwnedFd) -> RawFd {
-        let target = self
-            .moves
-            .iter()
-            .map(|&(_, target)| target + 1)
-            .max()
-            .unwrap_or(0)
-            .max(FIRST_PASSED);
+        let target = self.moves.iter().map(|&(_, target)| target + 1).max().unwrap_or(0).max(FIRST_PASSED);
         self.place(source, target);
         target
     }

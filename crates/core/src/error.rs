@@ -128,13 +128,7 @@ impl Step {
 impl Failure {
     #[must_use]
     pub fn new(step: Step, syscall: &'static str, errno: Errno) -> Self {
-        Self {
-            step,
-            syscall,
-            errno,
-            path: None,
-            detail: None,
-        }
+        Self { step, syscall, errno, path: None, detail: None }
     }
 
     #[must_use]

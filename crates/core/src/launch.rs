@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{AddressFamily, SockType, socketpair};
 
 use crate::arrival::{self, LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID, Marker};
 use crate::child::Child;
@@ -28,11 +28,7 @@ pub fn begin(plan: &Plan) -> Result<Starting> {
     for limit in &plan.limits {
         limit.check()?;
     }
-    let claimed = plan
-        .pid_file
-        .as_ref()
-        .map(|file| claim(&file.path, file.mode, file.overwrite))
-        .transpose()?;
+    let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
     let sockets = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => sockets,
         Err(error) => {
@@ -53,19 +49,13 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
     let (channel, to_launcher) = pair(lowest)?;
     let (from_daemon, to_middle) = pair(lowest)?;
 
-    let addresses = sockets
-        .iter()
-        .map(|bound| sockets::address_of(bound.socket.as_raw_fd()))
-        .collect();
+    let addresses = sockets.iter().map(|bound| sockets::address_of(bound.socket.as_raw_fd())).collect();
     let mut arrangement = Arrangement::default();
     for (stream, number) in [streams.stdin, streams.stdout, streams.stderr].into_iter().zip(0..) {
         arrangement.place(stream, number);
     }
     for (bound, number) in sockets.into_iter().zip(FIRST_PASSED..) {
-        arrangement.place(
-            fd::duplicate_above(&bound.socket, lowest).during(Step::Listen, "fcntl")?,
-            number,
-        );
+        arrangement.place(fd::duplicate_above(&bound.socket, lowest).during(Step::Listen, "fcntl")?, number);
     }
     let channel_source = to_middle.as_raw_fd();
     let mut marker = Marker::new(channel_source)?;
@@ -81,11 +71,7 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
         Later::AtReady(file) => marker.stderr_at_ready = Some(arrangement.place_next(file)),
     }
 
-    let stderr_memory = streams
-        .tail
-        .as_ref()
-        .filter(|tail| tail.in_memory)
-        .map(Tail::descriptor);
+    let stderr_memory = streams.tail.as_ref().filter(|tail| tail.in_memory).map(Tail::descriptor);
     let mut kept = vec![to_launcher.as_raw_fd(), from_daemon.as_raw_fd()];
     kept.extend(stderr_memory);
     kept.sort_unstable();
@@ -100,6 +86,7 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
             pid_file: marker.pid_file,
             limits: plan.limits.clone(),
         },
+        child_stack: process::Stack::allocate(),
         launcher: to_launcher,
         daemon: from_daemon,
         stderr_memory,
@@ -124,11 +111,7 @@ fn image(plan: &Plan, marker: &Marker, passed: RawFd) -> Result<Image> {
         CString::new(text)
             .map_err(|_| Failure::new(Step::Exec, "execve", Errno::EINVAL).because("a NUL in an argument"))
     };
-    let arguments = plan
-        .arguments
-        .iter()
-        .map(|each| text(each))
-        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let arguments = plan.arguments.iter().map(|each| text(each)).collect::<std::result::Result<Vec<_>, _>>()?;
     let ours = [arrival::MARKER, LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES];
     let changed = |name: &[u8]| {
         ours.iter().any(|each| each.as_bytes() == name)
@@ -148,44 +131,31 @@ fn image(plan: &Plan, marker: &Marker, passed: RawFd) -> Result<Image> {
         let names: Vec<_> = plan.listen.iter().map(|each| each.name.as_str()).collect();
         variables.push(plain(format!("{LISTEN_FDS}={passed}").into_bytes()));
         variables.push(plain(format!("{LISTEN_FDNAMES}={}", names.join(":")).into_bytes()));
-        variables.push(Variable {
-            text: format!("{LISTEN_PID}=").into_bytes(),
-            ends_in_pid: true,
-        });
+        variables.push(Variable { text: format!("{LISTEN_PID}=").into_bytes(), ends_in_pid: true });
     }
     let marker = format!("{}={}", arrival::MARKER, marker.text(&plan.note));
-    variables.push(Variable {
-        text: marker.into_bytes(),
-        ends_in_pid: true,
-    });
+    variables.push(Variable { text: marker.into_bytes(), ends_in_pid: true });
     Ok(Image::new(c_path(&plan.program)?, arguments, variables))
 }
 
 fn plain(text: Vec<u8>) -> Variable {
-    Variable {
-        text,
-        ends_in_pid: false,
-    }
+    Variable { text, ends_in_pid: false }
 }
 
 fn leftovers(plan: &Plan, claimed: Option<&Claim>, sockets: &[Bound]) -> Leftovers {
     let sweep = |(file, claim): (&PidFile, &Claim)| {
         let companions = file.companions.iter().filter_map(|each| c_path(each).ok()).collect();
-        Some(Sweep {
-            name: c_path(&file.path).ok()?,
-            identity: Some(claim.identity),
-            companions,
-        })
+        Some(Sweep { name: c_path(&file.path).ok()?, identity: Some(claim.identity), companions })
     };
     Leftovers {
         pid_file: plan.pid_file.as_ref().zip(claimed).and_then(sweep),
-        sockets: sockets.iter().filter_map(|bound| bound.path.clone()).collect(),
+        sockets: sockets.iter().filter_map(|bound| bound.file.clone()).collect(),
     }
 }
 
 /// A stream socket pair whose ends lie above the numbers that the daemon will use.
 fn pair(lowest: RawFd) -> Result<(OwnedFd, OwnedFd)> {
-    let (one, other) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::empty())
+    let (one, other) = socketpair(AddressFamily::Unix, SockType::Stream, None, fd::SOCKET_FLAGS)
         .during(Step::Channel, "socketpair")?;
     let above = |end: &OwnedFd| fd::duplicate_above(end, lowest).during(Step::Channel, "fcntl");
     Ok((above(&one)?, above(&other)?))

@@ -44,15 +44,9 @@ impl Limit {
     pub fn new(name: &str, soft: Option<u64>, hard: Option<u64>) -> Option<Self> {
         let &(_, resource) = RESOURCES.iter().find(|&&(each, _)| each == name)?;
         let value = |limit: Option<u64>| {
-            limit.map_or(libc::RLIM_INFINITY, |limit| {
-                limit.try_into().unwrap_or(libc::RLIM_INFINITY)
-            })
+            limit.map_or(libc::RLIM_INFINITY, |limit| limit.try_into().unwrap_or(libc::RLIM_INFINITY))
         };
-        Some(Self {
-            resource,
-            soft: value(soft),
-            hard: value(hard),
-        })
+        Some(Self { resource, soft: value(soft), hard: value(hard) })
     }
 
     /// Async-signal-safe: a system call on numbers.

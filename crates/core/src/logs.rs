@@ -14,8 +14,10 @@ use crate::sys::fd;
 #[derive(Debug)]
 pub struct Appended {
     pub number: RawFd,
+    /// As the kernel knows it now: a file that was moved has its new name.
     pub path: PathBuf,
     pub mode: u32,
+    pub inode: u64,
 }
 
 /// Opens `path` again and puts it under `number`, if it names another file than `number` is by now, or none. Writers
@@ -26,14 +28,8 @@ pub fn reopen(number: RawFd, path: &str, mode: u32) -> Result<bool> {
     if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)) {
         return Ok(false);
     }
-    let file = open_log(&LogFile {
-        path: path.into(),
-        mode,
-        truncate: false,
-    })?;
-    fd::place(file.as_raw_fd(), number)
-        .during(Step::Dup2, "dup2")
-        .map_err(|failure| failure.at(path))?;
+    let file = open_log(&LogFile { path: path.into(), mode, truncate: false })?;
+    fd::place(file.as_raw_fd(), number).during(Step::Dup2, "dup2").map_err(|failure| failure.at(path))?;
     if number > 2 {
         fd::close_at_exec(number).during(Step::Log, "fcntl")?;
     }
@@ -58,11 +54,7 @@ pub fn appended() -> Vec<Appended> {
             // "/memfd:…" is no path, though it looks like one.
             let named = path.starts_with('/') && !path.starts_with("/memfd:");
             let mode = u32::from(stat.st_mode & 0o7777);
-            (regular && appends && named).then(|| Appended {
-                number,
-                path: path.into(),
-                mode,
-            })
+            (regular && appends && named).then(|| Appended { number, path: path.into(), mode, inode: stat.st_ino })
         })
         .collect()
 }

@@ -3,7 +3,6 @@
 //! SACRED: runs in the child of a multithreaded process. Async-signal-safe calls on prepared memory only, no
 //! allocation, no lock, no panic; leave with `exit_now`.
 
-use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
@@ -14,6 +13,7 @@ use crate::channel::{ReadyScan, say_ended, say_failure, say_pid};
 use crate::child::{self, Child};
 use crate::error::Step;
 use crate::pidfile::{Sweep, remove_if_free};
+use crate::sockets::SocketFile;
 use crate::stdio::STDERR_KEPT;
 use crate::sys::{close, fd, memory_file, pidfd, process, signal};
 
@@ -25,6 +25,7 @@ const LOOK_EVERY: u16 = 20;
 /// All that the middle and the daemon need, prepared by the launcher.
 pub struct Middle {
     pub child: Child,
+    pub child_stack: process::Stack,
     /// To the launcher: its end is ours too, unless the start is over.
     pub launcher: OwnedFd,
     /// From the daemon.
@@ -39,17 +40,16 @@ pub struct Middle {
 #[derive(Debug, Clone, Default)]
 pub struct Leftovers {
     pub pid_file: Option<Sweep>,
-    pub sockets: Vec<CString>,
+    pub sockets: Vec<SocketFile>,
 }
 
 impl Leftovers {
     /// Async-signal-safe.
     pub fn remove(&self) {
-        // The sockets belong to whoever holds the pid file: if that is somebody else by now, they are theirs.
-        let ours = self.pid_file.as_ref().is_none_or(remove_if_free);
-        for socket in self.sockets.iter().filter(|_| ours) {
-            let _ = fd::unlink(socket);
+        if let Some(pid_file) = &self.pid_file {
+            remove_if_free(pid_file);
         }
+        self.sockets.iter().for_each(SocketFile::remove);
     }
 }
 
@@ -70,7 +70,7 @@ pub fn run(middle: &Middle) -> ! {
 fn start_daemon(middle: &Middle) -> Result<Pid, (Step, Errno)> {
     signal::restore_defaults().map_err(|errno| (Step::Sigprocmask, errno))?;
     nix::unistd::setsid().map_err(|errno| (Step::Setsid, errno))?;
-    process::fork(child::run, &middle.child).map_err(|errno| (Step::SecondFork, errno))
+    process::fork_to_execute(child::run, &middle.child, &middle.child_stack).map_err(|errno| (Step::SecondFork, errno))
 }
 
 /// Passes on what the daemon says until it is ready or has ended; ends it if the launcher goes.
@@ -80,30 +80,38 @@ fn watch(middle: &Middle, daemon: Pid) {
     let mut scan = ReadyScan::default();
     let mut silent = false;
     loop {
-        let seen = wait_for_event(middle, process.as_ref(), silent);
+        let mut seen = wait_for_event(middle, process.as_ref(), silent);
         if seen.daemon_speaks {
             match pass_on(middle, &mut scan) {
                 Passed::Ready => return,
                 Passed::Something => continue,
                 Passed::End => silent = true,
+                Passed::ToNobody => seen.launcher_gone = true,
             }
         }
-        if let Ok(Some(status)) = process::wait(daemon, false) {
+        if process::has_ended(daemon) {
             if !silent {
                 while matches!(pass_on(middle, &mut scan), Passed::Something) {} // its last words
             }
-            middle.leftovers.remove();
-            return say_ended(launcher, status);
+            return say_ended(launcher, end(middle, daemon));
         }
         if seen.launcher_gone {
-            process::kill_child_and_group(daemon);
-            let _ = process::wait(daemon, true);
-            return middle.leftovers.remove();
+            end(middle, daemon);
+            return;
         }
         if let Some(memory) = middle.stderr_memory {
             memory_file::forget_all_but(memory, i64::from(STDERR_KEPT));
         }
     }
+}
+
+/// Ends the daemon if it still lives, its children if they stayed in its process group, and removes what it left.
+/// Returns its status: it is reaped after its group was signalled, so that the group's number is still its own.
+fn end(middle: &Middle, daemon: Pid) -> i32 {
+    process::kill_child_and_group(daemon);
+    let status = process::wait(daemon).unwrap_or(0);
+    middle.leftovers.remove();
+    status
 }
 
 struct Seen {
@@ -132,16 +140,15 @@ fn wait_for_event(middle: &Middle, process: Option<&OwnedFd>, silent: bool) -> S
     };
     let _ = poll(&mut all, timeout); // EINTR: nothing seen, and round again
     let happened = |polled: &PollFd<'_>| polled.revents().is_some_and(|events| !events.is_empty());
-    Seen {
-        daemon_speaks: !silent && happened(&all[1]),
-        launcher_gone: happened(&all[0]),
-    }
+    Seen { daemon_speaks: !silent && happened(&all[1]), launcher_gone: happened(&all[0]) }
 }
 
 enum Passed {
     Ready,
     Something,
     End,
+    /// The launcher is gone: a daemon that says it is ready now must not stay.
+    ToNobody,
 }
 
 fn pass_on(middle: &Middle, scan: &mut ReadyScan) -> Passed {
@@ -150,12 +157,10 @@ fn pass_on(middle: &Middle, scan: &mut ReadyScan) -> Passed {
         Ok(0) | Err(_) => Passed::End,
         Ok(length) => {
             let said = &buffer[..length];
-            let _ = fd::send_all(middle.launcher.as_raw_fd(), said); // gone: seen by the next poll
-            if scan.feed(said) {
-                Passed::Ready
-            } else {
-                Passed::Something
+            if fd::send_all(middle.launcher.as_raw_fd(), said).is_err() {
+                return Passed::ToNobody;
             }
+            if scan.feed(said) { Passed::Ready } else { Passed::Something }
         }
     }
 }

@@ -40,11 +40,7 @@ pub fn usage(pid: i32) -> Option<Usage> {
     let (seconds, hundredths) = uptime.split_whitespace().next()?.split_once('.')?;
     let now = seconds.parse::<u64>().ok()? * 1000 + hundredths.parse::<u64>().ok()? * 10;
     let started = field(22)? * tick;
-    Some(Usage {
-        rss: field(24)? * page,
-        cpu: (field(14)? + field(15)?) * tick,
-        uptime: now.saturating_sub(started),
-    })
+    Some(Usage { rss: field(24)? * page, cpu: (field(14)? + field(15)?) * tick, uptime: now.saturating_sub(started) })
 }
 
 /// Of the process `pid`, from /proc (proc_pid_stat(5)) where there is one.

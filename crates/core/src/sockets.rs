@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect, getsockname,
-    listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect, getsockname, listen,
+    setsockopt, socket, sockopt,
 };
 
 use crate::error::{During, Error, Failure, Result, Step, errno_of};
+use crate::pidfile::{Host, Identity, Kernel, c_path};
 use crate::sys::fd;
 
 #[derive(Debug)]
@@ -41,8 +42,23 @@ pub enum Target {
 #[derive(Debug)]
 pub struct Bound {
     pub socket: OwnedFd,
-    /// The socket file, to be removed if the start fails.
-    pub path: Option<CString>,
+    pub file: Option<SocketFile>,
+}
+
+/// A Unix socket's file, to be removed if the start fails: this very one, not what another start put in its place.
+#[derive(Debug, Clone)]
+pub struct SocketFile {
+    name: CString,
+    identity: Identity,
+}
+
+impl SocketFile {
+    /// Async-signal-safe.
+    pub fn remove(&self) {
+        if Host.names_still(&self.name, self.identity) {
+            let _ = fd::unlink(&self.name);
+        }
+    }
 }
 
 pub fn bind_all(targets: &[Listen]) -> Result<Vec<Bound>> {
@@ -61,24 +77,18 @@ pub fn bind_all(targets: &[Listen]) -> Result<Vec<Bound>> {
 
 /// Removes the socket files of a start that failed.
 pub fn remove_files(sockets: &[Bound]) {
-    for path in sockets.iter().filter_map(|bound| bound.path.as_ref()) {
-        let _ = fd::unlink(path);
-    }
+    sockets.iter().filter_map(|bound| bound.file.as_ref()).for_each(SocketFile::remove);
 }
 
 fn bind_one(spec: &Listen) -> Result<Bound> {
     match &spec.target {
         Target::Unix { path, mode } => {
             let socket = bind_unix(spec, path, *mode)?;
-            Ok(Bound {
-                socket,
-                path: Some(crate::pidfile::c_path(path)?),
-            })
+            let name = c_path(path)?;
+            let identity = Host.named(&name).during(Step::Listen, "lstat")?;
+            Ok(Bound { socket, file: Some(SocketFile { name, identity }) })
         }
-        Target::Inet { host, port } => Ok(Bound {
-            socket: bind_inet(spec, host.as_deref(), *port)?,
-            path: None,
-        }),
+        Target::Inet { host, port } => Ok(Bound { socket: bind_inet(spec, host.as_deref(), *port)?, file: None }),
     }
 }
 
@@ -99,18 +109,13 @@ fn bind_inet(spec: &Listen, host: Option<&str>, port: u16) -> Result<OwnedFd> {
         let errno = error.raw_os_error().map_or(Errno::EADDRNOTAVAIL, Errno::from_raw);
         failed(Failure::new(Step::Listen, "getaddrinfo", errno).because(error.to_string()))
     })?;
-    let address = addresses
-        .next()
-        .ok_or_else(|| failed(Failure::new(Step::Listen, "getaddrinfo", Errno::EADDRNOTAVAIL)))?;
+    let address =
+        addresses.next().ok_or_else(|| failed(Failure::new(Step::Listen, "getaddrinfo", Errno::EADDRNOTAVAIL)))?;
     open_inet(spec, address, spec.ipv6_only).map_err(failed)
 }
 
 fn open_inet(spec: &Listen, address: SocketAddr, ipv6_only: bool) -> std::result::Result<OwnedFd, Failure> {
-    let family = if address.is_ipv6() {
-        AddressFamily::Inet6
-    } else {
-        AddressFamily::Inet
-    };
+    let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
     let socket = new_socket(family, spec.udp)?;
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &ipv6_only).during(Step::Listen, "setsockopt")?;
@@ -162,7 +167,7 @@ fn is_stale(path: &Path, address: &UnixAddr) -> bool {
     use std::os::unix::fs::FileTypeExt;
     std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
         && [SockType::Stream, SockType::Datagram].iter().any(|&kind| {
-            socket(AddressFamily::Unix, kind, SockFlag::empty(), None)
+            socket(AddressFamily::Unix, kind, fd::SOCKET_FLAGS, None)
                 .is_ok_and(|probe| connect(probe.as_raw_fd(), address) == Err(Errno::ECONNREFUSED))
         })
 }
@@ -189,7 +194,7 @@ fn permissions(mode: u32) -> nix::sys::stat::Mode {
 
 fn new_socket(family: AddressFamily, udp: bool) -> std::result::Result<OwnedFd, Failure> {
     let kind = if udp { SockType::Datagram } else { SockType::Stream };
-    let socket = socket(family, kind, SockFlag::empty(), None).during(Step::Listen, "socket")?;
+    let socket = socket(family, kind, fd::SOCKET_FLAGS, None).during(Step::Listen, "socket")?;
     fd::close_at_exec(socket.as_raw_fd()).during(Step::Listen, "fcntl")?;
     Ok(socket)
 }

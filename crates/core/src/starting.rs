@@ -38,6 +38,8 @@ pub struct Starting {
     program: PathBuf,
     pid_file: Option<PathBuf>,
     addresses: Vec<String>,
+    /// A signal that came before the daemon had a pid.
+    interrupted: Option<Signal>,
 }
 
 /// How a start went.
@@ -59,6 +61,12 @@ pub enum Outcome {
     MiddleLost {
         stderr: String,
     },
+}
+
+#[derive(PartialEq, Eq)]
+enum End {
+    Ended,
+    Ready,
 }
 
 enum Heard {
@@ -91,6 +99,7 @@ impl Starting {
             program: plan.program.clone(),
             pid_file: plan.pid_file.as_ref().map(|file| file.path.clone()),
             addresses,
+            interrupted: None,
         };
         match starting.hear(None) {
             Heard::Line(Line::Pid(pid)) => {
@@ -100,8 +109,8 @@ impl Starting {
             }
             Heard::Line(Line::Failure(failure)) => Err(starting.explain(failure).into()),
             Heard::Signal(signal) => {
-                starting.interrupted(signal);
-                Err(Failure::new(Step::FirstFork, "poll", Errno::EINTR).into())
+                starting.interrupted = Some(signal);
+                Ok(starting)
             }
             Heard::Line(_) | Heard::End | Heard::Late => Err(Failure::new(Step::Channel, "read", Errno::EPIPE)
                 .because("the process between launcher and daemon was killed")
@@ -123,53 +132,62 @@ impl Starting {
 
     /// Blocks until the daemon is ready, or until it and what it left is gone.
     pub fn wait(&mut self, timeout: Duration) -> Result<Outcome> {
-        let deadline = Instant::now().checked_add(timeout);
-        let heard = self.hear(deadline);
-        if let Heard::Line(Line::Ready) = heard {
+        let heard = match self.interrupted {
+            Some(signal) => Heard::Signal(signal),
+            None => self.hear(Instant::now().checked_add(timeout)),
+        };
+        if matches!(heard, Heard::Line(Line::Ready)) || self.end() == End::Ready {
             self.reap_middle();
             self.signals = None;
             return Ok(Outcome::Ready);
         }
-        self.end();
         let stderr = self.tail.as_mut().map(Tail::read).unwrap_or_default();
         match heard {
             Heard::Line(Line::Failure(failure)) => Err(self.explain(failure).into()),
             Heard::Line(Line::Ended(status)) => Ok(ended(status, stderr)),
             Heard::Late => Ok(Outcome::TimedOut { stderr }),
             Heard::Signal(signal) => {
-                self.interrupted(signal);
+                if let Some(signals) = self.signals.take() {
+                    signals.pass_on(signal);
+                }
                 Ok(Outcome::Interrupted(signal))
             }
             Heard::Line(Line::Pid(_) | Line::Ready) | Heard::End => Ok(Outcome::MiddleLost { stderr }),
         }
     }
 
-    /// Ends the daemon if it is not ready, and removes what it left.
-    fn end(&mut self) {
+    /// Ends the daemon, and removes what it left; unless it has become ready in this very moment: then it stays.
+    fn end(&mut self) -> End {
         if self.middle.is_none() {
-            return;
+            return End::Ended;
         }
-        // The middle takes our end's end for the launcher's, and ends the daemon.
-        let _ = shutdown(self.channel.as_raw_fd(), Shutdown::Both);
+        // The middle takes our end's end for the launcher's. What it has passed on by then can still be heard.
+        let _ = shutdown(self.channel.as_raw_fd(), Shutdown::Write);
         self.reap_middle();
+        if self.is_ready_after_all() {
+            return End::Ready;
+        }
         if let Some(daemon) = &self.daemon {
             // If the middle was killed, the kernel ends the daemon on its own time.
             let timeout = PollTimeout::try_from(LAST_BREATH).unwrap_or(PollTimeout::MAX);
             let _ = poll(&mut [PollFd::new(daemon.as_fd(), PollFlags::POLLIN)], timeout);
         }
         self.leftovers.remove();
+        End::Ended
+    }
+
+    /// Reads what is left of the channel, whose other end is closed.
+    fn is_ready_after_all(&mut self) -> bool {
+        let mut buffer = [0; 512];
+        while let Ok(length @ 1..) = fd::read(self.channel.as_raw_fd(), &mut buffer) {
+            self.lines.feed(&buffer[..length]);
+        }
+        std::iter::from_fn(|| self.lines.next()).any(|line| matches!(line, Line::Ready))
     }
 
     fn reap_middle(&mut self) {
         if let Some(middle) = self.middle.take() {
-            let _ = process::wait(middle, true);
-        }
-    }
-
-    fn interrupted(&mut self, signal: Signal) {
-        self.end();
-        if let Some(signals) = self.signals.take() {
-            signals.pass_on(signal);
+            let _ = process::wait(middle);
         }
     }
 
@@ -179,12 +197,11 @@ impl Starting {
             if let Some(line) = self.lines.next() {
                 return Heard::Line(line);
             }
-            let timeout = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => return Heard::Late,
-                // Rounded up: poll(2) counts in whole milliseconds.
-                Some(left) => PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX),
-                None => PollTimeout::NONE,
-            };
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            // Rounded up: poll(2) counts in whole milliseconds. After the deadline it still tells what is there.
+            let timeout = left.map_or(PollTimeout::NONE, |left| {
+                PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
+            });
             let mut polled = vec![PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
             if let Some(signals) = &self.signals {
                 polled.push(PollFd::new(signals.descriptor(), PollFlags::POLLIN));
@@ -193,6 +210,9 @@ impl Starting {
             let speaks = polled[0].revents().is_some_and(|events| !events.is_empty());
             if let Some(signal) = self.signals.as_ref().and_then(Captured::caught) {
                 return Heard::Signal(signal);
+            }
+            if !speaks && left == Some(Duration::ZERO) {
+                return Heard::Late;
             }
             if speaks {
                 let mut buffer = [0; 512];

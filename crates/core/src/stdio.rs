@@ -72,14 +72,7 @@ impl Streams {
             (Stream::File(_) | Stream::Descriptor(_), Some(file)) => (file, Later::Never),
             _ => (memory(&tail)?, Later::AtReady(null()?)),
         };
-        Ok(Self {
-            stdin,
-            stdout,
-            stderr,
-            later_stdout,
-            later_stderr,
-            tail,
-        })
+        Ok(Self { stdin, stdout, stderr, later_stdout, later_stderr, tail })
     }
 }
 
@@ -130,12 +123,9 @@ pub fn open_log(log: &LogFile) -> Result<OwnedFd> {
             match options.clone().create_new(true).open(&log.path) {
                 Ok(file) => (file, true),
                 // Another process was faster: then it is there now.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => (
-                    options
-                        .open(&log.path)
-                        .map_err(|error| failed("open", errno_of(&error)))?,
-                    false,
-                ),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                    (options.open(&log.path).map_err(|error| failed("open", errno_of(&error)))?, false)
+                }
                 Err(error) => return Err(failed("open", errno_of(&error)).into()),
             }
         }
@@ -146,10 +136,9 @@ pub fn open_log(log: &LogFile) -> Result<OwnedFd> {
     let why_not = match status.mode() & u32::from(libc::S_IFMT) {
         kind if kind == u32::from(libc::S_IFCHR) => None,
         kind if kind != u32::from(libc::S_IFREG) => Some((Errno::EINVAL, "it is not a regular file")),
-        _ if as_root && status.nlink() > 1 => Some((
-            Errno::EMLINK,
-            "it has other names (hard links): it may be somebody's other file",
-        )),
+        _ if as_root && status.nlink() > 1 => {
+            Some((Errno::EMLINK, "it has other names (hard links): it may be somebody's other file"))
+        }
         _ => None,
     };
     if let Some((errno, why)) = why_not {
@@ -193,26 +182,15 @@ fn above(file: OwnedFd, lowest: RawFd) -> Result<OwnedFd> {
 
 impl Tail {
     fn in_memory() -> nix::Result<Self> {
-        Ok(Self {
-            file: memory_file::create()?.into(),
-            from: 0,
-            in_memory: true,
-        })
+        Ok(Self { file: memory_file::create()?.into(), from: 0, in_memory: true })
     }
 
     /// From the present end of a log, if we may read it.
     fn of_log(log: &LogFile) -> Option<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&log.path)
-            .ok()?;
+        let file =
+            OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&log.path).ok()?;
         let status = file.metadata().ok()?;
-        status.is_file().then(|| Self {
-            from: status.len(),
-            file,
-            in_memory: false,
-        })
+        status.is_file().then(|| Self { from: status.len(), file, in_memory: false })
     }
 
     #[must_use]

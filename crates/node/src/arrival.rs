@@ -62,14 +62,7 @@ impl Arrival {
 /// The sockets that were passed to this process by LISTEN_FDS.
 #[napi(catch_unwind)]
 pub fn passed_sockets() -> Vec<Socket> {
-    arrival::passed_sockets()
-        .into_iter()
-        .map(|(name, fd)| Socket {
-            name,
-            fd,
-            address: address_of(fd),
-        })
-        .collect()
+    arrival::passed_sockets().into_iter().map(|(name, fd)| Socket { name, fd, address: address_of(fd) }).collect()
 }
 
 /// Binds the sockets in this process, where nothing is detached.
@@ -77,10 +70,7 @@ pub fn passed_sockets() -> Vec<Socket> {
 pub fn bind_sockets(listen: Vec<crate::plan::ListenPlan>) -> Answer<Vec<Socket>> {
     let bound = crate::plan::sockets_of(listen).and_then(|listen| {
         let names: Vec<_> = listen.iter().map(|each| each.name.clone()).collect();
-        Ok(names
-            .into_iter()
-            .zip(daemonic_core::sockets::bind_all(&listen)?)
-            .collect::<Vec<_>>())
+        Ok(names.into_iter().zip(daemonic_core::sockets::bind_all(&listen)?).collect::<Vec<_>>())
     });
     match bound {
         Ok(bound) => Either::A(
@@ -89,11 +79,7 @@ pub fn bind_sockets(listen: Vec<crate::plan::ListenPlan>) -> Answer<Vec<Socket>>
                 .map(|(name, bound)| {
                     use std::os::fd::IntoRawFd;
                     let fd = bound.socket.into_raw_fd();
-                    Socket {
-                        name,
-                        fd,
-                        address: address_of(fd),
-                    }
+                    Socket { name, fd, address: address_of(fd) }
                 })
                 .collect(),
         ),

@@ -1,7 +1,5 @@
 //! Acting on other processes, each wait in a thread of its own: libuv's pool has four.
 
-use std::time::Duration;
-
 use daemonic_core::control::{self, Stopping};
 use napi::Env;
 use napi::bindgen_prelude::{Either, Null, Object};
@@ -9,7 +7,7 @@ use napi_derive::napi;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use crate::refusal::{Refusal, refusal};
+use crate::refusal::{Refusal, milliseconds, refusal};
 
 #[napi(object)]
 pub struct StopResult {
@@ -24,7 +22,8 @@ pub struct StopResult {
 pub struct StopRequest {
     pub path: String,
     pub companions: Vec<String>,
-    pub signal: String,
+    /// Its number.
+    pub signal: i32,
     /// Milliseconds.
     pub timeout: f64,
     pub force: bool,
@@ -33,22 +32,14 @@ pub struct StopRequest {
 #[napi(catch_unwind, ts_return_type = "Promise<StopResult | Refusal>")]
 pub fn stop_owner(env: &Env, request: StopRequest) -> napi::Result<Object<'_>> {
     let (deferred, promise) = env.create_deferred()?;
-    let signal = parse(&request.signal)?;
+    let signal = parse(request.signal)?;
     std::thread::spawn(move || {
-        let how = Stopping {
-            signal,
-            timeout: Duration::from_secs_f64(request.timeout / 1000.0),
-            force: request.force,
-        };
+        let how = Stopping { signal, timeout: milliseconds(request.timeout), force: request.force };
         let companions: Vec<_> = request.companions.iter().map(Into::into).collect();
         let stopped = control::stop(request.path.as_ref(), &companions, how);
         deferred.resolve(move |_| {
             Ok(match stopped {
-                Ok(stopped) => Either::A(StopResult {
-                    pid: stopped.pid,
-                    forced: stopped.forced,
-                    ended: stopped.ended,
-                }),
+                Ok(stopped) => Either::A(StopResult { pid: stopped.pid, forced: stopped.forced, ended: stopped.ended }),
                 Err(error) => Either::B(Refusal::from(error)),
             })
         });
@@ -58,9 +49,9 @@ pub fn stop_owner(env: &Env, request: StopRequest) -> napi::Result<Object<'_>> {
 
 /// Sends one signal to the owner, after its start if it wouldn't survive it before.
 #[napi(catch_unwind, ts_return_type = "Promise<Refusal | null>")]
-pub fn signal_owner(env: &Env, path: String, signal: String) -> napi::Result<Object<'_>> {
+pub fn signal_owner(env: &Env, path: String, signal: i32) -> napi::Result<Object<'_>> {
     let (deferred, promise) = env.create_deferred()?;
-    let signal = parse(&signal)?;
+    let signal = parse(signal)?;
     std::thread::spawn(move || {
         let sent = control::signal(path.as_ref(), signal);
         deferred.resolve(move |_| {
@@ -75,13 +66,9 @@ pub fn signal_owner(env: &Env, path: String, signal: String) -> napi::Result<Obj
 
 /// Ignores a signal, or lets it do what it does by default.
 #[napi(catch_unwind)]
-pub fn set_disposition(signal: String, ignore: bool) -> napi::Result<()> {
-    let signal = parse(&signal)?;
-    let set = if ignore {
-        daemonic_core::sys::signal::ignore
-    } else {
-        daemonic_core::sys::signal::set_default
-    };
+pub fn set_disposition(signal: i32, ignore: bool) -> napi::Result<()> {
+    let signal = parse(signal)?;
+    let set = if ignore { daemonic_core::sys::signal::ignore } else { daemonic_core::sys::signal::set_default };
     set(signal).map_err(|errno| napi::Error::from_reason(errno.desc()))
 }
 
@@ -91,8 +78,6 @@ pub fn exit_now(code: i32) {
     daemonic_core::sys::process::exit_now(code)
 }
 
-fn parse(signal: &str) -> napi::Result<Signal> {
-    signal
-        .parse()
-        .map_err(|_: Errno| napi::Error::from_reason(format!("no such signal: {signal}")))
+fn parse(signal: i32) -> napi::Result<Signal> {
+    signal.try_into().map_err(|_: Errno| napi::Error::from_reason(format!("no such signal: {signal}")))
 }

@@ -1,6 +1,7 @@
 //! Facts about processes and this host.
 
 use daemonic_core::{context, limits, notify, session};
+use napi::Env;
 use napi_derive::napi;
 
 use crate::plan::{LimitPlan, limits_of};
@@ -45,22 +46,8 @@ pub fn is_journal_stream(fd: i32, stream: String) -> bool {
 
 impl From<session::Process> for ProcessFacts {
     fn from(process: session::Process) -> Self {
-        let session::Process {
-            pid,
-            ppid,
-            pgid,
-            sid,
-            tty,
-            umask,
-        } = process;
-        Self {
-            pid,
-            ppid,
-            pgid,
-            sid,
-            tty,
-            umask,
-        }
+        let session::Process { pid, ppid, pgid, sid, tty, umask } = process;
+        Self { pid, ppid, pgid, sid, tty, umask }
     }
 }
 
@@ -82,11 +69,7 @@ pub struct ProcessUsage {
 #[napi(catch_unwind)]
 pub fn process_usage(pid: i32) -> Option<ProcessUsage> {
     let session::Usage { rss, cpu, uptime } = session::usage(pid)?;
-    Some(ProcessUsage {
-        rss: rss as f64,
-        cpu: cpu as f64,
-        uptime: uptime as f64,
-    })
+    Some(ProcessUsage { rss: rss as f64, cpu: cpu as f64, uptime: uptime as f64 })
 }
 
 /// The names of the resources that can be limited here.
@@ -111,4 +94,11 @@ pub fn notify_manager(address: String, text: String) -> bool {
 #[napi(catch_unwind)]
 pub fn descriptor_access(fd: i32) -> Option<String> {
     daemonic_core::stdio::access(fd).map(str::to_owned)
+}
+
+/// Turns the event loop once; false where there is none of libuv's.
+#[napi(catch_unwind)]
+pub fn turn_event_loop(env: &Env) -> bool {
+    let Ok(event_loop) = env.get_uv_event_loop() else { return false };
+    daemonic_core::sys::event_loop::turn(event_loop.cast())
 }

@@ -6,11 +6,7 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 #![allow(clippy::needless_pass_by_value)] // arguments arrive by value from JavaScript
 #![cfg_attr(test, allow(dead_code))] // a test build registers nothing with Node
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss
-)] // JavaScript's numbers
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // JavaScript's numbers
 
 mod arrival;
 mod control;

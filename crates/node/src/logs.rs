@@ -10,6 +10,7 @@ pub struct AppendedFile {
     pub fd: i32,
     pub path: String,
     pub mode: u32,
+    pub inode: f64,
 }
 
 /// True if the path named another file by now, which is open under `fd` then.
@@ -27,6 +28,7 @@ pub fn appended_files() -> Vec<AppendedFile> {
             fd: file.number,
             path: file.path.to_string_lossy().into_owned(),
             mode: file.mode,
+            inode: file.inode as f64,
         })
         .collect()
 }

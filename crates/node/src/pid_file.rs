@@ -54,10 +54,7 @@ impl PidFile {
     /// Removes the file and its companions, and unlocks: now, or with the end of the process.
     #[napi(catch_unwind)]
     pub fn release(&mut self, companions: Vec<String>, ending: bool) -> Option<Refusal> {
-        let companions: Vec<_> = companions
-            .iter()
-            .filter_map(|path| pidfile::c_path(path.as_ref()).ok())
-            .collect();
+        let companions: Vec<_> = companions.iter().filter_map(|path| pidfile::c_path(path.as_ref()).ok()).collect();
         refusal(self.held.release(&companions, ending))
     }
 }
@@ -77,7 +74,7 @@ impl From<Held> for PidFile {
 /// Locks the file and writes our pid; it counts as starting until `started()`.
 #[napi(catch_unwind)]
 pub fn acquire_pid_file(path: String, mode: u32, overwrite: bool) -> Answer<PidFile> {
-    answer(pidfile::claim(path.as_ref(), mode, overwrite).and_then(pidfile::hold))
+    answer(pidfile::acquire(path.as_ref(), mode, overwrite))
 }
 
 #[napi(catch_unwind)]

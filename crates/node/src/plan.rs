@@ -78,11 +78,7 @@ impl TryFrom<Plan> for core::Plan {
             program: plan.program.into(),
             arguments: plan.arguments,
             directory: plan.directory.into(),
-            environment: plan
-                .environment
-                .into_iter()
-                .map(|change| (change.name, change.value))
-                .collect(),
+            environment: plan.environment.into_iter().map(|change| (change.name, change.value)).collect(),
             note: plan.note,
             pid_file: plan.pid_file.map(|file| core::PidFile {
                 path: file.path.into(),
@@ -130,10 +126,7 @@ impl TryFrom<ListenPlan> for sockets::Listen {
 
     fn try_from(plan: ListenPlan) -> Result<Self> {
         let target = match (plan.host, plan.port, plan.path) {
-            (None, None, Some(path)) => sockets::Target::Unix {
-                path: path.into(),
-                mode: plan.mode,
-            },
+            (None, None, Some(path)) => sockets::Target::Unix { path: path.into(), mode: plan.mode },
             (host, Some(port), None) => sockets::Target::Inet { host, port },
             _ => return Err(malformed(Step::Listen)),
         };
@@ -159,7 +152,5 @@ impl TryFrom<LimitPlan> for limits::Limit {
 }
 
 fn malformed(step: Step) -> Error {
-    Failure::new(step, step.syscall(), Errno::EINVAL)
-        .because("the plan is malformed")
-        .into()
+    Failure::new(step, step.syscall(), Errno::EINVAL).because("the plan is malformed").into()
 }

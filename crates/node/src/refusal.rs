@@ -61,10 +61,14 @@ impl From<Error> for Refusal {
             Error::Running { path, pid } => Self::of("running", &path, pid),
             Error::Blocked { path, pid } => Self::of("blocked", &path, pid),
             Error::NotRunning { path } => Self::of("not-running", &path, None),
-            Error::Unverified { path, pid, reason } => Self {
-                detail: Some(reason.to_owned()),
-                ..Self::of("unverified", &path, pid)
-            },
+            Error::Unverified { path, pid, reason } => {
+                Self { detail: Some(reason.to_owned()), ..Self::of("unverified", &path, pid) }
+            }
         }
     }
+}
+
+/// JavaScript's milliseconds; what is no duration is forever.
+pub fn milliseconds(number: f64) -> std::time::Duration {
+    std::time::Duration::try_from_secs_f64(number / 1000.0).unwrap_or(std::time::Duration::MAX)
 }

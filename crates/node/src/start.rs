@@ -1,7 +1,5 @@
 //! A start, from the launcher's side.
 
-use std::time::Duration;
-
 use daemonic_core::launch::begin as begin_start;
 use daemonic_core::starting::{Outcome as CoreOutcome, Starting};
 use napi::bindgen_prelude::Either;
@@ -14,9 +12,7 @@ use crate::refusal::{Answer, Refusal, answer};
 #[napi(catch_unwind)]
 pub fn begin(plan: Plan) -> Answer<Start> {
     match plan.try_into().and_then(|plan| begin_start(&plan)) {
-        Ok(starting) => Either::A(Start {
-            starting: Some(starting),
-        }),
+        Ok(starting) => Either::A(Start { starting: Some(starting) }),
         Err(error) => Either::B(Refusal::from(error)),
     }
 }
@@ -45,9 +41,7 @@ impl Start {
     /// Where its sockets listen, in the plan's order.
     #[napi(getter, catch_unwind)]
     pub fn addresses(&self) -> Vec<String> {
-        self.starting
-            .as_ref()
-            .map_or_else(Vec::new, |starting| starting.addresses().to_vec())
+        self.starting.as_ref().map_or_else(Vec::new, |starting| starting.addresses().to_vec())
     }
 
     /// Blocks until the daemon is ready, or until it and what it left is gone. Milliseconds. Call it once.
@@ -56,7 +50,7 @@ impl Start {
         let Some(mut starting) = self.starting.take() else {
             return Either::A(Outcome::of("lost"));
         };
-        answer(starting.wait(Duration::from_secs_f64(timeout / 1000.0)))
+        answer(starting.wait(crate::refusal::milliseconds(timeout)))
     }
 
     /// Ends the daemon and removes what it left.
@@ -68,12 +62,7 @@ impl Start {
 
 impl Outcome {
     fn of(kind: &str) -> Self {
-        Self {
-            kind: kind.to_owned(),
-            exit_code: None,
-            signal: None,
-            stderr: String::new(),
-        }
+        Self { kind: kind.to_owned(), exit_code: None, signal: None, stderr: String::new() }
     }
 }
 
@@ -87,18 +76,11 @@ impl From<CoreOutcome> for Outcome {
                 stderr,
                 ..Self::of("ended")
             },
-            CoreOutcome::TimedOut { stderr } => Self {
-                stderr,
-                ..Self::of("timeout")
-            },
-            CoreOutcome::Interrupted(signal) => Self {
-                signal: Some(signal.as_str().to_owned()),
-                ..Self::of("interrupted")
-            },
-            CoreOutcome::MiddleLost { stderr } => Self {
-                stderr,
-                ..Self::of("lost")
-            },
+            CoreOutcome::TimedOut { stderr } => Self { stderr, ..Self::of("timeout") },
+            CoreOutcome::Interrupted(signal) => {
+                Self { signal: Some(signal.as_str().to_owned()), ..Self::of("interrupted") }
+            }
+            CoreOutcome::MiddleLost { stderr } => Self { stderr, ..Self::of("lost") },
         }
     }
 }

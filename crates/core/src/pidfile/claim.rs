@@ -35,17 +35,18 @@ impl Claim {
 /// Refused: what is no regular file, has several names, or belongs to someone else where anyone can put files.
 /// With `overwrite`, a locked file is replaced, and its owner left alone.
 pub fn claim(path: &Path, mode: u32, overwrite: bool) -> Result<Claim> {
+    let _others = held::exclude(path)?;
+    claim_alone(path, mode, overwrite)
+}
+
+/// The same, where the caller keeps this process's other threads out.
+pub fn claim_alone(path: &Path, mode: u32, overwrite: bool) -> Result<Claim> {
     let name = c_path(path)?;
-    let _guard = held::exclude(path)?;
     let (file, identity) = match take(&Host, path, &name, mode) {
         Err(Error::Running { .. }) if overwrite => replace(path, &name, mode)?,
         other => other?,
     };
-    Ok(Claim {
-        file,
-        path: path.to_owned(),
-        identity,
-    })
+    Ok(Claim { file, path: path.to_owned(), identity })
 }
 
 /// A new file in the place of one that is locked. The old owner's release sees another inode, and leaves it.
@@ -69,10 +70,7 @@ pub fn take<K: Kernel>(kernel: &K, path: &Path, name: &CStr, mode: u32) -> Resul
             return Ok(taken);
         }
     }
-    Err(Failure::new(Step::PidFileLock, "fcntl", Errno::EAGAIN)
-        .at(path)
-        .because("it kept changing hands")
-        .into())
+    Err(Failure::new(Step::PidFileLock, "fcntl", Errno::EAGAIN).at(path).because("it kept changing hands").into())
 }
 
 /// One try, with `lock` to take bytes 1 and 2; None if another process was faster and it is worth another.
@@ -86,14 +84,8 @@ pub fn attempt<K: Kernel>(
     let system = |failure: Failure| Error::System(failure.at(path));
     // Neither followed, nor waited for (a fifo), nor made our terminal, nor truncated before the lock is ours.
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = kernel
-        .open(name, flags)
-        .during(Step::PidFileCreate, "open")
-        .map_err(system)?;
-    let status = kernel
-        .status(&file)
-        .during(Step::PidFileCreate, "fstat")
-        .map_err(system)?;
+    let file = kernel.open(name, flags).during(Step::PidFileCreate, "open").map_err(system)?;
+    let status = kernel.status(&file).during(Step::PidFileCreate, "fstat").map_err(system)?;
     if status.links == 0 {
         return Ok(None); // unlinked by its last owner between our open and now
     }
@@ -106,31 +98,24 @@ pub fn attempt<K: Kernel>(
     if !kernel.names_still(name, status.identity) {
         return Ok(None);
     }
-    kernel
-        .set_mode(&file, mode)
-        .during(Step::PidFileCreate, "fchmod")
-        .map_err(system)?;
+    match kernel.set_mode(&file, mode) {
+        Ok(()) | Err(Errno::EPERM) => {} // somebody else made it for us, with the mode that it should have
+        Err(errno) => return Err(system(Failure::new(Step::PidFileCreate, "fchmod", errno))),
+    }
     Ok(Some((file, status.identity)))
 }
 
 /// Why the lock was refused; Ok if it is free by now.
 fn refusal<K: Kernel>(kernel: &K, path: &Path, file: &K::File) -> Result<()> {
     let holder = kernel.holder(file, Owner::OpenFile, RUNNING);
-    match holder
-        .during(Step::PidFileLock, "fcntl")
-        .map_err(|failure| failure.at(path))?
-    {
+    match holder.during(Step::PidFileLock, "fcntl").map_err(|failure| failure.at(path))? {
         None => Ok(()), // only byte 2 was held, by someone who waits for readiness
-        Some(holder) if holder.reader => Err(Error::Blocked {
-            path: path.to_owned(),
-            pid: (holder.pid > 0).then_some(holder.pid),
-        }),
+        Some(holder) if holder.reader => {
+            Err(Error::Blocked { path: path.to_owned(), pid: (holder.pid > 0).then_some(holder.pid) })
+        }
         Some(_) => {
             let report = inspect::look(kernel, file, path)?;
-            Err(Error::Running {
-                path: path.to_owned(),
-                pid: report.pid,
-            })
+            Err(Error::Running { path: path.to_owned(), pid: report.pid })
         }
     }
 }
@@ -141,52 +126,35 @@ fn suitable(status: &Status, path: &Path) -> std::result::Result<(), Failure> {
         return refused(Errno::EINVAL, "it is not a regular file");
     }
     if status.links > 1 {
-        return refused(
-            Errno::EMLINK,
-            "it has other names (hard links): it may be somebody's other file",
-        );
+        return refused(Errno::EMLINK, "it has other names (hard links): it may be somebody's other file");
     }
     if status.owner != nix::unistd::geteuid().as_raw() && anyone_can_put_files_beside(path) {
-        return refused(
-            Errno::EACCES,
-            "it belongs to another user, in a directory where anyone can put files",
-        );
+        return refused(Errno::EACCES, "it belongs to another user, in a directory where anyone can put files");
     }
     Ok(())
 }
 
 fn anyone_can_put_files_beside(path: &Path) -> bool {
-    let directory = path
-        .parent()
-        .filter(|each| !each.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let directory = path.parent().filter(|each| !each.as_os_str().is_empty()).unwrap_or(Path::new("."));
     nix::sys::stat::stat(directory).is_ok_and(|stat| stat.st_mode & libc::S_IWOTH != 0)
 }
 
 pub fn c_path(path: &Path) -> Result<CString> {
     use std::os::unix::ffi::OsStrExt;
-    CString::new(path.as_os_str().as_bytes()).map_err(|_| {
-        Failure::new(Step::PidFileCreate, "open", Errno::EINVAL)
-            .at(path)
-            .because("it has a NUL")
-            .into()
-    })
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Failure::new(Step::PidFileCreate, "open", Errno::EINVAL).at(path).because("it has a NUL").into())
 }
 
 /// What the owner does once every other descriptor of the file is closed in its process: byte 0, then the text.
 /// Async-signal-safe, since a child does it between fork and exec.
 pub fn own<K: Kernel>(kernel: &K, file: &K::File) -> std::result::Result<(), (Step, Errno)> {
-    kernel
-        .lock(file, Owner::Process, WHO)
-        .map_err(|errno| (Step::PidFileLock, errno))?;
+    kernel.lock(file, Owner::Process, WHO).map_err(|errno| (Step::PidFileLock, errno))?;
     let mut room = [0; 11];
     let digits = decimal(kernel.pid(), &mut room);
     let mut text = [0; 12];
     text[..digits.len()].copy_from_slice(digits);
     text[digits.len()] = b'\n';
-    kernel
-        .rewrite(file, &text[..=digits.len()])
-        .map_err(|errno| (Step::PidFileWrite, errno))
+    kernel.rewrite(file, &text[..=digits.len()]).map_err(|errno| (Step::PidFileWrite, errno))
 }
 
 /// Says that the start is over: byte 2 alone is given up.
@@ -200,8 +168,5 @@ pub fn remove<K: Kernel>(kernel: &K, file: &K::File, name: &CStr, identity: Iden
     if !kernel.names_still(name, identity) {
         return Ok(false);
     }
-    kernel
-        .unlink(name)
-        .or_else(|_| kernel.rewrite(file, b""))
-        .map(|()| true)
+    kernel.unlink(name).or_else(|_| kernel.rewrite(file, b"")).map(|()| true)
 }

@@ -30,27 +30,40 @@ pub struct Held {
     identity: Identity,
 }
 
-/// Becomes the owner of a claimed file.
-pub fn hold(claim: Claim) -> Result<Held> {
-    claim::own(&Host, &claim.file)
-        .map_err(|(step, errno)| Failure::new(step, syscall_of(step), errno).at(&claim.path))?;
-    Held::register(claim.file, &claim.path)
+/// Claims the file at `path` and becomes its owner.
+pub fn acquire(path: &Path, mode: u32, overwrite: bool) -> Result<Held> {
+    let mut table = exclude(path)?;
+    hold(claim::claim_alone(path, mode, overwrite)?, &mut table)
+}
+
+/// Becomes the owner of a claimed file, or gives it up.
+fn hold(claim: Claim, table: &mut Vec<Entry>) -> Result<Held> {
+    match claim::own(&Host, &claim.file) {
+        Ok(()) => Held::enter(claim.file, &claim.path, table),
+        Err((step, errno)) => {
+            let failure = Failure::new(step, step.syscall(), errno).at(&claim.path);
+            claim.abandon();
+            Err(failure.into())
+        }
+    }
+}
+
+/// The same, for one who waited for it.
+pub fn hold_awaited(claim: Claim) -> Result<Held> {
+    hold(claim, &mut table())
 }
 
 impl Held {
     /// Registers a file that this process came to own across exec.
     pub fn register(file: OwnedFd, path: &Path) -> Result<Self> {
+        Self::enter(file, path, &mut table())
+    }
+
+    fn enter(file: OwnedFd, path: &Path, table: &mut Vec<Entry>) -> Result<Self> {
         let stat = fd::stat_raw(file.as_raw_fd()).during(Step::PidFileLock, "fstat")?;
-        let held = Self {
-            file: Some(file),
-            path: path.to_owned(),
-            name: claim::c_path(path)?,
-            identity: Identity::of(&stat),
-        };
-        table().extend(held.file.as_ref().map(|file| Entry {
-            identity: held.identity,
-            file: file.as_raw_fd(),
-        }));
+        let held =
+            Self { file: Some(file), path: path.to_owned(), name: claim::c_path(path)?, identity: Identity::of(&stat) };
+        table.extend(held.file.as_ref().map(|file| Entry { identity: held.identity, file: file.as_raw_fd() }));
         Ok(held)
     }
 
@@ -81,9 +94,7 @@ impl Held {
     /// The start is over: those who wait for it may look.
     pub fn started(&self) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        claim::started(&Host, file)
-            .during(Step::PidFileLock, "fcntl")
-            .map_err(|failure| failure.at(&self.path).into())
+        claim::started(&Host, file).during(Step::PidFileLock, "fcntl").map_err(|failure| failure.at(&self.path).into())
     }
 
     /// Removes the file, and what lies beside it, under the lock, if the path is still ours; empties it where removing
@@ -123,10 +134,7 @@ pub fn ours(path: &Path) -> Option<i32> {
 pub fn exclude(path: &Path) -> Result<MutexGuard<'static, Vec<Entry>>> {
     let table = table();
     match find(&table, path) {
-        Some(pid) => Err(Error::Running {
-            path: path.to_owned(),
-            pid: Some(pid),
-        }),
+        Some(pid) => Err(Error::Running { path: path.to_owned(), pid: Some(pid) }),
         None => Ok(table),
     }
 }
@@ -141,16 +149,9 @@ pub fn assert_all() {
 fn find(table: &[Entry], path: &Path) -> Option<i32> {
     let stat = fd::stat_path(&claim::c_path(path).ok()?, true).ok()?;
     let identity = Identity::of(&stat);
-    table
-        .iter()
-        .any(|entry| entry.identity == identity)
-        .then(|| std::process::id().cast_signed())
+    table.iter().any(|entry| entry.identity == identity).then(|| std::process::id().cast_signed())
 }
 
 fn table() -> MutexGuard<'static, Vec<Entry>> {
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub fn syscall_of(step: Step) -> &'static str {
-    if step == Step::PidFileWrite { "write" } else { "fcntl" }
 }

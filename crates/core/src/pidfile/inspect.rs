@@ -36,22 +36,10 @@ pub struct Report {
 pub fn inspect(path: &Path) -> Result<Report> {
     if let Some(pid) = held::ours(path) {
         let state = State::Running;
-        return Ok(Report {
-            state,
-            pid: Some(pid),
-            verified: true,
-            elsewhere: false,
-            text: Some(pid),
-        });
+        return Ok(Report { state, pid: Some(pid), verified: true, elsewhere: false, text: Some(pid) });
     }
     match open(path)? {
-        None => Ok(Report {
-            state: State::Absent,
-            pid: None,
-            verified: false,
-            elsewhere: false,
-            text: None,
-        }),
+        None => Ok(Report { state: State::Absent, pid: None, verified: false, elsewhere: false, text: None }),
         Some(file) => look(&Host, &file, path),
     }
 }
@@ -66,42 +54,17 @@ pub struct Owner {
 /// The owner, for those who want to signal it: an error unless the kernel vouches for the pid and the text agrees.
 pub fn owner(path: &Path) -> Result<Owner> {
     let report = inspect(path)?;
-    let unverified = |pid, reason| {
-        Err(Error::Unverified {
-            path: path.to_owned(),
-            pid,
-            reason,
-        })
-    };
+    let unverified = |pid, reason| Err(Error::Unverified { path: path.to_owned(), pid, reason });
     match report {
-        Report {
-            state: State::Absent | State::Free,
-            ..
-        } => Err(Error::NotRunning { path: path.to_owned() }),
+        Report { state: State::Absent | State::Free, .. } => Err(Error::NotRunning { path: path.to_owned() }),
         Report { elsewhere: true, .. } => unverified(None, "its owner lives in another PID namespace"),
-        Report {
-            verified: true,
-            pid: Some(pid),
-            state: State::Running,
-            text: Some(text),
-            ..
-        } if text != pid => unverified(Some(pid), "the file's text names another process than the kernel does"),
-        Report {
-            verified: true,
-            pid: Some(pid),
-            state,
-            ..
-        } if pid > 1 => Ok(Owner { pid, state }),
-        Report {
-            state: State::Starting, ..
-        } => unverified(None, "it is just starting and has no owner yet"),
-        Report {
-            text: Some(pid), state, ..
-        } if orphan::holds(pid, path) => Ok(Owner { pid, state }),
-        Report { .. } => unverified(
-            orphan::holder(path),
-            "the file is locked, but its owner is gone or unknown",
-        ),
+        Report { verified: true, pid: Some(pid), state: State::Running, text: Some(text), .. } if text != pid => {
+            unverified(Some(pid), "the file's text names another process than the kernel does")
+        }
+        Report { verified: true, pid: Some(pid), state, .. } if pid > 1 => Ok(Owner { pid, state }),
+        Report { state: State::Starting, .. } => unverified(None, "it is just starting and has no owner yet"),
+        Report { text: Some(pid), state, .. } if orphan::holds(pid, path) => Ok(Owner { pid, state }),
+        Report { .. } => unverified(orphan::holder(path), "the file is locked, but its owner is gone or unknown"),
     }
 }
 
@@ -117,12 +80,7 @@ fn open(path: &Path) -> Result<Option<OwnedFd>> {
 /// Reads the three locks and the text, which can't be read at one moment. An owner seen before and after byte 2 owned the
 /// file at that moment too; "running without an owner" may be a start or an end seen halfway, and is looked at again.
 pub fn look<K: Kernel>(kernel: &K, file: &K::File, path: &Path) -> Result<Report> {
-    let ask = |owner, span| {
-        kernel
-            .holder(file, owner, span)
-            .during(Step::PidFileLock, "fcntl")
-            .map_err(|f| f.at(path))
-    };
+    let ask = |owner, span| kernel.holder(file, owner, span).during(Step::PidFileLock, "fcntl").map_err(|f| f.at(path));
     let mut orphaned_before = false;
     for _ in 0..MOST_RACES {
         let running = ask(LockOwner::OpenFile, RUNNING)?.is_some_and(|holder| !holder.reader);
@@ -134,15 +92,7 @@ pub fn look<K: Kernel>(kernel: &K, file: &K::File, path: &Path) -> Result<Report
             (true, true) => State::Starting,
             (true, false) => State::Running,
         };
-        let report = |pid, verified, elsewhere| {
-            Ok(Report {
-                state,
-                pid,
-                verified,
-                elsewhere,
-                text,
-            })
-        };
+        let report = |pid, verified, elsewhere| Ok(Report { state, pid, verified, elsewhere, text });
         match owner {
             _ if !running => return report(text, false, false),
             Some(_) if ask(LockOwner::Process, WHO)? != owner => {} // it has just ended

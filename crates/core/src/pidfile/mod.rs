@@ -20,9 +20,9 @@ mod sweep;
 mod wait;
 
 pub use claim::{Claim, c_path, claim, own};
-pub use held::{Held, hold};
+pub use held::{Held, acquire};
 pub use inspect::{Owner, Report, State, inspect, owner};
-pub use kernel::Host;
+pub use kernel::{Host, Kernel};
 pub use sweep::{Sweep, remove_if_free};
 pub use wait::{Waiting, wait_until_started};
 
@@ -47,9 +47,6 @@ impl Identity {
     /// The widths differ between systems; only equality counts.
     #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
     fn of(stat: &libc::stat) -> Self {
-        Self {
-            device: stat.st_dev as u64,
-            inode: stat.st_ino as u64,
-        }
+        Self { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
     }
 }

@@ -138,11 +138,7 @@ impl Kernel for Simulated {
                 }
             };
             world.opens += 1;
-            Ok(File {
-                kernel: self.clone(),
-                inode,
-                open: world.opens,
-            })
+            Ok(File { kernel: self.clone(), inode, open: world.opens })
         })
     }
 
@@ -150,12 +146,7 @@ impl Kernel for Simulated {
         self.call(|world| {
             let links = u64::from(world.named == Some(file.inode));
             let owner = nix::unistd::geteuid().as_raw();
-            Ok(Status {
-                identity: identity(file.inode),
-                regular: true,
-                links,
-                owner,
-            })
+            Ok(Status { identity: identity(file.inode), regular: true, links, owner })
         })
     }
 
@@ -244,10 +235,7 @@ impl Inode {
         let by_open = self.open_locks[byte].filter(|&open| owner == Owner::Process || open != file.open);
         let by_process = self.process_locks[byte].filter(|&holder| owner == Owner::OpenFile || holder != pid);
         by_process
-            .map(|pid| Holder {
-                pid: pid.cast_signed(),
-                reader: false,
-            })
+            .map(|pid| Holder { pid: pid.cast_signed(), reader: false })
             .or(by_open.map(|_| Holder { pid: -1, reader: false }))
     }
 }
@@ -274,10 +262,7 @@ fn bytes(span: Span) -> impl Iterator<Item = usize> {
 }
 
 fn identity(inode: usize) -> Identity {
-    Identity {
-        device: 1,
-        inode: inode as u64,
-    }
+    Identity { device: 1, inode: inode as u64 }
 }
 
 fn pid_of(index: usize) -> u32 {
@@ -338,14 +323,7 @@ fn reader(kernel: &Simulated) {
 }
 
 fn sweeper(kernel: &Simulated) {
-    remove_free(
-        kernel,
-        &Sweep {
-            name: NAME.to_owned(),
-            identity: None,
-            companions: Vec::new(),
-        },
-    );
+    remove_free(kernel, &Sweep { name: NAME.to_owned(), identity: None, companions: Vec::new() });
 }
 
 impl World {
@@ -385,31 +363,13 @@ fn search(without: Without, stale_text: &[u8], processes: &[Process]) -> (Option
 
 /// Runs one schedule: `path` first, then the first choice everywhere, which is added to it.
 fn run(without: Without, stale_text: &[u8], processes: &[Process], path: &mut Vec<Choice>) -> Option<String> {
-    let stale = Inode {
-        text: stale_text.to_owned(),
-        ..Inode::default()
-    };
-    let turn = Turn {
-        granted: None,
-        phases: vec![Phase::Busy; processes.len()],
-    };
-    let world = World {
-        inodes: vec![stale],
-        named: Some(0),
-        turn,
-        ..World::default()
-    };
-    let shared = Arc::new(Shared {
-        world: Mutex::new(world),
-        moved: Condvar::new(),
-    });
+    let stale = Inode { text: stale_text.to_owned(), ..Inode::default() };
+    let turn = Turn { granted: None, phases: vec![Phase::Busy; processes.len()] };
+    let world = World { inodes: vec![stale], named: Some(0), turn, ..World::default() };
+    let shared = Arc::new(Shared { world: Mutex::new(world), moved: Condvar::new() });
     thread::scope(|scope| {
         for (index, &process) in processes.iter().enumerate() {
-            let kernel = Simulated {
-                shared: Arc::clone(&shared),
-                index,
-                without,
-            };
+            let kernel = Simulated { shared: Arc::clone(&shared), index, without };
             scope.spawn(move || {
                 // A crash unwinds; an assertion of the code's own is a fault.
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(|| process(&kernel)))
@@ -423,11 +383,7 @@ fn run(without: Without, stale_text: &[u8], processes: &[Process], path: &mut Ve
                 kernel.shared.moved.notify_all();
             });
         }
-        let switches = if processes.len() > 2 {
-            SWITCHES_OF_MANY
-        } else {
-            SWITCHES
-        };
+        let switches = if processes.len() > 2 { SWITCHES_OF_MANY } else { SWITCHES };
         direct(&shared, switches, path);
     });
     let world = shared.world.lock().unwrap_or_else(PoisonError::into_inner);
@@ -442,9 +398,8 @@ fn direct(shared: &Shared, mut switches_left: usize, path: &mut Vec<Choice>) {
         while world.turn.granted.is_some() || world.turn.phases.contains(&Phase::Busy) {
             world = shared.moved.wait(world).unwrap_or_else(PoisonError::into_inner);
         }
-        let running: Vec<usize> = (0..world.turn.phases.len())
-            .filter(|&index| world.turn.phases[index] == Phase::Waiting)
-            .collect();
+        let running: Vec<usize> =
+            (0..world.turn.phases.len()).filter(|&index| world.turn.phases[index] == Phase::Waiting).collect();
         if running.is_empty() {
             return;
         }
@@ -452,21 +407,13 @@ fn direct(shared: &Shared, mut switches_left: usize, path: &mut Vec<Choice>) {
         let goes_on = running.contains(&last);
         let mut options: Vec<(usize, bool)> = if goes_on { vec![(last, false)] } else { Vec::new() };
         if !goes_on || switches_left > 0 {
-            options.extend(
-                running
-                    .iter()
-                    .filter(|&&index| index != last)
-                    .map(|&index| (index, false)),
-            );
+            options.extend(running.iter().filter(|&&index| index != last).map(|&index| (index, false)));
         }
         if goes_on && !crashed {
             options.push((last, true));
         }
         if depth == path.len() {
-            path.push(Choice {
-                taken: 0,
-                of: options.len(),
-            });
+            path.push(Choice { taken: 0, of: options.len() });
         }
         let (index, crash) = options[path[depth].taken];
         depth += 1;

@@ -27,13 +27,9 @@ pub fn holds(pid: i32, path: &Path) -> bool {
 /// Some process that holds it, as far as we may look.
 pub fn holder(path: &Path) -> Option<i32> {
     let processes = std::fs::read_dir("/proc").ok()?;
-    processes
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .find(|&pid| holds(pid, path))
+    processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(|&pid| holds(pid, path))
 }
 
 fn identity(path: &Path) -> Option<Identity> {
-    fd::stat_path(&c_path(path).ok()?, true)
-        .ok()
-        .map(|stat| Identity::of(&stat))
+    fd::stat_path(&c_path(path).ok()?, true).ok().map(|stat| Identity::of(&stat))
 }

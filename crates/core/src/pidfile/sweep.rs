@@ -3,6 +3,8 @@
 
 use std::ffi::CString;
 
+use nix::errno::Errno;
+
 use super::kernel::{Host, Kernel};
 use super::{Identity, RUNNING_AND_STARTING};
 use crate::sys::lock::Owner;
@@ -24,8 +26,14 @@ pub fn remove_if_free(sweep: &Sweep) -> bool {
 
 pub fn remove_free<K: Kernel>(kernel: &K, sweep: &Sweep) -> bool {
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let Ok(file) = kernel.open(&sweep.name, flags) else {
-        return false;
+    let file = match kernel.open(&sweep.name, flags) {
+        Ok(file) => file,
+        // Removed by the other sweeper, perhaps before the files beside it were written.
+        Err(Errno::ENOENT) => {
+            remove_companions(kernel, sweep);
+            return true;
+        }
+        Err(_) => return false,
     };
     let Ok(status) = kernel.status(&file) else { return false };
     if !status.regular || sweep.identity.is_some_and(|expected| expected != status.identity) {
@@ -37,8 +45,12 @@ pub fn remove_free<K: Kernel>(kernel: &K, sweep: &Sweep) -> bool {
     if !kernel.names_still(&sweep.name, status.identity) {
         return false;
     }
+    remove_companions(kernel, sweep);
+    kernel.unlink(&sweep.name).is_ok()
+}
+
+fn remove_companions<K: Kernel>(kernel: &K, sweep: &Sweep) {
     for companion in &sweep.companions {
         let _ = kernel.unlink(companion);
     }
-    kernel.unlink(&sweep.name).is_ok()
 }

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::claim::{Claim, attempt, c_path};
-use super::held::{self, Held, hold};
+use super::held::{self, Held, hold_awaited};
 use super::inspect::look;
 use super::kernel::{Host, Kernel};
 use super::{RUNNING_AND_STARTING, STARTING};
@@ -38,10 +38,7 @@ impl Waiting {
             theirs.notice();
             then(result);
         });
-        Self {
-            interruption,
-            thread: Some(thread),
-        }
+        Self { interruption, thread: Some(thread) }
     }
 
     /// Ends the wait: when this returns it has been won, or never will be.
@@ -71,18 +68,12 @@ fn wait(path: &Path, mode: u32, interruption: &Interruption) -> Result<Option<He
             block(file, interruption)
         });
         let claim = match taken {
-            Ok(Some((file, identity))) => Claim {
-                file,
-                path: path.to_owned(),
-                identity,
-            },
+            Ok(Some((file, identity))) => Claim { file, path: path.to_owned(), identity },
             Ok(None) => {
                 held::assert_all(); // a descriptor of a file that is ours may just have been closed
                 continue;
             }
-            Err(Error::System(Failure {
-                errno: Errno::EINTR, ..
-            })) => break,
+            Err(Error::System(Failure { errno: Errno::EINTR, .. })) => break,
             Err(error) => return Err(error),
         };
         if let Some(owner) = owner {
@@ -93,7 +84,7 @@ fn wait(path: &Path, mode: u32, interruption: &Interruption) -> Result<Option<He
             claim.abandon();
             break;
         }
-        return hold(claim).map(Some);
+        return hold_awaited(claim).map(Some);
     }
     held::assert_all();
     Ok(None)
@@ -138,10 +129,7 @@ struct Owner {
 
 impl Owner {
     fn of(pid: i32) -> Option<Self> {
-        Some(Self {
-            pid,
-            process: pidfd::open(pid).ok()?,
-        })
+        Some(Self { pid, process: pidfd::open(pid).ok()? })
     }
 
     /// If it is ending, waits until it has: a process's sockets close after its lock, and what they listened on is
@@ -160,9 +148,6 @@ impl Owner {
 fn is_exiting(pid: i32) -> bool {
     const PF_EXITING: u32 = 4;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let flags = stat
-        .rsplit(')')
-        .next()
-        .and_then(|fields| fields.split_whitespace().nth(6)?.parse::<u32>().ok());
+    let flags = stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().nth(6)?.parse::<u32>().ok());
     flags.is_some_and(|flags| flags & PF_EXITING != 0)
 }

@@ -74,10 +74,7 @@ fn close_listed(first: RawFd, last: RawFd) -> nix::Result<()> {
             }
             let mut entry = 0;
             while entry < length {
-                let size = usize::from(u16::from_ne_bytes([
-                    buffer.0[entry + RECLEN],
-                    buffer.0[entry + RECLEN + 1],
-                ]));
+                let size = usize::from(u16::from_ne_bytes([buffer.0[entry + RECLEN], buffer.0[entry + RECLEN + 1]]));
                 if let Some(fd) = number(&buffer.0[entry + NAME..entry + size])
                     && (first..=last).contains(&fd)
                     && fd != directory

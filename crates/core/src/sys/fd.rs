@@ -5,6 +5,12 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use nix::Result;
 use nix::errno::Errno;
 
+/// For socket(2) and socketpair(2): closed at exec from the first moment, where the system knows how to say that.
+#[cfg(not(target_vendor = "apple"))]
+pub const SOCKET_FLAGS: nix::sys::socket::SockFlag = nix::sys::socket::SockFlag::SOCK_CLOEXEC;
+#[cfg(target_vendor = "apple")]
+pub const SOCKET_FLAGS: nix::sys::socket::SockFlag = nix::sys::socket::SockFlag::empty();
+
 /// A duplicate numbered `lowest` or above, closed at exec.
 pub fn duplicate_above(fd: impl AsFd, lowest: RawFd) -> Result<OwnedFd> {
     duplicate_raw(fd.as_fd().as_raw_fd(), lowest)

@@ -58,11 +58,7 @@ pub fn allow() -> nix::Result<()> {
         libc::sigaddset(set.as_mut_ptr(), number);
         libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut())
     };
-    if failed == 0 {
-        Ok(())
-    } else {
-        Err(Errno::from_raw(failed))
-    }
+    if failed == 0 { Ok(()) } else { Err(Errno::from_raw(failed)) }
 }
 
 #[cfg(target_os = "linux")]

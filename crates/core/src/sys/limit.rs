@@ -11,10 +11,7 @@ pub type Resource = libc::c_int;
 
 /// The soft and the hard limit.
 pub fn get(resource: Resource) -> nix::Result<(rlim_t, rlim_t)> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit(2) fills the struct that we own; an unknown number is EINVAL.
     Errno::result(unsafe { libc::getrlimit(resource, &raw mut limit) })?;
     Ok((limit.rlim_cur, limit.rlim_max))
@@ -22,10 +19,7 @@ pub fn get(resource: Resource) -> nix::Result<(rlim_t, rlim_t)> {
 
 /// Async-signal-safe.
 pub fn set(resource: Resource, soft: rlim_t, hard: rlim_t) -> nix::Result<()> {
-    let limit = libc::rlimit {
-        rlim_cur: soft,
-        rlim_max: hard,
-    };
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
     // SAFETY: setrlimit(2) reads a struct that we own.
     Errno::result(unsafe { libc::setrlimit(resource, &raw const limit) }).map(drop)
 }

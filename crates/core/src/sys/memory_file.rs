@@ -17,12 +17,9 @@ fn create_anonymous() -> nix::Result<OwnedFd> {
     use nix::sys::memfd::{MFdFlags, memfd_create};
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     // MFD_NOEXEC_SEAL is EINVAL before Linux 6.3.
-    memfd_create(
-        c"daemonic-stderr",
-        flags | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL),
-    )
-    .or_else(|_| memfd_create(c"daemonic-stderr", flags))
-    .or_else(|_| create_unlinked())
+    memfd_create(c"daemonic-stderr", flags | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL))
+        .or_else(|_| memfd_create(c"daemonic-stderr", flags))
+        .or_else(|_| create_unlinked())
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -45,12 +42,7 @@ pub fn forget_all_but(file: RawFd, keep: i64) {
     if stat.st_size > keep {
         // SAFETY: fallocate(2) takes numbers. A file system that can't punch holes says so and nothing is lost.
         unsafe {
-            libc::fallocate(
-                file,
-                libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
-                0,
-                stat.st_size - keep,
-            )
+            libc::fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, stat.st_size - keep)
         };
     }
 }

@@ -20,13 +20,7 @@ pub fn send_signal(process: &OwnedFd, signal: Option<Signal>) -> nix::Result<()>
     let number = signal.map_or(0, |signal| signal as i32);
     // SAFETY: pidfd_send_signal(2) takes an fd and an int; a null siginfo means "as kill(2) fills it".
     Errno::result(unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            process.as_raw_fd(),
-            number,
-            std::ptr::null::<libc::siginfo_t>(),
-            0,
-        )
+        libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), number, std::ptr::null::<libc::siginfo_t>(), 0)
     })
     .map(drop)
 }

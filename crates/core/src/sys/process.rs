@@ -21,11 +21,74 @@ const PID_ROOM: usize = 11;
 /// try. `body` is a plain function on memory prepared before, so that all it does can be read in one place: the child
 /// of a multithreaded process may only call async-signal-safe functions (signal-safety(7)), and must not unwind.
 pub fn fork<T>(body: fn(&T) -> !, prepared: &T) -> Result<Pid> {
+    // SAFETY: the child runs `body` alone: middle::run, which keeps to signal-safety(7).
+    retrying(|| match unsafe { bare_fork() } {
+        0 => body(prepared),
+        pid => pid,
+    })
+}
+
+/// The same for a child that executes soon (child::run), from a process with one thread: on Linux it shares our memory,
+/// on a stack of its own, while we stand still, which takes a tenth of the time (CLONE_VFORK in clone(2)).
+#[cfg(target_os = "linux")]
+pub fn fork_to_execute<T>(body: fn(&T) -> !, prepared: &T, stack: &Stack) -> Result<Pid> {
+    struct Start<'a, T>(fn(&T) -> !, &'a T);
+    extern "C" fn start<T>(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the argument is the `Start` below, which lives until the child has executed or ended.
+        let Start(body, prepared) = unsafe { &*argument.cast::<Start<'_, T>>() };
+        body(prepared)
+    }
+    let mut argument = Start(body, prepared);
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: we are suspended until the child has executed or ended, so nothing is shared at once; its stack is its
+    // own, and child::run keeps to signal-safety(7) and changes no memory that we read afterwards.
+    retrying(|| unsafe { libc::clone(start::<T>, stack.top(), flags, (&raw mut argument).cast()) })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn fork_to_execute<T>(body: fn(&T) -> !, prepared: &T, _stack: &Stack) -> Result<Pid> {
+    fork(body, prepared)
+}
+
+/// Memory for the child of [`fork_to_execute`]: its frames are small, closing descriptors needs 2 KiB.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub struct Stack(UnsafeCell<Box<[u128]>>);
+
+impl Stack {
+    const SIZE: usize = 64 * 1024;
+
+    pub fn allocate() -> Self {
+        Self(UnsafeCell::new(vec![0; Self::SIZE / size_of::<u128>()].into_boxed_slice()))
+    }
+
+    /// The end, from where a stack grows down; aligned to 16 bytes, as u128 is.
+    #[cfg(target_os = "linux")]
+    fn top(&self) -> *mut libc::c_void {
+        // SAFETY: one past the end of an allocation of ours; nobody has a reference to its contents.
+        unsafe { (*self.0.get()).as_mut_ptr_range().end.cast() }
+    }
+}
+
+/// fork(2) as a system call: libc's runs the pthread_atfork(3) handlers of the whole process in the child, libuv's among
+/// them, which makes pipes there.
+#[cfg(target_os = "linux")]
+unsafe fn bare_fork() -> libc::pid_t {
+    // SAFETY: clone(2) with no flags but the signal is fork(2); the caller keeps to what a child may do. The null
+    // arguments stand in different orders on different processors.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    libc::pid_t::try_from(pid).unwrap_or(-1)
+}
+
+#[cfg(not(target_os = "linux"))]
+unsafe fn bare_fork() -> libc::pid_t {
+    // SAFETY: the caller keeps to what a child may do.
+    unsafe { libc::fork() }
+}
+
+fn retrying(mut fork: impl FnMut() -> libc::pid_t) -> Result<Pid> {
     let mut pause = FIRST_PAUSE_MS;
     for tries_left in (0..FORK_TRIES).rev() {
-        // SAFETY: the child runs `body` alone: middle::run and child::run, which keep to signal-safety(7).
-        match Errno::result(unsafe { libc::fork() }) {
-            Ok(0) => body(prepared),
+        match Errno::result(fork()) {
             Ok(pid) => return Ok(Pid::from_raw(pid)),
             Err(Errno::EAGAIN | Errno::ENOMEM) if tries_left > 0 => {
                 sleep(pause);
@@ -44,10 +107,8 @@ pub fn fork_tries() -> u32 {
 
 /// nanosleep(2), async-signal-safe; a signal may shorten it.
 fn sleep(milliseconds: u32) {
-    let time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: libc::c_long::from(milliseconds.min(999).cast_signed()) * 1_000_000,
-    };
+    let time =
+        libc::timespec { tv_sec: 0, tv_nsec: libc::c_long::from(milliseconds.min(999).cast_signed()) * 1_000_000 };
     // SAFETY: nanosleep(2) reads a struct that we own; the remainder isn't asked for.
     unsafe { libc::nanosleep(&raw const time, ptr::null_mut()) };
 }
@@ -77,11 +138,7 @@ pub struct Variable {
 
 impl Image {
     pub fn new(path: CString, arguments: Vec<CString>, variables: Vec<Variable>) -> Self {
-        let argv = arguments
-            .iter()
-            .map(|each| each.as_ptr())
-            .chain([ptr::null()])
-            .collect();
+        let argv = arguments.iter().map(|each| each.as_ptr()).chain([ptr::null()]).collect();
         let mut pid_slots = Vec::new();
         let mut envp = Vec::new();
         let mut stored = Vec::new();
@@ -99,14 +156,7 @@ impl Image {
             stored.push(cell);
         }
         envp.push(ptr::null());
-        Self {
-            path,
-            _arguments: arguments,
-            _variables: stored,
-            argv,
-            envp,
-            pid_slots,
-        }
+        Self { path, _arguments: arguments, _variables: stored, argv, envp, pid_slots }
     }
 
     /// Writes our pid where it is wanted and executes the program; returns only the errno. Async-signal-safe.
@@ -182,15 +232,27 @@ pub fn kill_child_and_group(child: Pid) {
     }
 }
 
-/// waitpid(2) through EINTR: the raw status, or None if `block` is false and the child still runs. Async-signal-safe.
-pub fn wait(child: Pid, block: bool) -> Result<Option<i32>> {
+/// Whether the child has ended; it stays unreaped, and its number its own. Async-signal-safe.
+pub fn has_ended(child: Pid) -> bool {
+    #[allow(irrefutable_let_patterns)] // id_t is wide enough on the BSDs
+    let Ok(number) = libc::id_t::try_from(child.as_raw()) else { return true };
+    // SAFETY: siginfo_t is plain data for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: waitid(2) fills a struct that we own.
+    let asked = unsafe { libc::waitid(libc::P_PID, number, &raw mut info, options) };
+    // Zero without a child that has ended: the signal number says which.
+    asked == 0 && info.si_signo != 0
+}
+
+/// Reaps the child: its raw status, when it has ended. Async-signal-safe.
+pub fn wait(child: Pid) -> Result<i32> {
     let mut status = 0;
     loop {
         // SAFETY: waitpid(2) fills an int that we own.
-        let pid = unsafe { libc::waitpid(child.as_raw(), &raw mut status, if block { 0 } else { libc::WNOHANG }) };
+        let pid = unsafe { libc::waitpid(child.as_raw(), &raw mut status, 0) };
         match Errno::result(pid) {
-            Ok(0) => return Ok(None),
-            Ok(_) => return Ok(Some(status)),
+            Ok(_) => return Ok(status),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }

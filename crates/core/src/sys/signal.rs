@@ -22,9 +22,7 @@ pub struct AllBlocked(SigSet);
 
 impl AllBlocked {
     pub fn new() -> nix::Result<Self> {
-        Ok(Self(
-            SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK)?,
-        ))
+        Ok(Self(SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK)?))
     }
 }
 
@@ -95,11 +93,7 @@ impl Captured {
             nix::fcntl::fcntl(end, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         WAKE.store(writer.as_raw_fd(), Ordering::SeqCst);
-        let mut captured = Self {
-            pipe,
-            _writer: writer,
-            before: Vec::new(),
-        };
+        let mut captured = Self { pipe, _writer: writer, before: Vec::new() };
         // No SA_RESTART: the blocked poll shall end.
         let action = SigAction::new(SigHandler::Handler(wake), SaFlags::empty(), SigSet::empty());
         for signal in Self::SIGNALS {

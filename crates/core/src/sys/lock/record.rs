@@ -22,21 +22,13 @@ mod command {
 
 /// Takes a write lock or says EAGAIN (EACCES on some systems). Async-signal-safe.
 pub fn lock(fd: RawFd, owner: Owner, span: Span) -> nix::Result<()> {
-    let command = if owner == Owner::Process {
-        libc::F_SETLK
-    } else {
-        command::OFD_SET
-    };
+    let command = if owner == Owner::Process { libc::F_SETLK } else { command::OFD_SET };
     request(fd, command, libc::F_WRLCK.into(), span).map(drop)
 }
 
 /// Gives the span up. Async-signal-safe.
 pub fn unlock(fd: RawFd, owner: Owner, span: Span) -> nix::Result<()> {
-    let command = if owner == Owner::Process {
-        libc::F_SETLK
-    } else {
-        command::OFD_SET
-    };
+    let command = if owner == Owner::Process { libc::F_SETLK } else { command::OFD_SET };
     request(fd, command, libc::F_UNLCK.into(), span).map(drop)
 }
 
@@ -53,17 +45,10 @@ pub fn wait_to_write(fd: RawFd, span: Span) -> nix::Result<()> {
 
 /// Who would keep us from a write lock on the span. Our own process's POSIX locks are never shown to `Owner::Process`.
 pub fn holder(fd: RawFd, owner: Owner, span: Span) -> nix::Result<Option<Holder>> {
-    let command = if owner == Owner::Process {
-        libc::F_GETLK
-    } else {
-        command::OFD_GET
-    };
+    let command = if owner == Owner::Process { libc::F_GETLK } else { command::OFD_GET };
     let found = request(fd, command, libc::F_WRLCK.into(), span)?;
     let kind = i32::from(found.l_type);
-    let holder = Holder {
-        pid: found.l_pid,
-        reader: kind == i32::from(libc::F_RDLCK),
-    };
+    let holder = Holder { pid: found.l_pid, reader: kind == i32::from(libc::F_RDLCK) };
     Ok((kind != i32::from(libc::F_UNLCK)).then_some(holder))
 }
 

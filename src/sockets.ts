@@ -1,0 +1,42 @@
+// The daemon's listening sockets: handed over by the launcher or a service manager, or bound here.
+import { lstatSync, rmSync } from 'node:fs'
+import type { ListenPlan } from '#native'
+import { checked, native } from './native.js'
+import type { ListenSocket } from './types.js'
+
+type Sockets = Record<string, ListenSocket>
+
+/** What was passed to this process by LISTEN_FDS, sd_listen_fds(3). */
+export function takeSockets(): Sockets {
+  const sockets = byName(native.passedSockets())
+  for (const variable of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete process.env[variable]
+  return sockets
+}
+
+/** In the foreground: sockets that a service manager passed under the same name are used; the others are bound. */
+export function listenHere(listen: readonly ListenPlan[]): Sockets {
+  const passed = takeSockets()
+  const bound = byName(checked(native.bindSockets(listen.filter(({ name }) => !(name in passed)))))
+  removeFilesAtExit(bound)
+  return { ...passed, ...bound }
+}
+
+/** Unix sockets that were bound for us leave no file behind, unless another's has taken its place. */
+export function removeFilesAtExit(sockets: Sockets): void {
+  const files = Object.values(sockets)
+    .filter(({ address }) => address.startsWith('/'))
+    .map(({ address }) => ({ address, inode: inodeOf(address) }))
+  if (files.length === 0) return
+  process.on('exit', () => {
+    for (const { address, inode } of files) if (inode !== null && inodeOf(address) === inode) rmSync(address)
+  })
+}
+
+function inodeOf(path: string): string | null {
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  return stat ? `${stat.dev}:${stat.ino}` : null
+}
+
+function byName(sockets: readonly { name: string; fd: number; address: string }[]): Sockets {
+  return Object.fromEntries(sockets.map(({ name, fd, address }) => [name, { fd, address }]))
+}
