@@ -122,7 +122,8 @@ export class PidLock implements Disposable {
 
   /** @internal The lock itself goes with the process: who waits for the file waits for our sockets too. */
   releaseAtExit(): void {
-    this.#file.release([...this.#companions], true)
+    const isProcess = process.getBuiltinModule('node:worker_threads').isMainThread
+    this.#file.release([...this.#companions], isProcess)
   }
 
   /** @internal The start is over. */

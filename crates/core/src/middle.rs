@@ -90,8 +90,13 @@ fn watch(middle: &Middle, daemon: Pid) {
             }
         }
         if process::has_ended(daemon) {
-            if !silent {
-                while matches!(pass_on(middle, &mut scan), Passed::Something) {} // its last words
+            // Its last words may be that it was ready: then what it started is none of our business.
+            while !silent {
+                match pass_on(middle, &mut scan) {
+                    Passed::Ready => return,
+                    Passed::Something => {}
+                    Passed::End | Passed::ToNobody => silent = true,
+                }
             }
             return say_ended(launcher, end(middle, daemon));
         }

@@ -4,21 +4,25 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::claim::{self, Claim};
 use super::kernel::{Host, Kernel};
-use super::{Identity, WHO};
+use super::{Identity, State, WHO};
 use crate::error::{During, Error, Failure, Result, Step};
 use crate::sys::fd;
+use crate::sys::interrupt::Interruption;
 use crate::sys::lock::{self, Owner};
 
 static TABLE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+/// Told when a file leaves the table, and when a wait for that is over.
+static CHANGED: Condvar = Condvar::new();
 
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
     identity: Identity,
     file: RawFd,
+    starting: bool,
 }
 
 /// A pid file with this process's pid in it, locked until it is released or the process ends.
@@ -63,7 +67,11 @@ impl Held {
         let stat = fd::stat_raw(file.as_raw_fd()).during(Step::PidFileLock, "fstat")?;
         let held =
             Self { file: Some(file), path: path.to_owned(), name: claim::c_path(path)?, identity: Identity::of(&stat) };
-        table.extend(held.file.as_ref().map(|file| Entry { identity: held.identity, file: file.as_raw_fd() }));
+        table.extend(held.file.as_ref().map(|file| Entry {
+            identity: held.identity,
+            file: file.as_raw_fd(),
+            starting: true,
+        }));
         Ok(held)
     }
 
@@ -94,6 +102,7 @@ impl Held {
     /// The start is over: those who wait for it may look.
     pub fn started(&self) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
+        table().iter_mut().filter(|entry| entry.identity == self.identity).for_each(|entry| entry.starting = false);
         claim::started(&Host, file).during(Step::PidFileLock, "fcntl").map_err(|failure| failure.at(&self.path).into())
     }
 
@@ -112,6 +121,7 @@ impl Held {
             .map(drop)
             .map_err(|failure| failure.at(&self.path).into());
         table().retain(|entry| entry.identity != self.identity);
+        CHANGED.notify_all();
         if ending {
             let _ = file.into_raw_fd();
         }
@@ -125,16 +135,31 @@ impl Drop for Held {
     }
 }
 
-/// The pid of this process, if it owns the file at `path`.
-pub fn ours(path: &Path) -> Option<i32> {
-    find(&table(), path)
+/// The state of the file at `path`, if this process owns it.
+pub fn ours(path: &Path) -> Option<State> {
+    let entry = *find(&table(), path)?;
+    Some(if entry.starting { State::Starting } else { State::Running })
+}
+
+/// Waits until the file at `path` is not this process's own, or for an interruption that wake() tells of.
+pub fn wait_for_release(path: &Path, interruption: &Interruption) {
+    let mut table = table();
+    while find(&table, path).is_some() && !interruption.is_wanted() {
+        table = CHANGED.wait(table).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// Makes waiters look whether they are interrupted. Taking the table orders it after their last look.
+pub fn wake() {
+    drop(table());
+    CHANGED.notify_all();
 }
 
 /// Keeps other threads of this process from acquiring anything; refused if the file is already ours.
 pub fn exclude(path: &Path) -> Result<MutexGuard<'static, Vec<Entry>>> {
     let table = table();
     match find(&table, path) {
-        Some(pid) => Err(Error::Running { path: path.to_owned(), pid: Some(pid) }),
+        Some(_) => Err(Error::Running { path: path.to_owned(), pid: Some(std::process::id().cast_signed()) }),
         None => Ok(table),
     }
 }
@@ -146,10 +171,10 @@ pub fn assert_all() {
     }
 }
 
-fn find(table: &[Entry], path: &Path) -> Option<i32> {
+fn find<'a>(table: &'a [Entry], path: &Path) -> Option<&'a Entry> {
     let stat = fd::stat_path(&claim::c_path(path).ok()?, true).ok()?;
     let identity = Identity::of(&stat);
-    table.iter().any(|entry| entry.identity == identity).then(|| std::process::id().cast_signed())
+    table.iter().find(|entry| entry.identity == identity)
 }
 
 fn table() -> MutexGuard<'static, Vec<Entry>> {

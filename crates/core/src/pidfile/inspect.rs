@@ -34,8 +34,8 @@ pub struct Report {
 
 /// The state of the pid file at `path`: needs read permission, creates and changes nothing.
 pub fn inspect(path: &Path) -> Result<Report> {
-    if let Some(pid) = held::ours(path) {
-        let state = State::Running;
+    if let Some(state) = held::ours(path) {
+        let pid = std::process::id().cast_signed();
         return Ok(Report { state, pid: Some(pid), verified: true, elsewhere: false, text: Some(pid) });
     }
     match open(path)? {

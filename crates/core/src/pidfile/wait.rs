@@ -44,6 +44,8 @@ impl Waiting {
     /// Ends the wait: when this returns it has been won, or never will be.
     pub fn cancel(&mut self) {
         if let Some(thread) = &self.thread {
+            self.interruption.request();
+            held::wake();
             self.interruption.interrupt(thread);
         }
     }
@@ -61,7 +63,11 @@ impl Drop for Waiting {
 fn wait(path: &Path, mode: u32, interruption: &Interruption) -> Result<Option<Held>> {
     interrupt::allow().map_err(|errno| Failure::new(Step::Signal, "sigaction", errno))?;
     let name = c_path(path)?;
-    while !interruption.is_wanted() {
+    loop {
+        held::wait_for_release(path, interruption);
+        if interruption.is_wanted() {
+            break;
+        }
         let mut owner = None;
         let taken = attempt(&Host, path, &name, mode, |file| {
             owner = look(&Host, file, path).ok().and_then(|report| Owner::of(report.pid?));

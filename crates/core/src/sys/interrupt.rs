@@ -29,9 +29,14 @@ impl Interruption {
         self.noticed.store(true, Ordering::SeqCst);
     }
 
+    /// Asks the thread to stop where it doesn't block in the kernel.
+    pub fn request(&self) {
+        self.wanted.store(true, Ordering::SeqCst);
+    }
+
     /// Makes the thread notice, and returns when it has.
     pub fn interrupt<T>(&self, thread: &JoinHandle<T>) {
-        self.wanted.store(true, Ordering::SeqCst);
+        self.request();
         while !self.noticed.load(Ordering::SeqCst) {
             // SAFETY: the thread has not been joined or detached: its handle is borrowed.
             unsafe { libc::pthread_kill(thread.as_pthread_t(), signal().unwrap_or(libc::SIGURG)) };
