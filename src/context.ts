@@ -53,8 +53,13 @@ function isSystemd(env: NodeJS.ProcessEnv): boolean {
   )
 }
 
+/** Loading the inspector takes longer than the rest of the call: it is asked only where it may be open. */
 function inspectorUrl(): string | undefined {
-  return inspector().url()
+  const { execArgv, env } = process
+  const { moduleLoadList } = process as { moduleLoadList?: string[] }
+  const isLoaded = moduleLoadList?.includes('NativeModule inspector') ?? true
+  const isAskedFor = [...execArgv, env.NODE_OPTIONS ?? ''].some(flags => flags.includes('--inspect'))
+  return isLoaded || isAskedFor ? inspector().url() : undefined
 }
 
 function inspector(): typeof import('node:inspector') {

@@ -1,20 +1,42 @@
 // How to start the same program again, in every runtime; and where that can't be done.
 import { readFileSync } from 'node:fs'
-import { DaemonError } from './errors.js'
+import { constants } from 'node:os'
+import { DaemonError, SystemCallError } from './errors.js'
 
 export interface Program {
   path: string
   /** argv[0] included. */
   arguments: string[]
+  /** Where it was started: flags and imports may be relative. */
+  directory: string
 }
+
+// Taken when the library is loaded, before the program changes its directory. Null if that has been removed.
+const startDirectory = currentDirectory()
 
 /** @throws DaemonError ERR_DAEMON_UNSUPPORTED where the program's text can't be had again */
 export function sameProgram(): Program {
   const { execPath, execArgv, argv } = process
-  if ('deno' in process.versions) return { path: execPath, arguments: commandLine() }
-  if (isSingleExecutable()) return { path: execPath, arguments: [execPath, ...argv.slice(2)] }
+  const directory = requireStartDirectory()
+  if ('deno' in process.versions) return { path: execPath, arguments: commandLine(), directory }
+  if (isSingleExecutable()) return { path: execPath, arguments: [execPath, ...argv.slice(2)], directory }
   refuseTextOnly(execArgv, argv[1])
-  return { path: execPath, arguments: [execPath, ...execArgv, ...argv.slice(1)] }
+  return { path: execPath, arguments: [execPath, ...execArgv, ...argv.slice(1)], directory }
+}
+
+/** @throws SystemCallError ENOENT: it has been removed */
+export function requireStartDirectory(): string {
+  if (startDirectory !== null) return startDirectory
+  const detail = 'the directory where it was started has been removed: change to one that exists'
+  throw new SystemCallError({ step: 'chdir', syscall: 'getcwd', errno: constants.errno.ENOENT, detail })
+}
+
+function currentDirectory(): string | null {
+  try {
+    return process.cwd()
+  } catch {
+    return null
+  }
 }
 
 /** Where forking the program makes no sense at all. @throws DaemonError ERR_DAEMON_UNSUPPORTED */

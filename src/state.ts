@@ -1,6 +1,9 @@
 // What is known of a daemon besides its pid: a JSON file beside the pid file, believed only while its pid owns the lock.
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import type { Log } from './logs.js'
+import type { Settings } from './options.js'
 import { statePath } from './paths.js'
+import { requireStartDirectory } from './program.js'
 
 /** Where nothing else is known; milliseconds. Less than Kubernetes' 30 s. */
 export const STOP_TIMEOUT = 25_000
@@ -18,6 +21,18 @@ export interface State {
   stopTimeout: number
   /** Milliseconds since the epoch. */
   startedAt: number
+}
+
+/** The state of the daemon of `settings`, from the process that starts it. */
+export function stateOf(
+  { name, stopTimeout }: Settings,
+  pid: number,
+  addresses: Record<string, string>,
+  logs: readonly Log[],
+): State {
+  const paths = [...new Set(logs.map(log => log.path))]
+  const command = { arguments: process.argv, directory: requireStartDirectory() }
+  return { version: 1, name, pid, ...command, logs: paths, addresses, stopTimeout, startedAt: Date.now() }
 }
 
 /** Written beside, then renamed into place. It tells more than the pid file does, but nothing depends on it. */

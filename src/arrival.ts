@@ -1,0 +1,58 @@
+// The daemon's side of a start: what the launcher handed over is taken up, and the rest is set.
+import type { Arrival } from '#native'
+import { RunningDaemon } from './daemon.js'
+import { during, SystemCallError } from './errors.js'
+import type { Log } from './logs.js'
+import { checked, done, native } from './native.js'
+import type { Settings } from './options.js'
+import { statePath } from './paths.js'
+import { PidLock } from './pid-lock.js'
+import { requireStartDirectory } from './program.js'
+import { removeFilesAtExit, takeSockets } from './sockets.js'
+import type { Daemon } from './types.js'
+
+/** What the launcher decided and the daemon needs to know: the marker's note. */
+export interface Note {
+  name: string
+  pidFile: string | null
+  logs: Log[]
+}
+
+// Read when the library is loaded: the program may clean its environment before the call.
+const marker = process.env.DAEMONIC_START
+
+/** Whether a launcher may have started this process: then what is printed goes where it was told. */
+export const mayBeDaemon = marker !== undefined
+
+/** What a launcher handed to this very process; null if none did. */
+export function takeArrival(): Arrival | null {
+  return marker === undefined ? null : native.arrive(marker)
+}
+
+/** Becomes the daemon; what fails here the launcher throws too. */
+export function arrive(settings: Settings, arrival: Arrival): Daemon {
+  const note: Note = JSON.parse(arrival.note)
+  try {
+    const sockets = takeSockets()
+    delete process.env.DAEMONIC_START
+    removeFilesAtExit(sockets)
+    done(arrival.takeStreams())
+    const file = note.pidFile === null ? null : arrival.pidFile(note.pidFile)
+    const pidFile = file && note.pidFile !== null ? PidLock.of(checked(file), [statePath(note.pidFile)]) : null
+    const { chdir, umask } = settings
+    if (chdir !== false) during('chdir', chdir, () => process.chdir(chdir))
+    if (umask !== false) process.umask(umask)
+    process.title = settings.name
+    return new RunningDaemon({
+      settings,
+      startDirectory: requireStartDirectory(),
+      pidFile,
+      sockets,
+      logs: note.logs,
+      arrival,
+    })
+  } catch (error) {
+    if (error instanceof SystemCallError) arrival.fail(error.step, error.errno, error.path)
+    throw error
+  }
+}

@@ -1,0 +1,53 @@
+// Where nothing is detached: this very process becomes the daemon, as far as that goes.
+import { RunningDaemon } from './daemon.js'
+import { naming } from './naming.js'
+import { checked, done, native } from './native.js'
+import type { Settings } from './options.js'
+import { prepareDirectory, statePath } from './paths.js'
+import { PidLock } from './pid-lock.js'
+import { requireStartDirectory } from './program.js'
+import { listenHere } from './sockets.js'
+import { stateOf, writeState } from './state.js'
+import type { Daemon } from './types.js'
+
+/** Standard streams and the working directory stay as they are. */
+export function stay(settings: Settings): Daemon {
+  const { name, pidFile: file, umask, environment, limits } = settings
+  if (file) prepareDirectory(file.path)
+  const pidFile =
+    file &&
+    naming(settings, () =>
+      PidLock.of(checked(native.acquirePidFile(file.path, file.mode, file.overwrite)), [statePath(file.path)]),
+    )
+  try {
+    const sockets = listenHere(settings.listen)
+    done(native.applyLimits(limits))
+    for (const { name, value } of environment) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+    if (umask !== false) process.umask(umask)
+    process.title = name
+    keepTerminalSignals(settings)
+    if (pidFile) {
+      const addresses = Object.fromEntries(Object.entries(sockets).map(([key, { address }]) => [key, address]))
+      writeState(pidFile.path, stateOf(settings, process.pid, addresses, []))
+    }
+    return new RunningDaemon({
+      settings,
+      startDirectory: requireStartDirectory(),
+      pidFile,
+      sockets,
+      logs: [],
+      arrival: null,
+    })
+  } catch (error) {
+    pidFile?.release()
+    throw error
+  }
+}
+
+function keepTerminalSignals({ signals }: Settings): void {
+  if (!native.contextFacts().hasTerminal) return
+  for (const signal of ['SIGTTIN', 'SIGTTOU', 'SIGTSTP', 'SIGHUP'] as const) signals.delete(signal)
+}

@@ -1,0 +1,87 @@
+// The launcher: starts the program again as a daemon, waits until it is ready, and ends.
+import { existsSync } from 'node:fs'
+import { constants } from 'node:os'
+import type { Outcome, Plan, StreamPlan } from '#native'
+import type { Note } from './arrival.js'
+import { closeInspector } from './context.js'
+import { StartError } from './errors.js'
+import type { Log } from './logs.js'
+import { naming } from './naming.js'
+import { checked, native } from './native.js'
+import type { Settings } from './options.js'
+import { leave } from './output.js'
+import { prepareDirectory } from './paths.js'
+import { type Program, sameProgram } from './program.js'
+import { removeState, stateFiles, stateOf, writeState } from './state.js'
+
+/** Never returns: ends the process when the daemon is ready, or throws. */
+export function start(settings: Settings): never {
+  const program = sameProgram()
+  closeInspector()
+  for (const path of [settings.pidFile?.path, settings.stdout.path, settings.stderr.path]) {
+    if (path) prepareDirectory(path)
+  }
+  const outcome = naming(settings, () => {
+    const start = checked(native.begin(planOf(settings, program)))
+    if (settings.pidFile) {
+      const addresses = Object.fromEntries(
+        settings.listen.map(({ name }, index) => [name, start.addresses[index] ?? '']),
+      )
+      writeState(settings.pidFile.path, stateOf(settings, start.pid, addresses, logsOf(settings)))
+    }
+    return checked(start.wait(settings.startTimeout))
+  })
+  if (outcome.kind === 'ready') {
+    // It may have done its work and gone before the state was written.
+    if (settings.pidFile && !existsSync(settings.pidFile.path)) removeState(settings.pidFile.path)
+    leave(0)
+  }
+  throw startError(settings, outcome)
+}
+
+function planOf(settings: Settings, program: Program): Plan {
+  const { name, pidFile, stdin, stdout, stderr, listen, limits, environment } = settings
+  const note: Note = { name, pidFile: pidFile?.path ?? null, logs: logsOf(settings) }
+  return {
+    program: program.path,
+    arguments: program.arguments,
+    directory: program.directory,
+    environment,
+    note: JSON.stringify(note),
+    ...(pidFile && { pidFile: { ...pidFile, companions: stateFiles(pidFile.path) } }),
+    stdin,
+    stdout,
+    stderr,
+    listen,
+    limits,
+  }
+}
+
+function logsOf({ stdout, stderr }: Settings): Log[] {
+  const log = (fd: number, { path, mode = 0 }: StreamPlan) => (path === undefined ? [] : [{ fd, path, mode }])
+  return [...log(1, stdout), ...log(2, stderr)]
+}
+
+function startError({ name, startTimeout }: Settings, { kind, exitCode, signal, stderr }: Outcome): StartError {
+  const number = (each: string) => constants.signals[each as NodeJS.Signals]
+  const early = `${name}: the daemon %s before it was ready`
+  if (kind === 'timeout') {
+    const message = `${name}: the daemon was not ready after ${startTimeout} ms and was ended`
+    return new StartError(message, { exitCode: 124, stderr, late: true })
+  }
+  if (kind === 'interrupted' && signal) {
+    const outcome = { exitCode: 128 + number(signal), signal: signal as NodeJS.Signals, stderr }
+    return new StartError(`${name}: the start was interrupted by ${signal}`, outcome)
+  }
+  if (kind === 'ended' && signal) {
+    const outcome = { exitCode: 128 + number(signal), signal: signal as NodeJS.Signals, stderr }
+    return new StartError(early.replace('%s', `was killed by ${signal}`), outcome)
+  }
+  if (kind === 'ended') {
+    return new StartError(early.replace('%s', `exited with ${exitCode}`), { exitCode: exitCode || 1, stderr })
+  }
+  return new StartError(`${name}: the process between launcher and daemon was killed, and the daemon with it`, {
+    exitCode: 1,
+    stderr,
+  })
+}

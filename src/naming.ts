@@ -1,0 +1,17 @@
+// Errors from below know paths; here they learn whose they are.
+import { AlreadyRunningError, SystemCallError } from './errors.js'
+import type { Settings } from './options.js'
+
+/** Adds the daemon's name, and which output a log is for, to errors that come from below. */
+export function naming<T>({ name, stdout, stderr }: Settings, action: () => T): T {
+  try {
+    return action()
+  } catch (error) {
+    if (error instanceof AlreadyRunningError) throw new AlreadyRunningError(error.path, error.pid, name)
+    if (error instanceof SystemCallError && error.step === 'log' && error.path) {
+      const outputs = Object.entries({ stdout, stderr }).filter(([, stream]) => stream.path === error.path)
+      error.message = error.message.replace(error.path, `${error.path} (${outputs.map(([key]) => key).join(', ')})`)
+    }
+    throw error
+  }
+}
