@@ -43,6 +43,18 @@ export declare class Start {
   abort(): void
 }
 
+export interface Account {
+  uid: number
+  gid: number
+  name: string
+  home: string
+  shell: string
+}
+
+export declare function accountNamed(name: string): Account | null
+
+export declare function accountNumbered(uid: number): Account | null
+
 /** Locks the file and writes our pid; it counts as starting until `started()`. */
 export declare function acquirePidFile(path: string, mode: number, overwrite: boolean): Answer<PidFile>
 
@@ -59,6 +71,9 @@ export declare function appendedFiles(): Array<AppendedFile>
 /** Sets limits of this process, where nothing is detached. */
 export declare function applyLimits(plans: Array<LimitPlan>): Refusal | null
 
+/** Nice value, oom score and new privileges of this process, where nothing is detached. */
+export declare function applyPriorities(nice: number | undefined | null, oomScoreAdjust: number | undefined | null, noNewPrivileges: boolean): Refusal | null
+
 /** What the launcher handed to this process, if the marker was meant for it. Call it once. */
 export declare function arrive(marker: string): Arrival | null
 
@@ -67,6 +82,9 @@ export declare function begin(plan: Plan): Answer<Start>
 
 /** Binds the sockets in this process, where nothing is detached. */
 export declare function bindSockets(listen: Array<ListenPlan>): Answer<Array<Socket>>
+
+/** For good, and verified. `is_starting`: the launcher still waits for this process. */
+export declare function changeIdentity(change: IdentityChange, isStarting: boolean): Refusal | null
 
 export declare function contextFacts(): ContextFacts
 
@@ -89,6 +107,20 @@ export interface EnvironmentChange {
 
 /** Ends the process without anything that runs at exit. */
 export declare function exitNow(code: number): void
+
+export declare function groupNamed(name: string): number | null
+
+/** The groups that initgroups(3) would set. */
+export declare function groupsOf(name: string, gid: number): Answer<Array<number>>
+
+export interface IdentityChange {
+  chroot?: string
+  user?: number
+  group?: number
+  groups?: Array<number>
+  /** Core dumps were asked for. */
+  dumpable: boolean
+}
 
 export declare function inspectPidFile(path: string): Answer<PidFileReport>
 
@@ -127,6 +159,11 @@ export interface Outcome {
   stderr: string
 }
 
+export interface OwnerPlan {
+  user: number
+  group: number
+}
+
 /** The sockets that were passed to this process by LISTEN_FDS. */
 export declare function passedSockets(): Array<Socket>
 
@@ -156,6 +193,12 @@ export interface Plan {
   stderr: StreamPlan
   listen: Array<ListenPlan>
   limits: Array<LimitPlan>
+  preserve: Array<number>
+  /** Whose new logs are. */
+  owner?: OwnerPlan
+  nice?: number
+  oomScoreAdjust?: number
+  noNewPrivileges: boolean
 }
 
 export declare function processFacts(pid: number): Answer<ProcessFacts>

@@ -1,5 +1,6 @@
 // Where nothing is detached: this very process becomes the daemon, as far as that goes.
 import { RunningDaemon } from './daemon.js'
+import { identityChange } from './identity.js'
 import { naming } from './naming.js'
 import { checked, done, native } from './native.js'
 import type { Settings } from './options.js'
@@ -26,6 +27,9 @@ export function stay(settings: Settings): Daemon {
       if (value === undefined) delete process.env[name]
       else process.env[name] = value
     }
+    const { nice, oomScoreAdjust, noNewPrivileges } = settings
+    done(native.applyPriorities(nice, oomScoreAdjust, noNewPrivileges))
+    done(native.changeIdentity(identityChange(settings), false))
     if (umask !== false) process.umask(umask)
     process.title = name
     keepTerminalSignals(settings)

@@ -40,7 +40,10 @@ export function start(settings: Settings): never {
 }
 
 function planOf(settings: Settings, program: Program): Plan {
-  const { name, pidFile, stdin, stdout, stderr, listen, limits, environment } = settings
+  const { name, pidFile, stdin, stdout, stderr, listen, limits, environment, preserve } = settings
+  const { nice, oomScoreAdjust, noNewPrivileges } = settings
+  const { user = process.geteuid?.(), group = process.getegid?.() } = settings.identity.change
+  const isOther = user !== process.geteuid?.() || group !== process.getegid?.()
   const note: Note = { name, pidFile: pidFile?.path ?? null, logs: logsOf(settings) }
   return {
     program: program.path,
@@ -54,6 +57,11 @@ function planOf(settings: Settings, program: Program): Plan {
     stderr,
     listen,
     limits,
+    preserve,
+    ...(isOther && user !== undefined && group !== undefined && { owner: { user, group } }),
+    ...(nice !== undefined && { nice }),
+    ...(oomScoreAdjust !== undefined && { oomScoreAdjust }),
+    noNewPrivileges,
   }
 }
 

@@ -4,6 +4,8 @@ import { constants } from 'node:os'
 import { basename, extname, resolve } from 'node:path'
 import type { LimitPlan, ListenPlan, StreamPlan } from '#native'
 import { OptionError } from './errors.js'
+import { type Identity, normaliseIdentity } from './identity.js'
+import { listenPlan } from './listen.js'
 import { native } from './native.js'
 import { logPath, runPath } from './paths.js'
 import { STOP_TIMEOUT } from './state.js'
@@ -35,6 +37,11 @@ export interface Settings {
   limits: LimitPlan[]
   signals: Map<NodeJS.Signals, SignalAction>
   environment: { name: string; value?: string }[]
+  identity: Identity
+  preserve: number[]
+  nice: number | undefined
+  oomScoreAdjust: number | undefined
+  noNewPrivileges: boolean
   pidFile: { path: string; mode: number; overwrite: boolean } | null
   ready: 'auto' | 'manual'
   startTimeout: number
@@ -46,12 +53,20 @@ const OPTIONS = [
   'detach',
   'chdir',
   'umask',
+  'chroot',
+  'user',
+  'group',
+  'groups',
   'stdin',
   'log',
   'stdout',
   'stderr',
+  'preserve',
   'listen',
   'limits',
+  'nice',
+  'oomScoreAdjust',
+  'noNewPrivileges',
   'signals',
   'env',
   'pidFile',
@@ -63,8 +78,6 @@ const OPTIONS = [
 const START_TIMEOUT = 30_000
 const LOG_MODE = 0o640
 const PID_FILE_MODE = 0o644
-/** As net.Server's. */
-const BACKLOG = 511
 
 const DEFAULT_SIGNALS: SignalMap = {
   SIGTTIN: 'ignore',
@@ -77,6 +90,8 @@ const DEFAULT_SIGNALS: SignalMap = {
 }
 const ACTIONS = ['ignore', 'default', 'stop', 'reload', 'reopen-logs'] as const
 /** KILL and STOP can't be caught; CHLD is how libuv learns of the ends of child processes. */
+/** Where passed sockets begin: sd_listen_fds(3). */
+const FIRST_SOCKET = 3
 const UNMAPPABLE = new Set(['SIGKILL', 'SIGSTOP', 'SIGCHLD'])
 
 /**
@@ -93,18 +108,26 @@ export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Set
     if (isDaemon) return { kind: 'null' }
     return options[key] === undefined ? output('log', options.log, fd, name) : output(key, options[key], fd, name)
   }
+  const identity = normaliseIdentity(options)
+  const listen = entries('listen', options.listen).map(([key, target]) => listenPlan(key, target))
   return {
     name,
+    identity,
     detach: oneOf('detach', or(options.detach, 'auto'), [true, false, 'auto']),
-    chdir: directory(options.chdir),
+    chdir: directory(options.chdir, options.chroot === undefined ? '.' : '/'),
     umask: options.umask === false ? false : mode('umask', or(options.umask, 0o022), 0o777),
     stdin: isDaemon ? { kind: 'null' } : input(options.stdin),
     stdout: stream('stdout', 1),
     stderr: stream('stderr', 2),
-    listen: entries('listen', options.listen).map(([key, target]) => listenPlan(key, target)),
+    listen,
+    preserve: isDaemon ? [] : preserved(options.preserve, listen.length),
+    nice: options.nice === undefined ? undefined : whole('nice', options.nice, -20, 19),
+    oomScoreAdjust:
+      options.oomScoreAdjust === undefined ? undefined : whole('oomScoreAdjust', options.oomScoreAdjust, -1000, 1000),
+    noNewPrivileges: oneOf('noNewPrivileges', or(options.noNewPrivileges, false), [true, false]),
     limits: limitPlans(options.limits),
     signals: signalMap(options.signals),
-    environment: entries('env', options.env, true).map(([key, value]) => environmentChange(key, value)),
+    environment: environmentOf(identity, options.env),
     pidFile: pidFile(options.pidFile, name),
     ready: oneOf('ready', or(options.ready, 'auto'), ['auto', 'manual']),
     startTimeout: duration('startTimeout', or(options.startTimeout, START_TIMEOUT)),
@@ -126,16 +149,46 @@ function defaultName(): string {
   return name.slice(0, 64).replace(/^\.+$/, '') || 'daemon'
 }
 
-function directory(value: unknown): string | false {
+/** A relative one starts at `base`: the caller's directory, or the new root. */
+function directory(value: unknown, base: string): string | false {
   if (value === undefined) return '/'
   if (value === false) return false
-  return resolve(text('chdir', value, 'a path or false'))
+  return resolve(base, text('chdir', value, 'a path or false'))
+}
+
+/** An explicit `env` wins over what follows from the user. */
+function environmentOf(identity: Identity, env: unknown): Settings['environment'] {
+  const given = entries('env', env, true).map(([key, value]) => environmentChange(key, value))
+  return [...identity.environment.filter(({ name }) => !given.some(each => each.name === name)), ...given]
+}
+
+/** Numbers of open descriptors, those that the sockets will have excepted. */
+function preserved(value: unknown, sockets: number): number[] {
+  if (value === undefined) return []
+  if (!Array.isArray(value)) throw expected('preserve', 'an array of descriptors', value)
+  const numbers = value
+    .filter(each => each !== undefined && each !== null)
+    .map(each => (typeof each === 'object' ? each.fd : each))
+    .map((each, index) => whole(`preserve.${index}`, each, 0, 2 ** 31 - 1))
+  for (const fd of numbers) {
+    if (native.descriptorAccess(fd) === null) {
+      throw new OptionError('preserve', `The \`preserve\` option names descriptor ${fd}, which is not open`)
+    }
+    if (fd >= FIRST_SOCKET && fd < FIRST_SOCKET + sockets) {
+      throw new OptionError(
+        'preserve',
+        `The \`preserve\` option names descriptor ${fd}, which a socket of \`listen\` will have`,
+      )
+    }
+  }
+  return [...new Set(numbers)]
 }
 
 function input(value: DaemonizeOptions['stdin']): StreamPlan {
   if (value === undefined || value === 'ignore') return { kind: 'null' }
   if (value === 'inherit') return { kind: 'inherit' }
   if (typeof value === 'number') return descriptor('stdin', value, 'read')
+  if (typeof value === 'object' && value !== null && 'fd' in value) return descriptor('stdin', value.fd, 'read')
   return { kind: 'file', path: filePath('stdin', value, ['ignore', 'inherit']) }
 }
 
@@ -147,7 +200,8 @@ function output(option: string, value: unknown, fd: number, name: string): Strea
   if (value === true && option === 'log') return { kind: 'file', path: logPath(name), mode: LOG_MODE }
   if (typeof value === 'number') return descriptor(option, value, 'write')
   if (typeof value === 'object' && value !== null) {
-    const target = value as { path?: unknown; mode?: unknown; truncate?: unknown }
+    const target = value as { fd?: unknown; path?: unknown; mode?: unknown; truncate?: unknown }
+    if (typeof target.fd === 'number') return descriptor(option, target.fd, 'write')
     refuseUnknown(option, Object.keys(target), ['path', 'mode', 'truncate'])
     return {
       kind: 'file',
@@ -182,50 +236,6 @@ function descriptor(option: string, fd: number, access: 'read' | 'write'): Strea
   if (fstatSync(fd).isDirectory())
     throw new OptionError(option, `The \`${option}\` option names descriptor ${fd}, a directory`)
   return { kind: 'descriptor', fd }
-}
-
-function listenPlan(name: string, target: unknown): ListenPlan {
-  const option = `listen.${name}`
-  if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
-    throw expected(option, 'called by letters, digits, dots, dashes and underscores', name)
-  }
-  const plan = { name, backlog: BACKLOG, ipv6Only: false, reusePort: false, udp: false }
-  if (typeof target === 'number') return { ...plan, port: port(option, target) }
-  if (typeof target === 'string') return { ...plan, ...address(option, target) }
-  if (typeof target !== 'object' || target === null) throw expected(option, FORMS, target)
-  const given = target as Record<string, unknown>
-  refuseUnknown(option, Object.keys(given), ['host', 'port', 'path', 'mode', 'backlog', 'ipv6Only', 'reusePort', 'udp'])
-  if ((given.path === undefined) === (given.port === undefined))
-    throw expected(option, 'given a `port` or a `path`', target)
-  if (given.path !== undefined && given.host !== undefined) throw expected(option, 'given a `host` or a `path`', target)
-  return {
-    ...plan,
-    ...(given.host !== undefined && { host: text(`${option}.host`, given.host, 'a host') }),
-    ...(given.port !== undefined && { port: port(`${option}.port`, given.port) }),
-    ...(given.path !== undefined && { path: resolve(text(`${option}.path`, given.path, 'a path')) }),
-    ...(given.mode !== undefined && { mode: mode(`${option}.mode`, given.mode, 0o7777) }),
-    backlog: whole(`${option}.backlog`, or(given.backlog, BACKLOG), 1, 2 ** 31 - 1),
-    ipv6Only: oneOf(`${option}.ipv6Only`, or(given.ipv6Only, false), [true, false]),
-    reusePort: oneOf(`${option}.reusePort`, or(given.reusePort, false), [true, false]),
-    udp: oneOf(`${option}.udp`, or(given.udp, false), [true, false]),
-  }
-}
-
-const FORMS = "a port, ':PORT', 'HOST:PORT', '[IPV6]:PORT', a path with a slash, or an object"
-
-function address(option: string, target: string): { host?: string; port?: number; path?: string } {
-  if (target.includes('/')) return { path: resolve(text(option, target, 'a path')) }
-  const [, bracketed, host, digits] = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d+)$/.exec(target) ?? []
-  if (digits === undefined) {
-    if (/^\d+$/.test(target)) return { port: port(option, Number(target)) }
-    throw expected(option, FORMS, target)
-  }
-  const name = bracketed ?? host
-  return { ...(name && { host: name }), port: port(option, Number(digits)) }
-}
-
-function port(option: string, value: unknown): number {
-  return whole(option, value, 0, 65_535)
 }
 
 function limitPlans(limits: unknown): LimitPlan[] {

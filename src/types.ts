@@ -19,8 +19,17 @@ export interface DaemonizeOptions<L extends ListenMap = ListenMap> {
   chdir?: string | false | undefined
   /** `false` keeps the caller's. With 0 every file that Node writes would be writable by all. @default 0o022 */
   umask?: number | false | undefined
+  /** The root directory, entered at the call; needs root. See docs/options.md for what must be in it. @default none */
+  chroot?: string | undefined
+  /**
+   * Name or id that the daemon takes at the call, for good; needs root. The group defaults to the user's own, the
+   * supplementary groups to initgroups(3). USER, LOGNAME, HOME and SHELL follow.
+   */
+  user?: string | number | undefined
+  group?: string | number | undefined
+  groups?: readonly (string | number)[] | undefined
   /** 'ignore' is /dev/null, read and write. @default 'ignore' */
-  stdin?: 'ignore' | 'inherit' | (string & {}) | number | undefined
+  stdin?: 'ignore' | 'inherit' | (string & {}) | number | { readonly fd: number } | undefined
   /**
    * Both outputs; `stdout` and `stderr` win over it. `true`: STATEDIR/NAME.log. A string without slash or dot is one of
    * the words, never a file. Paths resolve against the caller's directory, open O_APPEND, mode 0o640. @default 'ignore'
@@ -30,10 +39,21 @@ export interface DaemonizeOptions<L extends ListenMap = ListenMap> {
   stdout?: OutputTarget | undefined
   /** Until the daemon is ready, what goes to 'ignore' is kept, and told if the start fails. @default `log` */
   stderr?: OutputTarget | undefined
-  /** Listening sockets by name, bound in the launcher. */
+  /**
+   * Descriptors that stay open under the same number: what the caller was given (a shell's `3<file`), not what the
+   * program opened before the call: that code runs again in the daemon and opens its own. All others close.
+   */
+  preserve?: readonly (number | { readonly fd: number } | null | undefined)[] | undefined
+  /** Listening sockets by name, bound in the launcher, before privileges drop. */
   listen?: L | undefined
   /** Soft and hard limits, getrlimit(2). `core` is 0 unless given: a dump holds secrets. */
   limits?: { [R in ResourceName]?: Limit | undefined } | undefined
+  /** The nice value, from -20 (most favourable) to 19: setpriority(2). */
+  nice?: number | undefined
+  /** From -1000 (never killed) to 1000: proc_pid_oom_score_adj(5). Linux. */
+  oomScoreAdjust?: number | undefined
+  /** Neither the daemon nor its children gain privileges by executing a program: PR_SET_NO_NEW_PRIVS(2const). Linux. @default false */
+  noNewPrivileges?: boolean | undefined
   /** What catches which signal. @default TTIN, TTOU, TSTP ignored; TERM, INT, QUIT stop; HUP reload */
   signals?: SignalMap | undefined
   /** Added to the environment; `undefined` removes a variable. */
@@ -57,6 +77,7 @@ export type OutputTarget =
   | 'inherit-unless-tty'
   | (string & {})
   | number
+  | { readonly fd: number }
   | { path: string; mode?: number | undefined; truncate?: boolean | undefined }
 
 /** A number or ':PORT': every interface, as server.listen(PORT). 'HOST:PORT', '[V6]:PORT', or a path (with a slash): a Unix socket. */

@@ -31,6 +31,10 @@ pub struct Child {
     /// The target number of the claimed pid file.
     pub pid_file: Option<RawFd>,
     pub limits: Vec<Limit>,
+    pub nice: Option<i32>,
+    /// Its text.
+    pub oom_score_adjust: Option<Vec<u8>>,
+    pub no_new_privileges: bool,
 }
 
 /// The body of the second fork. Dispositions are default and the mask is empty: the middle did that.
@@ -67,8 +71,17 @@ fn prepare(child: &Child) -> Result<(), (Step, Errno)> {
         pidfile::own(&Host, &ManuallyDrop::new(fd::adopt(pid_file)))?;
     }
     // Last: a limit of files or their size must not stop what stands above.
+    if let Some(nice) = child.nice {
+        process::set_nice(nice).map_err(|errno| (Step::Nice, errno))?;
+    }
+    if let Some(adjust) = &child.oom_score_adjust {
+        process::set_oom_score_adjust(adjust).map_err(|errno| (Step::OomScoreAdjust, errno))?;
+    }
     for limit in &child.limits {
         limit.apply().map_err(|errno| (Step::Limits, errno))?;
+    }
+    if child.no_new_privileges {
+        process::forbid_new_privileges().map_err(|errno| (Step::NoNewPrivileges, errno))?;
     }
     Ok(())
 }

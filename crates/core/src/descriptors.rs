@@ -24,7 +24,8 @@ impl Arrangement {
 
     /// The lowest number that is still free, taken.
     pub fn place_next(&mut self, source: OwnedFd) -> RawFd {
-        let target = self.moves.iter().map(|&(_, target)| target + 1).max().unwrap_or(0).max(FIRST_PASSED);
+        let is_taken = |number| self.moves.iter().any(|&(_, target)| target == number);
+        let target = (FIRST_PASSED..RawFd::MAX).find(|&number| !is_taken(number)).unwrap_or(RawFd::MAX);
         self.place(source, target);
         target
     }

@@ -80,6 +80,9 @@ steps! {
     Setgid = "setgid",
     Setuid = "setuid",
     Limits = "limits",
+    Nice = "nice",
+    OomScoreAdjust = "oom score",
+    NoNewPrivileges = "no new privileges",
     Close = "close",
     Dup2 = "dup2",
     PidFileCreate = "pid file create",
@@ -110,9 +113,10 @@ impl Step {
             Self::Setgid => "setgid",
             Self::Setuid => "setuid",
             Self::Limits => "setrlimit",
+            Self::Nice => "setpriority",
             Self::Close => "close_range",
             Self::Dup2 => "dup2",
-            Self::PidFileWrite => "write",
+            Self::PidFileWrite | Self::OomScoreAdjust => "write",
             Self::PidFileLock => "fcntl",
             Self::PidFileRelease => "unlink",
             Self::PidFileCreate | Self::Stdin | Self::Log => "open",
@@ -120,7 +124,7 @@ impl Step {
             Self::Channel => "socketpair",
             Self::Exec => "execve",
             Self::Signal => "sigaction",
-            Self::Process => "prctl",
+            Self::Process | Self::NoNewPrivileges => "prctl",
         }
     }
 }

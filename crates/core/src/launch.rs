@@ -44,7 +44,9 @@ pub fn begin(plan: &Plan) -> Result<Starting> {
 
 fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftovers: Leftovers) -> Result<Starting> {
     let passed = RawFd::try_from(sockets.len()).unwrap_or(0);
-    let lowest = FIRST_PASSED + passed + OWN_DESCRIPTORS;
+    // Above every number that will be taken, however many of the low ones are to be preserved.
+    let preserved = plan.preserve.iter().filter(|&&number| number > 2);
+    let lowest = FIRST_PASSED + passed + OWN_DESCRIPTORS + RawFd::try_from(preserved.clone().count()).unwrap_or(0);
     let streams = Streams::open(plan, lowest)?;
     let (channel, to_launcher) = pair(lowest)?;
     let (from_daemon, to_middle) = pair(lowest)?;
@@ -56,6 +58,10 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
     }
     for (bound, number) in sockets.into_iter().zip(FIRST_PASSED..) {
         arrangement.place(fd::duplicate_above(&bound.socket, lowest).during(Step::Listen, "fcntl")?, number);
+    }
+    for &number in preserved {
+        let copy = fd::duplicate_raw(number, lowest).during(Step::Dup2, "fcntl")?;
+        arrangement.place(copy, number);
     }
     let channel_source = to_middle.as_raw_fd();
     let mut marker = Marker::new(channel_source)?;
@@ -85,6 +91,9 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
             channel_source,
             pid_file: marker.pid_file,
             limits: plan.limits.clone(),
+            nice: plan.nice,
+            oom_score_adjust: plan.oom_score_adjust.map(|adjust| adjust.to_string().into_bytes()),
+            no_new_privileges: plan.no_new_privileges,
         },
         child_stack: process::Stack::allocate(),
         launcher: to_launcher,

@@ -11,6 +11,7 @@ pub mod context;
 pub mod control;
 pub mod descriptors;
 pub mod error;
+pub mod identity;
 pub mod launch;
 pub mod limits;
 pub mod logs;

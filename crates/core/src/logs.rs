@@ -28,7 +28,7 @@ pub fn reopen(number: RawFd, path: &str, mode: u32) -> Result<bool> {
     if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)) {
         return Ok(false);
     }
-    let file = open_log(&LogFile { path: path.into(), mode, truncate: false })?;
+    let file = open_log(&LogFile { path: path.into(), mode, truncate: false }, None)?;
     fd::place(file.as_raw_fd(), number).during(Step::Dup2, "dup2").map_err(|failure| failure.at(path))?;
     if number > 2 {
         fd::close_at_exec(number).during(Step::Log, "fcntl")?;

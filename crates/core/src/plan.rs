@@ -23,6 +23,19 @@ pub struct Plan {
     pub stderr: Stream,
     pub listen: Vec<Listen>,
     pub limits: Vec<Limit>,
+    /// Descriptors that stay open under their numbers, above those of the sockets.
+    pub preserve: Vec<i32>,
+    /// User and group of the daemon, where they will be others than ours: new logs are theirs.
+    pub owner: Option<Owner>,
+    pub nice: Option<i32>,
+    pub oom_score_adjust: Option<i32>,
+    pub no_new_privileges: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    pub user: u32,
+    pub group: u32,
 }
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use nix::errno::Errno;
 use nix::unistd::{Pid, SysconfVar, getpgid, getsid, sysconf};
 
 use crate::error::{During, Failure, Result, Step};
+use crate::sys::process;
 
 #[derive(Debug, Clone)]
 pub struct Process {
@@ -14,6 +15,20 @@ pub struct Process {
     /// The controlling terminal's name, e.g. `pts/3`.
     pub tty: Option<String>,
     pub umask: Option<u32>,
+}
+
+/// Sets what a daemon has set before its exec in this process.
+pub fn prioritise(nice: Option<i32>, oom_score_adjust: Option<i32>, no_new_privileges: bool) -> Result<()> {
+    if let Some(nice) = nice {
+        process::set_nice(nice).during(Step::Nice, "setpriority")?;
+    }
+    if let Some(adjust) = oom_score_adjust {
+        process::set_oom_score_adjust(adjust.to_string().as_bytes()).during(Step::OomScoreAdjust, "write")?;
+    }
+    if no_new_privileges {
+        process::forbid_new_privileges().during(Step::NoNewPrivileges, "prctl")?;
+    }
+    Ok(())
 }
 
 /// What a process has used so far: proc_pid_stat(5).

@@ -2,15 +2,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::unistd::{Gid, Uid};
 
 use crate::error::{During, Error, Failure, Result, Step, errno_of};
-use crate::plan::{LogFile, Plan, Stream};
-use crate::sys::{fd, memory_file};
+use crate::plan::{LogFile, Owner, Plan, Stream};
+use crate::sys::{credentials, fd, memory_file};
 
 /// How much of a failed start's stderr is kept and shown, in bytes.
 pub const STDERR_KEPT: u32 = 64 * 1024;
@@ -51,7 +52,7 @@ impl Streams {
             Stream::File(file) => above(open_input(&file.path)?, lowest)?,
             other => open_other(other, 0, lowest)?.map_or_else(null, Ok)?,
         };
-        let mut logs = Logs { opened: Vec::new() };
+        let mut logs = Logs { opened: Vec::new(), owner: plan.owner };
         let stdout = logs.open(&plan.stdout, 1, lowest)?;
         let (stdout, later_stdout) = match plan.stdout {
             Stream::Inherit => (null()?, stdout),
@@ -61,7 +62,7 @@ impl Streams {
         let tail = match &plan.stderr {
             Stream::File(file) => Tail::of_log(file),
             Stream::Descriptor(_) => None,
-            Stream::Null | Stream::Inherit => Some(Tail::in_memory().during(Step::Log, "memfd_create")?),
+            Stream::Null | Stream::Inherit => Some(Tail::in_memory(plan.owner).during(Step::Log, "memfd_create")?),
         };
         let memory = |tail: &Option<Tail>| {
             let file = tail.as_ref().map_or(2, |tail| tail.file.as_raw_fd());
@@ -79,6 +80,7 @@ impl Streams {
 /// Both outputs to one path share one open file.
 struct Logs<'a> {
     opened: Vec<(&'a Path, RawFd)>,
+    owner: Option<Owner>,
 }
 
 impl<'a> Logs<'a> {
@@ -89,7 +91,7 @@ impl<'a> Logs<'a> {
         if let Some(&(_, same)) = self.opened.iter().find(|&&(path, _)| path == file.path) {
             return Ok(Some(fd::duplicate_raw(same, lowest).during(Step::Log, "fcntl")?));
         }
-        let opened = above(open_log(file)?, lowest)?;
+        let opened = above(open_log(file, self.owner)?, lowest)?;
         self.opened.push((&file.path, opened.as_raw_fd()));
         Ok(Some(opened))
     }
@@ -111,8 +113,10 @@ fn open_other(stream: &Stream, number: RawFd, lowest: RawFd) -> Result<Option<Ow
 
 /// Opens a log to append to: never through a symbolic link, and only what is a regular file, or a device.
 /// A new file gets its mode whatever the umask.
-pub fn open_log(log: &LogFile) -> Result<OwnedFd> {
+pub fn open_log(log: &LogFile, owner: Option<Owner>) -> Result<OwnedFd> {
     let failed = |syscall, errno| Failure::new(Step::Log, syscall, errno).at(&log.path);
+    let as_owner =
+        owner.filter(|_| others_can_write_beside(&log.path)).map(|owner| credentials::FileAccess::of(owner.user));
     // O_NONBLOCK: a fifo without a reader is refused, not waited for.
     let flags = libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
     let mut options = OpenOptions::new();
@@ -131,6 +135,7 @@ pub fn open_log(log: &LogFile) -> Result<OwnedFd> {
         }
         Err(error) => return Err(failed("open", errno_of(&error)).into()),
     };
+    drop(as_owner);
     let status = file.metadata().map_err(|error| failed("fstat", errno_of(&error)))?;
     let as_root = nix::unistd::geteuid().is_root();
     let why_not = match status.mode() & u32::from(libc::S_IFMT) {
@@ -147,6 +152,9 @@ pub fn open_log(log: &LogFile) -> Result<OwnedFd> {
     if created {
         file.set_permissions(std::fs::Permissions::from_mode(log.mode))
             .map_err(|error| failed("fchmod", errno_of(&error)))?;
+        if let Some(Owner { user, group }) = owner {
+            give(&file, user, group).map_err(|errno| failed("fchown", errno))?;
+        }
     }
     if log.truncate {
         fd::truncate(file.as_raw_fd(), 0).map_err(|errno| failed("ftruncate", errno))?;
@@ -154,6 +162,16 @@ pub fn open_log(log: &LogFile) -> Result<OwnedFd> {
     let flags = nix::fcntl::OFlag::O_APPEND;
     nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(flags)).map_err(|errno| failed("fcntl", errno))?;
     Ok(file.into())
+}
+
+/// Root must not be made to open what the daemon's user couldn't: where others can put files, it looks with their eyes.
+fn others_can_write_beside(path: &Path) -> bool {
+    let directory = path.parent().filter(|each| !each.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::metadata(directory).is_ok_and(|status| status.mode() & 0o022 != 0)
+}
+
+fn give(file: impl AsFd, user: u32, group: u32) -> nix::Result<()> {
+    nix::unistd::fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))
 }
 
 fn open_input(path: &Path) -> Result<OwnedFd> {
@@ -181,8 +199,12 @@ fn above(file: OwnedFd, lowest: RawFd) -> Result<OwnedFd> {
 }
 
 impl Tail {
-    fn in_memory() -> nix::Result<Self> {
-        Ok(Self { file: memory_file::create()?.into(), from: 0, in_memory: true })
+    fn in_memory(owner: Option<Owner>) -> nix::Result<Self> {
+        let file = memory_file::create()?;
+        if let Some(Owner { user, group }) = owner {
+            give(&file, user, group)?;
+        }
+        Ok(Self { file: file.into(), from: 0, in_memory: true })
     }
 
     /// From the present end of a log, if we may read it.

@@ -84,6 +84,12 @@ pub fn apply_limits(plans: Vec<LimitPlan>) -> Option<Refusal> {
     refusal(limits_of(plans).and_then(|all| all.into_iter().try_for_each(limits::set)))
 }
 
+/// Nice value, oom score and new privileges of this process, where nothing is detached.
+#[napi(catch_unwind)]
+pub fn apply_priorities(nice: Option<i32>, oom_score_adjust: Option<i32>, no_new_privileges: bool) -> Option<Refusal> {
+    refusal(session::prioritise(nice, oom_score_adjust, no_new_privileges))
+}
+
 /// sd_notify(3); false if nobody listens there.
 #[napi(catch_unwind)]
 pub fn notify_manager(address: String, text: String) -> bool {

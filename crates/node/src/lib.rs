@@ -11,6 +11,7 @@
 mod arrival;
 mod control;
 mod facts;
+mod identity;
 mod logs;
 mod pid_file;
 mod plan;

@@ -21,6 +21,18 @@ pub struct Plan {
     pub stderr: StreamPlan,
     pub listen: Vec<ListenPlan>,
     pub limits: Vec<LimitPlan>,
+    pub preserve: Vec<i32>,
+    /// Whose new logs are.
+    pub owner: Option<OwnerPlan>,
+    pub nice: Option<i32>,
+    pub oom_score_adjust: Option<i32>,
+    pub no_new_privileges: bool,
+}
+
+#[napi(object)]
+pub struct OwnerPlan {
+    pub user: u32,
+    pub group: u32,
 }
 
 #[napi(object)]
@@ -91,6 +103,11 @@ impl TryFrom<Plan> for core::Plan {
             stderr: plan.stderr.try_into()?,
             listen: sockets_of(plan.listen)?,
             limits: limits_of(plan.limits)?,
+            preserve: plan.preserve,
+            owner: plan.owner.map(|owner| core::Owner { user: owner.user, group: owner.group }),
+            nice: plan.nice,
+            oom_score_adjust: plan.oom_score_adjust,
+            no_new_privileges: plan.no_new_privileges,
         })
     }
 }

@@ -162,11 +162,11 @@ pub fn started<K: Kernel>(kernel: &K, file: &K::File) -> nix::Result<()> {
     kernel.unlock(file, Owner::OpenFile, STARTING)
 }
 
-/// Removes the file under the lock, if the path is still ours; empties it where removing is forbidden. The lock goes
-/// with the file's last descriptor.
-pub fn remove<K: Kernel>(kernel: &K, file: &K::File, name: &CStr, identity: Identity) -> nix::Result<bool> {
-    if !kernel.names_still(name, identity) {
-        return Ok(false);
+/// Removes the file under the lock; empties it where removing is forbidden, or where the path can't be seen any more
+/// (behind a chroot) or names another file, which is left alone. The lock goes with the file's last descriptor.
+pub fn remove<K: Kernel>(kernel: &K, file: &K::File, name: &CStr, identity: Identity) -> nix::Result<()> {
+    if kernel.names_still(name, identity) && kernel.unlink(name).is_ok() {
+        return Ok(());
     }
-    kernel.unlink(name).or_else(|_| kernel.rewrite(file, b"")).map(|()| true)
+    kernel.rewrite(file, b"")
 }

@@ -118,7 +118,6 @@ impl Held {
         }
         let removed = claim::remove(&Host, &file, &self.name, self.identity)
             .during(Step::PidFileRelease, "unlink")
-            .map(drop)
             .map_err(|failure| failure.at(&self.path).into());
         table().retain(|entry| entry.identity != self.identity);
         CHANGED.notify_all();

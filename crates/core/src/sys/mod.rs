@@ -1,6 +1,7 @@
 //! The kernel, one module a concept. The only place with unsafe code.
 
 pub mod close;
+pub mod credentials;
 pub mod event_loop;
 pub mod fd;
 pub mod interrupt;

@@ -210,6 +210,44 @@ pub fn die_with_parent(_wanted: bool) -> Result<()> {
     Ok(())
 }
 
+/// PR_SET_DUMPABLE: allows core dumps again, and ptrace(2) and /proc/PID/fd to the same user.
+#[cfg(target_os = "linux")]
+pub fn allow_core_dumps() -> Result<()> {
+    // SAFETY: PR_SET_DUMPABLE takes one number.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).map(drop)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn allow_core_dumps() -> Result<()> {
+    Ok(())
+}
+
+/// PR_SET_NO_NEW_PRIVS: no execve(2) of us or our children grants privileges any more. Async-signal-safe.
+#[cfg(target_os = "linux")]
+pub fn forbid_new_privileges() -> Result<()> {
+    // SAFETY: PR_SET_NO_NEW_PRIVS takes one number, and zeros.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map(drop)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn forbid_new_privileges() -> Result<()> {
+    Err(Errno::ENOSYS)
+}
+
+/// setpriority(2) for this process: the nice value, from -20 to 19. Async-signal-safe.
+pub fn set_nice(nice: i32) -> Result<()> {
+    // SAFETY: setpriority(2) takes numbers.
+    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
+}
+
+/// Writes /proc/self/oom_score_adj (proc_pid_oom_score_adj(5)). Async-signal-safe.
+pub fn set_oom_score_adjust(text: &[u8]) -> Result<()> {
+    use std::os::fd::AsRawFd;
+    let file = super::fd::open(c"/proc/self/oom_score_adj", libc::O_WRONLY, 0)?;
+    // SAFETY: write(2) reads a slice that lives through the call.
+    Errno::result(unsafe { libc::write(file.as_raw_fd(), text.as_ptr().cast(), text.len()) }).map(drop)
+}
+
 /// setpgid(0, 0): a process group of our own. Async-signal-safe.
 pub fn lead_process_group() -> Result<()> {
     // SAFETY: setpgid(2) takes numbers.
