@@ -3,6 +3,7 @@ import { lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { getSystemErrorMap } from 'node:util'
 import type { SystemCall } from './errors.js'
+import { holderOf } from './port-holder.js'
 
 const DOING: Record<string, string> = {
   'first fork': 'fork (first fork)',
@@ -65,7 +66,7 @@ function standsInTheWay(name: string, path: string): string | undefined {
 }
 
 function listenAdvice(name: string, address: string | null | undefined): string | undefined {
-  if (name === 'EADDRINUSE') return isOtherFile(address) ? 'it is not a socket' : 'another process listens there'
+  if (name === 'EADDRINUSE') return isOtherFile(address) ? 'it is not a socket' : listener(address)
   if (name === 'EACCES' && address && /:\d{1,3}$/.test(address))
     return 'ports below 1024 need root or CAP_NET_BIND_SERVICE'
   if (name === 'EADDRNOTAVAIL') return 'no interface of this host has that address'
@@ -87,6 +88,11 @@ function belongsTo(path: string, what = 'it '): string | undefined {
   } catch {
     return undefined // not even that can be seen
   }
+}
+
+function listener(address: string | null | undefined): string {
+  const pid = address ? holderOf(address) : null
+  return `${pid === null ? 'another process' : `pid ${pid}`} listens there`
 }
 
 function isOtherFile(path: string | null | undefined): boolean {

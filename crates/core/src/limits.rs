@@ -7,6 +7,7 @@ use crate::sys::limit::{self, Resource, rlim_t};
 
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
+    name: &'static str,
     pub resource: Resource,
     pub soft: rlim_t,
     pub hard: rlim_t,
@@ -42,11 +43,11 @@ impl Limit {
     /// `None` for a name that this system doesn't know. A value of `None` is "unlimited".
     #[must_use]
     pub fn new(name: &str, soft: Option<u64>, hard: Option<u64>) -> Option<Self> {
-        let &(_, resource) = RESOURCES.iter().find(|&&(each, _)| each == name)?;
+        let &(name, resource) = RESOURCES.iter().find(|&&(each, _)| each == name)?;
         let value = |limit: Option<u64>| {
             limit.map_or(libc::RLIM_INFINITY, |limit| limit.try_into().unwrap_or(libc::RLIM_INFINITY))
         };
-        Some(Self { resource, soft: value(soft), hard: value(hard) })
+        Some(Self { name, resource, soft: value(soft), hard: value(hard) })
     }
 
     /// Async-signal-safe: a system call on numbers.
@@ -60,11 +61,22 @@ impl Limit {
         if self.soft > self.hard {
             return Err(Failure::new(Step::Limits, "setrlimit", Errno::EINVAL));
         }
-        if self.hard > hard && !nix::unistd::geteuid().is_root() {
-            let present = format!("the hard limit is {hard}");
+        if self.hard > hard && !may_raise() {
+            let present = format!("the hard limit of {} is {hard}", self.name);
             return Err(Failure::new(Step::Limits, "setrlimit", Errno::EPERM).because(present));
         }
         Ok(())
+    }
+}
+
+/// Whether this process has CAP_SYS_RESOURCE (capabilities(7)); root often hasn't, in containers.
+fn may_raise() -> bool {
+    const CAP_SYS_RESOURCE: u64 = 1 << 24;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    match effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()) {
+        Some(bits) => bits & CAP_SYS_RESOURCE != 0,
+        None => nix::unistd::geteuid().is_root(),
     }
 }
 
