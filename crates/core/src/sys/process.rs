@@ -73,9 +73,10 @@ impl Stack {
 /// them, which makes pipes there.
 #[cfg(target_os = "linux")]
 unsafe fn bare_fork() -> libc::pid_t {
+    const NONE: libc::c_long = 0;
     // SAFETY: clone(2) with no flags but the signal is fork(2); the caller keeps to what a child may do. The null
     // arguments stand in different orders on different processors.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(libc::SIGCHLD), NONE, NONE, NONE, NONE) };
     libc::pid_t::try_from(pid).unwrap_or(-1)
 }
 

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -64,22 +64,37 @@ fn set_disposition(signal: Signal, handler: SigHandler) -> nix::Result<()> {
     unsafe { sigaction(signal, &action) }.map(drop)
 }
 
-/// Where the handler tells the poll that a signal came; -1 while nothing is captured.
-static WAKE: AtomicI32 = AtomicI32::new(-1);
+/// Where the handler tells the poll that a signal came. Made once and never closed: a handler may still run in another
+/// thread when the signals have been given back.
+static PIPE: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
 
 extern "C" fn wake(number: libc::c_int) {
     let saved = Errno::last_raw();
     let byte = u8::try_from(number).unwrap_or(0);
-    // SAFETY: write(2) is async-signal-safe and reads one byte of this frame. A full pipe already says enough.
-    unsafe { libc::write(WAKE.load(Ordering::Relaxed), (&raw const byte).cast(), 1) };
+    // OnceLock::get is one atomic load: the pipe is there before the handler is.
+    if let Some((_, writer)) = PIPE.get() {
+        // SAFETY: write(2) is async-signal-safe and reads one byte of this frame. A full pipe already says enough.
+        unsafe { libc::write(writer.as_raw_fd(), (&raw const byte).cast(), 1) };
+    }
     Errno::set_raw(saved);
+}
+
+fn pipe() -> nix::Result<&'static OwnedFd> {
+    if PIPE.get().is_none() {
+        let ends = nix::unistd::pipe()?;
+        for end in [&ends.0, &ends.1] {
+            fd::close_at_exec(end.as_raw_fd())?;
+            nix::fcntl::fcntl(end, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        let _ = PIPE.set(ends); // another thread's is as good
+    }
+    PIPE.get().map(|(reader, _)| reader).ok_or(Errno::EBADF)
 }
 
 /// INT, TERM, HUP and QUIT, taken over from the JavaScript side while it is blocked, until dropped.
 #[derive(Debug)]
 pub struct Captured {
-    pipe: OwnedFd,
-    _writer: OwnedFd,
+    pipe: &'static OwnedFd,
     before: Vec<(Signal, SigAction)>,
 }
 
@@ -87,17 +102,12 @@ impl Captured {
     const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
     pub fn new() -> nix::Result<Self> {
-        let (pipe, writer) = nix::unistd::pipe()?;
-        for end in [&pipe, &writer] {
-            fd::close_at_exec(end.as_raw_fd())?;
-            nix::fcntl::fcntl(end, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        }
-        WAKE.store(writer.as_raw_fd(), Ordering::SeqCst);
-        let mut captured = Self { pipe, _writer: writer, before: Vec::new() };
+        let mut captured = Self { pipe: pipe()?, before: Vec::new() };
+        while captured.caught().is_some() {} // of an earlier start
         // No SA_RESTART: the blocked poll shall end.
         let action = SigAction::new(SigHandler::Handler(wake), SaFlags::empty(), SigSet::empty());
         for signal in Self::SIGNALS {
-            // SAFETY: `wake` calls write(2) alone, on a pipe that lives as long as this struct.
+            // SAFETY: `wake` calls write(2) alone, on a pipe that is never closed.
             let before = unsafe { sigaction(signal, &action) }?;
             captured.before.push((signal, before));
         }
@@ -106,8 +116,8 @@ impl Captured {
 
     /// Readable when a signal came.
     #[must_use]
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.pipe)
+    pub fn descriptor(&self) -> BorrowedFd<'static> {
+        std::os::fd::AsFd::as_fd(self.pipe)
     }
 
     /// The signal that came first, if one came.
@@ -133,6 +143,5 @@ impl Drop for Captured {
             // SAFETY: the action is the one that was in place before us.
             let _ = unsafe { sigaction(*signal, before) };
         }
-        WAKE.store(-1, Ordering::SeqCst);
     }
 }
