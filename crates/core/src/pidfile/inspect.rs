@@ -108,7 +108,7 @@ pub fn look<K: Kernel>(kernel: &K, file: &K::File, path: &Path) -> Result<Report
 }
 
 /// The pid that the file's text is, if it is one and nothing else: decimal digits and a newline.
-fn text_of<K: Kernel>(kernel: &K, file: &K::File) -> Option<i32> {
+pub fn text_of<K: Kernel>(kernel: &K, file: &K::File) -> Option<i32> {
     let mut buffer = [0; 16];
     let length = kernel.text(file, &mut buffer).ok()?;
     parse(&buffer[..length])

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::claim::{Claim, attempt, c_path};
 use super::held::{self, Held, hold_awaited};
-use super::inspect::look;
+use super::inspect::text_of;
 use super::kernel::{Host, Kernel};
 use super::{RUNNING_AND_STARTING, STARTING};
 use crate::error::{Error, Failure, Result, Step};
@@ -63,15 +63,18 @@ impl Drop for Waiting {
 fn wait(path: &Path, mode: u32, interruption: &Interruption) -> Result<Option<Held>> {
     interrupt::allow().map_err(|errno| Failure::new(Step::Signal, "sigaction", errno))?;
     let name = c_path(path)?;
+    // Whoever had the file last, of all that we waited for. What its text says when it is free is who had it, also
+    // where that one came after we began to wait, and where it has unlinked the file by now.
+    let mut last_owner = None;
     loop {
         held::wait_for_release(path, interruption);
         if interruption.is_wanted() {
             break;
         }
-        let mut owner = None;
         let taken = attempt(&Host, path, &name, mode, |file| {
-            owner = look(&Host, file, path).ok().and_then(|report| Owner::of(report.pid?));
-            block(file, interruption)
+            block(file, interruption)?;
+            last_owner = text_of(&Host, file).and_then(Owner::of).or(last_owner.take());
+            Ok(())
         });
         let claim = match taken {
             Ok(Some((file, identity))) => Claim { file, path: path.to_owned(), identity },
@@ -82,7 +85,7 @@ fn wait(path: &Path, mode: u32, interruption: &Interruption) -> Result<Option<He
             Err(Error::System(Failure { errno: Errno::EINTR, .. })) => break,
             Err(error) => return Err(error),
         };
-        if let Some(owner) = owner {
+        if let Some(owner) = last_owner {
             owner.outlive(interruption);
         }
         // Granted and cancelled at once: given up, so that a cancelled wait never wins.
