@@ -1,6 +1,6 @@
 // The public surface.
 export { type DetachContext, detachContext } from './src/context.js'
-export { type StopOptions, type Stopped, stop } from './src/control.js'
+export { type StopOptions, type Stopped, signal, stop } from './src/control.js'
 export { daemonize } from './src/daemonize.js'
 export { AlreadyRunningError, DaemonError, OptionError, StartError, SystemCallError } from './src/errors.js'
 export { type LockOptions, type PidFileState, PidLock, type WaitOptions } from './src/pid-lock.js'

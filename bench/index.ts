@@ -1,6 +1,7 @@
 // `npm run bench`: measures everything and prints tables. Names of measurements as arguments: these alone.
 import { cpus, release } from 'node:os'
 import { measureAddon } from './addon.js'
+import { measurePidLock } from './pid-lock.js'
 import { measureParts, measureStart } from './start.js'
 import { listSystemCalls } from './system-calls.js'
 
@@ -9,6 +10,7 @@ const MEASUREMENTS: Record<string, () => unknown> = {
   parts: () => measureParts(),
   calls: () => listSystemCalls(),
   addon: () => measureAddon(),
+  'pid-lock': () => measurePidLock(),
 }
 
 const wanted = process.argv.slice(2)

@@ -2,7 +2,7 @@
 import type { Arrival } from '#native'
 import { RunningDaemon } from './daemon.js'
 import { during, SystemCallError } from './errors.js'
-import { identityChange } from './identity.js'
+import { changeIdentity } from './identity.js'
 import type { Log } from './logs.js'
 import { checked, done, native } from './native.js'
 import type { Settings } from './options.js'
@@ -40,7 +40,7 @@ export function arrive(settings: Settings, arrival: Arrival): Daemon {
     done(arrival.takeStreams())
     const file = note.pidFile === null ? null : arrival.pidFile(note.pidFile)
     const pidFile = file && note.pidFile !== null ? PidLock.of(checked(file), [statePath(note.pidFile)]) : null
-    done(native.changeIdentity(identityChange(settings), true))
+    changeIdentity(settings, true)
     const { chdir, umask } = settings
     if (chdir !== false) during('chdir', chdir, () => process.chdir(chdir))
     if (umask !== false) process.umask(umask)

@@ -1,6 +1,7 @@
 // Where nothing is detached: this very process becomes the daemon, as far as that goes.
 import { RunningDaemon } from './daemon.js'
-import { identityChange } from './identity.js'
+import { during } from './errors.js'
+import { changeIdentity } from './identity.js'
 import { naming } from './naming.js'
 import { checked, done, native } from './native.js'
 import type { Settings } from './options.js'
@@ -13,7 +14,7 @@ import type { Daemon } from './types.js'
 
 /** Standard streams and the working directory stay as they are. */
 export function stay(settings: Settings): Daemon {
-  const { name, pidFile: file, umask, environment, limits } = settings
+  const { name, pidFile: file, chdir, umask, environment, limits } = settings
   if (file) prepareDirectory(file.path)
   const pidFile =
     file &&
@@ -29,7 +30,9 @@ export function stay(settings: Settings): Daemon {
     }
     const { nice, oomScoreAdjust, noNewPrivileges } = settings
     done(native.applyPriorities(nice, oomScoreAdjust, noNewPrivileges))
-    done(native.changeIdentity(identityChange(settings), false))
+    changeIdentity(settings, false)
+    // The directory stays, but there is no staying outside of a new root.
+    if (chdir !== false && settings.identity.change.chroot) during('chdir', chdir, () => process.chdir(chdir))
     if (umask !== false) process.umask(umask)
     process.title = name
     keepTerminalSignals(settings)

@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import type { Account, IdentityChange } from '#native'
 import { OptionError, SystemCallError } from './errors.js'
-import { checked, native } from './native.js'
+import { checked, done, native } from './native.js'
 import type { Settings } from './options.js'
 import type { DaemonizeOptions } from './types.js'
 import { expected, text } from './values.js'
@@ -41,10 +41,14 @@ export function normaliseIdentity(options: DaemonizeOptions): Identity {
   return { change: process.geteuid?.() === 0 ? change : unprivileged(change), environment: who ? variables(who) : [] }
 }
 
-/** Core dumps stay possible only where they were asked for: the kernel forbids them after a change of ids. */
-export function identityChange({ identity, limits }: Settings): IdentityChange {
+/**
+ * Takes the new root and identity, for good. Core dumps stay possible only where they were asked for: the kernel forbids
+ * them after a change of ids. `isStarting`: a launcher waits for this process.
+ */
+export function changeIdentity({ identity, limits }: Settings, isStarting: boolean): void {
   const core = limits.find(({ resource }) => resource === 'core')
-  return { ...identity.change, dumpable: core !== undefined && core.soft !== 0 }
+  done(native.changeIdentity({ ...identity.change, dumpable: core !== undefined && core.soft !== 0 }, isStarting))
+  if (identity.change.chroot) process.chdir('/') // where we are already; Node remembers another directory
 }
 
 interface User {
@@ -81,8 +85,8 @@ function idOf(option: string, value: unknown): number {
 
 /** What initgroups(3) gives the user, or the group alone. */
 function defaultGroups(who: User | undefined, gid: number | undefined): number[] | undefined {
-  if (gid === undefined || !who) return undefined
-  return who.account ? unique(checked(native.groupsOf(who.account.name, gid)) as number[]) : [gid]
+  if (gid === undefined) return undefined
+  return who?.account ? unique(checked(native.groupsOf(who.account.name, gid)) as number[]) : [gid]
 }
 
 function listOf(groups: unknown): number[] {

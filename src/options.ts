@@ -89,9 +89,9 @@ const DEFAULT_SIGNALS: SignalMap = {
   SIGHUP: 'reload',
 }
 const ACTIONS = ['ignore', 'default', 'stop', 'reload', 'reopen-logs'] as const
-/** KILL and STOP can't be caught; CHLD is how libuv learns of the ends of child processes. */
 /** Where passed sockets begin: sd_listen_fds(3). */
 const FIRST_SOCKET = 3
+/** KILL and STOP can't be caught; CHLD is how libuv learns of the ends of child processes. */
 const UNMAPPABLE = new Set(['SIGKILL', 'SIGSTOP', 'SIGCHLD'])
 
 /**
@@ -201,7 +201,7 @@ function output(option: string, value: unknown, fd: number, name: string): Strea
   if (typeof value === 'number') return descriptor(option, value, 'write')
   if (typeof value === 'object' && value !== null) {
     const target = value as { fd?: unknown; path?: unknown; mode?: unknown; truncate?: unknown }
-    if (typeof target.fd === 'number') return descriptor(option, target.fd, 'write')
+    if ('fd' in target) return descriptor(option, target.fd, 'write')
     refuseUnknown(option, Object.keys(target), ['path', 'mode', 'truncate'])
     return {
       kind: 'file',
@@ -219,15 +219,16 @@ function filePath(option: string, value: unknown, words: readonly string[]): str
   if (!/[/.]/.test(path)) {
     throw new OptionError(
       option,
-      `Expected the \`${option}\` option to be ${list(words)} or a path, got ${show(path)}${suggestion(path, words)}; ` +
-        `a file of that name is './${path}'`,
+      `Expected the \`${option}\` option to be ${list(words)} or a path, got ${show(path)}${suggestion(path, words)} ` +
+        `(a file of that name is './${path}')`,
     )
   }
   return resolve(path)
 }
 
-function descriptor(option: string, fd: number, access: 'read' | 'write'): StreamPlan {
-  const allowed = Number.isInteger(fd) && fd >= 0 && fd < 2 ** 31 ? native.descriptorAccess(fd) : null
+function descriptor(option: string, given: unknown, access: 'read' | 'write'): StreamPlan {
+  const fd = whole(option, given, 0, 2 ** 31 - 1)
+  const allowed = native.descriptorAccess(fd)
   if (allowed === null)
     throw new OptionError(option, `The \`${option}\` option names descriptor ${fd}, which is not open`)
   if (allowed !== 'both' && allowed !== access) {

@@ -28,13 +28,26 @@ export function removeFilesAtExit(sockets: Sockets): void {
     .map(({ address }) => ({ address, inode: inodeOf(address) }))
   if (files.length === 0) return
   process.on('exit', () => {
-    for (const { address, inode } of files) if (inode !== null && inodeOf(address) === inode) rmSync(address)
+    for (const { address, inode } of files) if (inode !== null && inodeOf(address) === inode) remove(address)
   })
 }
 
+/** A daemon that gave up its rights may not; the next start replaces a socket file that nobody answers on. */
+function remove(path: string): void {
+  try {
+    rmSync(path)
+  } catch {
+    // nothing depends on it
+  }
+}
+
 function inodeOf(path: string): string | null {
-  const stat = lstatSync(path, { throwIfNoEntry: false })
-  return stat ? `${stat.dev}:${stat.ino}` : null
+  try {
+    const { dev, ino } = lstatSync(path)
+    return `${dev}:${ino}`
+  } catch {
+    return null // gone, or out of sight
+  }
 }
 
 function byName(sockets: readonly { name: string; fd: number; address: string }[]): Sockets {

@@ -49,9 +49,12 @@ function isOver(world: World): boolean {
   return ppid !== sid
 }
 
+/** A new process, as fork(2), vfork(2) or clone(2) make it, with or without a stack of its own; not a thread. */
 export function isFork(call: Call): boolean {
-  return /^(clone\(child_stack=NULL|v?fork\()/.test(call.text)
+  return FORK.test(call.text)
 }
+
+const FORK = /^(?:clone3?|v?fork)\((?!.*CLONE_THREAD)/
 
 /** Reads what `strace -f -ttt -o PATH` wrote of a start, and finds the middle and the daemon in it. */
 export function readStart(path: string): Start {
@@ -67,11 +70,9 @@ export function readStart(path: string): Start {
       const known = calls.get(Number(pid)) ?? []
       calls.set(Number(pid), [...known, { time: Number(time), name, text: rest }])
     }
-    // fork(2) as libc makes it: without a stack of its own. Threads have one.
-    if (/^(clone\(child_stack=NULL|v?fork\()/.test(rest)) forking.set(Number(pid), Number(time))
-    const child = /^(?:clone\(child_stack=NULL.*|v?fork\(\)|<\.\.\. (?:clone|v?fork) resumed>.*)\s+= (\d+)$/.exec(
-      rest,
-    )?.[1]
+    if (FORK.test(rest)) forking.set(Number(pid), Number(time))
+    // Threads' clones are not among `forking`.
+    const child = /^(?:clone3?\(|v?fork\(|<\.\.\. (?:clone3?|v?fork) resumed>).*\s= (\d+)$/.exec(rest)?.[1]
     const began = forking.get(Number(pid))
     if (child === undefined || began === undefined) continue
     forking.delete(Number(pid))

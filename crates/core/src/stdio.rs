@@ -9,7 +9,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid};
 
-use crate::error::{During, Error, Failure, Result, Step, errno_of};
+use crate::error::{During, Failure, Result, Step, errno_of};
 use crate::plan::{LogFile, Owner, Plan, Stream};
 use crate::sys::{credentials, fd, memory_file};
 
@@ -167,7 +167,8 @@ pub fn open_log(log: &LogFile, owner: Option<Owner>) -> Result<OwnedFd> {
 /// Root must not be made to open what the daemon's user couldn't: where others can put files, it looks with their eyes.
 fn others_can_write_beside(path: &Path) -> bool {
     let directory = path.parent().filter(|each| !each.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::metadata(directory).is_ok_and(|status| status.mode() & 0o022 != 0)
+    std::fs::metadata(directory)
+        .is_ok_and(|status| status.mode() & 0o022 != 0 || status.uid() != nix::unistd::geteuid().as_raw())
 }
 
 fn give(file: impl AsFd, user: u32, group: u32) -> nix::Result<()> {
@@ -175,12 +176,17 @@ fn give(file: impl AsFd, user: u32, group: u32) -> nix::Result<()> {
 }
 
 fn open_input(path: &Path) -> Result<OwnedFd> {
-    OpenOptions::new()
+    let failed = |syscall, errno| Failure::new(Step::Stdin, syscall, errno).at(path);
+    // O_NONBLOCK: a fifo without a writer is not waited for; then reads shall wait as ever.
+    let flags = libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
+    let file = OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_NOCTTY)
+        .custom_flags(flags)
         .open(path)
-        .map(OwnedFd::from)
-        .map_err(|error| Error::System(Failure::new(Step::Stdin, "open", errno_of(&error)).at(path)))
+        .map_err(|error| failed("open", errno_of(&error)))?;
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty()))
+        .map_err(|errno| failed("fcntl", errno))?;
+    Ok(file.into())
 }
 
 fn null_device(lowest: RawFd) -> Result<OwnedFd> {

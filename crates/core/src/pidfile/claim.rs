@@ -164,9 +164,20 @@ pub fn started<K: Kernel>(kernel: &K, file: &K::File) -> nix::Result<()> {
 
 /// Removes the file under the lock; empties it where removing is forbidden, or where the path can't be seen any more
 /// (behind a chroot) or names another file, which is left alone. The lock goes with the file's last descriptor.
-pub fn remove<K: Kernel>(kernel: &K, file: &K::File, name: &CStr, identity: Identity) -> nix::Result<()> {
-    if kernel.names_still(name, identity) && kernel.unlink(name).is_ok() {
-        return Ok(());
+pub fn remove<K: Kernel>(
+    kernel: &K,
+    file: &K::File,
+    name: &CStr,
+    identity: Identity,
+    companions: &[CString],
+) -> nix::Result<()> {
+    if kernel.names_still(name, identity) {
+        for companion in companions {
+            let _ = kernel.unlink(companion); // it may never have been written
+        }
+        if kernel.unlink(name).is_ok() {
+            return Ok(());
+        }
     }
     kernel.rewrite(file, b"")
 }

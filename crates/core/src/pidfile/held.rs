@@ -43,7 +43,7 @@ pub fn acquire(path: &Path, mode: u32, overwrite: bool) -> Result<Held> {
 /// Becomes the owner of a claimed file, or gives it up.
 fn hold(claim: Claim, table: &mut Vec<Entry>) -> Result<Held> {
     match claim::own(&Host, &claim.file) {
-        Ok(()) => Held::enter(claim.file, &claim.path, table),
+        Ok(()) => Held::enter(claim.file, &claim.path, claim.identity, table),
         Err((step, errno)) => {
             let failure = Failure::new(step, step.syscall(), errno).at(&claim.path);
             claim.abandon();
@@ -60,13 +60,12 @@ pub fn hold_awaited(claim: Claim) -> Result<Held> {
 impl Held {
     /// Registers a file that this process came to own across exec.
     pub fn register(file: OwnedFd, path: &Path) -> Result<Self> {
-        Self::enter(file, path, &mut table())
+        let stat = fd::stat_raw(file.as_raw_fd()).during(Step::PidFileLock, "fstat")?;
+        Self::enter(file, path, Identity::of(&stat), &mut table())
     }
 
-    fn enter(file: OwnedFd, path: &Path, table: &mut Vec<Entry>) -> Result<Self> {
-        let stat = fd::stat_raw(file.as_raw_fd()).during(Step::PidFileLock, "fstat")?;
-        let held =
-            Self { file: Some(file), path: path.to_owned(), name: claim::c_path(path)?, identity: Identity::of(&stat) };
+    fn enter(file: OwnedFd, path: &Path, identity: Identity, table: &mut Vec<Entry>) -> Result<Self> {
+        let held = Self { file: Some(file), path: path.to_owned(), name: claim::c_path(path)?, identity };
         table.extend(held.file.as_ref().map(|file| Entry {
             identity: held.identity,
             file: file.as_raw_fd(),
@@ -111,12 +110,7 @@ impl Held {
     /// waits for our sockets too, then. A second release does nothing.
     pub fn release(&mut self, companions: &[CString], ending: bool) -> Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
-        if Host.names_still(&self.name, self.identity) {
-            for companion in companions {
-                let _ = fd::unlink(companion); // it may never have been written
-            }
-        }
-        let removed = claim::remove(&Host, &file, &self.name, self.identity)
+        let removed = claim::remove(&Host, &file, &self.name, self.identity, companions)
             .during(Step::PidFileRelease, "unlink")
             .map_err(|failure| failure.at(&self.path).into());
         table().retain(|entry| entry.identity != self.identity);

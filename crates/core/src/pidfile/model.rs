@@ -293,7 +293,7 @@ fn daemon(kernel: &Simulated) {
     let _ = claim::started(kernel, &file);
     // From here on it may be gone at any moment.
     kernel.note(World::leave);
-    let _ = claim::remove(kernel, &file, NAME, identity);
+    let _ = claim::remove(kernel, &file, NAME, identity, &[]);
 }
 
 /// One look, that must tell the truth of some moment in it.
