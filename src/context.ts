@@ -1,4 +1,5 @@
 // Whether something else already supervises this process: then it must not detach.
+import { OptionError } from './errors.js'
 import { native } from './native.js'
 
 export type DetachContext = 'terminal' | 'init' | 'inetd' | 'systemd' | 'container' | 'launchd' | 'ipc' | 'debugger'
@@ -26,8 +27,11 @@ export function shallDetach(detach: boolean | 'auto'): boolean {
       return true
     case 'false':
       return false
-    default:
+    case '':
+    case undefined:
       return detachContext() === 'terminal'
+    default:
+      throw new OptionError('DAEMONIC_DETACH', 'Expected the environment variable DAEMONIC_DETACH to be true or false')
   }
 }
 

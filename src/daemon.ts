@@ -34,6 +34,8 @@ export class RunningDaemon implements Daemon<ListenMap> {
   readonly #settings: Settings
   readonly #logs: Logs
   readonly #manager = managerAddress()
+  /** Under an internet superserver stderr is the client's connection. */
+  readonly #isAnswering = native.contextFacts().oneSocketForStdio
   readonly #abort = new AbortController()
   readonly #stopHooks: ((signal: NodeJS.Signals | null) => unknown)[] = []
   readonly #reloadHooks: (() => unknown)[] = []
@@ -202,6 +204,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
   }
 
   #log(level: 'info' | 'warning' | 'error', text: string): void {
+    if (this.#isAnswering) return
     process.stderr.write(`${new Date().toISOString()} ${this.name}[${this.pid}] ${level}: ${text}\n`)
   }
 }

@@ -54,7 +54,10 @@ export function stay(settings: Settings): Daemon {
   }
 }
 
-function keepTerminalSignals({ signals }: Settings): void {
+/** On a terminal, the defaults of job control and HUP; what the caller asked for is done. */
+function keepTerminalSignals({ signals, givenSignals }: Settings): void {
   if (!native.contextFacts().hasTerminal) return
-  for (const signal of ['SIGTTIN', 'SIGTTOU', 'SIGTSTP', 'SIGHUP'] as const) signals.delete(signal)
+  for (const signal of ['SIGTTIN', 'SIGTTOU', 'SIGTSTP', 'SIGHUP'] as const) {
+    if (!givenSignals.has(signal)) signals.delete(signal)
+  }
 }

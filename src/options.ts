@@ -36,6 +36,8 @@ export interface Settings {
   listen: ListenPlan[]
   limits: LimitPlan[]
   signals: Map<NodeJS.Signals, SignalAction>
+  /** Those of them that the caller named. */
+  givenSignals: ReadonlySet<string>
   environment: { name: string; value?: string }[]
   identity: Identity
   preserve: number[]
@@ -127,6 +129,7 @@ export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Set
     noNewPrivileges: oneOf('noNewPrivileges', or(options.noNewPrivileges, false), [true, false]),
     limits: limitPlans(options.limits),
     signals: signalMap(options.signals),
+    givenSignals: new Set(entries('signals', options.signals).map(([signal]) => signal)),
     environment: environmentOf(identity, options.env),
     pidFile: pidFile(options.pidFile, name),
     ready: oneOf('ready', or(options.ready, 'auto'), ['auto', 'manual']),

@@ -1,7 +1,7 @@
 //! Facts that tell whether something else already supervises this process. What follows from them is decided where
 //! the environment is known: src/context.ts.
 
-use nix::unistd::{getpid, getppid, getsid};
+use nix::unistd::{Pid, getpid, getppid, getsid};
 
 use crate::sys::fd;
 
@@ -22,7 +22,7 @@ pub fn facts() -> Facts {
     let session = getsid(None).map_or(0, nix::unistd::Pid::as_raw);
     Facts {
         one_socket_for_stdio: one_socket(0, 1),
-        led_by_first_process: getpid().as_raw() == 1 || session == 1,
+        led_by_first_process: getpid().as_raw() == 1 || session == 1 || shares_session_with_first_process(),
         child_of_first_process: getppid().as_raw() == 1,
         leads_session: getpid().as_raw() == session,
         has_terminal: has_terminal(),
@@ -35,6 +35,12 @@ pub fn facts() -> Facts {
 pub fn is_journal_stream(number: i32, stream: &str) -> bool {
     let Ok(stat) = fd::stat_raw(number) else { return false };
     stream == format!("{}:{}", stat.st_dev as u64, stat.st_ino as u64)
+}
+
+/// A shell that is pid 1 without leading its session has us in one whose leader is outside of the PID namespace: then
+/// both are 0.
+fn shares_session_with_first_process() -> bool {
+    getsid(Some(Pid::from_raw(1))).is_ok_and(|first| Ok(first) == getsid(None))
 }
 
 fn one_socket(one: i32, other: i32) -> bool {

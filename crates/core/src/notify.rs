@@ -5,6 +5,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 /// Sends `text` to the datagram socket at `address` ($NOTIFY_SOCKET: a path, or `@` and an abstract name).
 pub fn notify(address: &str, text: &str) -> std::io::Result<()> {
     let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?; // a manager that doesn't read must not stop the event loop
     let address = match address.strip_prefix('@') {
         #[cfg(target_os = "linux")]
         Some(name) => {

@@ -1,0 +1,252 @@
+// In the foreground: what a service manager hears of it, and what stays as it is.
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import test from 'ava'
+import { lines, UNSUPERVISED } from './support/contexts.js'
+import { STAY, withPython } from './support/locks.js'
+import { inForeground, program } from './support/program.js'
+import { type RunOptions, Scene } from './support/scene.js'
+
+const node = process.execPath
+
+interface Manager {
+  /** All that was sent to it, and its end: datagrams wait in its socket until then. */
+  heard(): Promise<string[]>
+}
+
+const MANAGER = `import json, socket, sys
+address = sys.argv[1]
+own = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+own.bind('\\0' + address[1:] if address[0] == '@' else address)
+print('bound', flush=True)
+sys.stdin.read()
+messages = []
+own.setblocking(False)
+try:
+    while True:
+        messages.append(own.recv(65536).decode())
+except BlockingIOError:
+    print(json.dumps(messages))
+`
+
+/** A service manager's socket: Node has none of that kind. */
+async function manager(scene: Scene, address: string): Promise<Manager> {
+  const path = scene.write('manager.py', MANAGER)
+  const { stdin, stdout } = scene.spawn('python3', [path, address], { stdio: ['pipe', 'pipe', 'inherit'] })
+  if (!stdin || !stdout) throw new Error('it has no pipes')
+  stdout.setEncoding('utf8')
+  const [bound] = await once(stdout, 'data')
+  if (bound !== 'bound\n') throw new Error(`it could not bind: ${bound}`)
+  const heard = async () => {
+    stdin.end()
+    let answer = ''
+    for await (const chunk of stdout) answer += chunk
+    return JSON.parse(answer)
+  }
+  return { heard }
+}
+
+// ── What a service manager hears ─────────────────────────────────────────────────────────
+
+const UNIT = `const daemon = daemonize({ name: 'unit', pidFile: './d.pid' })
+daemon.status('warming\\n  up')
+${STAY}`
+
+for (const [kind, address] of [
+  ['a path', (scene: Scene) => scene.path('notify')],
+  ['an abstract name', (scene: Scene) => `@${scene.directory}/notify`],
+] as const) {
+  withPython(`READY, STATUS and STOPPING arrive at a manager’s socket with ${kind}`, async t => {
+    const scene = new Scene(t)
+    const { heard } = await manager(scene, address(scene))
+    const { child, end } = await inForeground(scene, UNIT, { env: { ...UNSUPERVISED, NOTIFY_SOCKET: address(scene) } })
+    child.kill('SIGTERM')
+    t.is((await end).code, 0)
+    t.deepEqual(await heard(), ['STATUS=warming up', 'READY=1', 'STOPPING=1'])
+  })
+}
+
+withPython('so they do where the manager says that we are its process', async t => {
+  const scene = new Scene(t)
+  const { heard } = await manager(scene, scene.path('notify'))
+  const text = `const daemon = daemonize({ ready: 'manual' })
+setImmediate(() => { daemon.ready('serving'); daemon.ready('twice'); daemon.stop() })`
+  const command = 'SYSTEMD_EXEC_PID=$$ exec "$0" "$1"'
+  const run: RunOptions = { detach: 'auto', env: { ...UNSUPERVISED, NOTIFY_SOCKET: scene.path('notify') } }
+  const { code } = await scene.run('sh', ['-c', command, node, program(scene, text)], run)
+  t.is(code, 0)
+  t.deepEqual(await heard(), ['STATUS=serving', 'READY=1', 'STATUS=twice', 'STOPPING=1'])
+})
+
+withPython('a daemon that stops before it is ready does not say that it is', async t => {
+  const scene = new Scene(t)
+  const { heard } = await manager(scene, scene.path('notify'))
+  const path = program(scene, `daemonize({ ready: 'manual' }).stop(3)`)
+  const { code } = await scene.node(path, {
+    detach: 'false',
+    env: { ...UNSUPERVISED, NOTIFY_SOCKET: scene.path('notify') },
+  })
+  t.is(code, 3)
+  t.deepEqual(await heard(), ['STOPPING=1'])
+})
+
+withPython('a manager hears nothing of a process that inherited its socket', async t => {
+  const scene = new Scene(t)
+  const { heard } = await manager(scene, scene.path('notify'))
+  const env = { ...UNSUPERVISED, NOTIFY_SOCKET: scene.path('notify'), SYSTEMD_EXEC_PID: String(process.pid) }
+  const { child, end } = await inForeground(scene, UNIT, { env })
+  child.kill('SIGTERM')
+  t.is((await end).code, 0)
+  t.deepEqual(await heard(), [])
+})
+
+withPython('nor of a daemon that a unit’s process detached', async t => {
+  const scene = new Scene(t)
+  const { heard } = await manager(scene, scene.path('notify'))
+  const path = program(scene, UNIT)
+  const command = 'SYSTEMD_EXEC_PID=$$ exec "$0" "$1"'
+  const run: RunOptions = { detach: 'true', env: { ...UNSUPERVISED, NOTIFY_SOCKET: scene.path('notify') } }
+  const { code, stderr } = await scene.run('sh', ['-c', command, node, path], run)
+  t.is(code, 0, stderr)
+  process.kill(Number(scene.read('d.pid')), 'SIGTERM')
+  await scene.until('it has ended', () => scene.processes().length === 1)
+  t.deepEqual(await heard(), [])
+})
+
+for (const [what, address] of [
+  ['is not there', '/nowhere/notify'],
+  ['has no such abstract name', '@daemonic-nowhere'],
+  ['is no socket', '/dev/null'],
+  ['has an address that is too long', `/${'x'.repeat(200)}`],
+  ['has an address of a kind that we don’t know', 'vsock:2:1234'],
+] as const) {
+  test(`a manager that ${what} stops nothing`, async t => {
+    const scene = new Scene(t)
+    const { child, end } = await inForeground(scene, UNIT, { env: { ...UNSUPERVISED, NOTIFY_SOCKET: address } })
+    child.kill('SIGTERM')
+    const { code, stderr } = await end
+    t.is(code, 0)
+    t.regex(stderr, /^\S+ unit\[\d+] info: stopping on SIGTERM\n$/)
+  })
+}
+
+// ── What stays as it is ──────────────────────────────────────────────────────────────────
+
+const STATE = `const status = fs.readFileSync('/proc/self/status', 'utf8')
+const mask = name => [...BigInt('0x' + new RegExp(name + ':\\\\s*(\\\\S+)').exec(status)[1]).toString(2)].reverse()
+const signals = name => mask(name).flatMap((bit, index) => (bit === '1' ? [index + 1] : []))
+tell('told', JSON.stringify({
+  cwd: process.cwd(),
+  streams: [0, 1, 2].map(fd => fs.readlinkSync('/proc/self/fd/' + fd)),
+  umask: process.umask(),
+  title: process.title,
+  pid: process.pid,
+  tty: daemonic.processInfo().tty,
+  ignored: signals('SigIgn'),
+  caught: signals('SigCgt'),
+}))`
+
+interface State {
+  cwd: string
+  streams: string[]
+  umask: number
+  title: string
+  pid: number
+  tty: string | null
+  ignored: number[]
+  caught: number[]
+}
+
+async function state(scene: Scene): Promise<State> {
+  const line = await scene.until('it has told its state', () => lines(scene, 'told')[0])
+  return JSON.parse(line)
+}
+
+/** The kernel's numbers of those that a terminal sends: TSTP, TTIN, TTOU. */
+const JOB_CONTROL = [20, 21, 22]
+const HUP = 1
+
+/** For the dispositions of signals, which are of the process and settled when it is ready. */
+const PLAIN = `daemonize({ name: 'plain', pidFile: './d.pid' })
+${STATE}
+${STAY}`
+
+test('standard streams and directory stay; umask and title are the daemon’s', async t => {
+  const scene = new Scene(t)
+  const command = 'umask 0; exec "$0" "$1" <in >>out 2>>err'
+  for (const file of ['in', 'out', 'err']) scene.write(file, '')
+  const shell = scene.spawn('sh', ['-c', command, node, program(scene, PLAIN)], { detach: 'false' })
+  const { cwd, streams, umask, title } = await state(scene)
+  t.is(cwd, scene.directory)
+  t.deepEqual(streams, ['in', 'out', 'err'].map(scene.path, scene))
+  t.is(umask, 0o022)
+  t.is(title, 'plain')
+  t.is(shell.exitCode, null)
+})
+
+test('so they do whatever the options say', async t => {
+  const scene = new Scene(t)
+  const text = `daemonize({ chdir: '/', stdin: '/dev/null', log: './d.log' })\n${STATE}\n${STAY}`
+  const stdio: RunOptions['stdio'] = ['pipe', 'pipe', 'pipe']
+  scene.spawn(node, [program(scene, text)], { detach: 'false', stdio })
+  const { cwd, streams } = await state(scene)
+  t.is(cwd, scene.directory)
+  for (const stream of streams) t.regex(stream, /^socket:/)
+  t.false(scene.exists('d.log'))
+})
+
+test('without a terminal its signals are ignored and HUP reloads', async t => {
+  const scene = new Scene(t)
+  scene.spawn('setsid', ['-w', node, program(scene, PLAIN)], { detach: 'false' })
+  const { tty, ignored, caught } = await state(scene)
+  t.is(tty, null)
+  for (const signal of JOB_CONTROL) t.true(ignored.includes(signal), `${signal} is ignored`)
+  t.true(caught.includes(HUP))
+})
+
+test('on a terminal they keep their defaults: HUP ends it, and INT still stops it', async t => {
+  for (const [signal, status] of [
+    ['SIGHUP', '129\n'],
+    ['SIGINT', '0\n'],
+  ] as const) {
+    const scene = new Scene(t)
+    if ((await scene.run('sh', ['-c', 'command -v script'])).code !== 0) {
+      t.pass('skipped: there is no script(1) to make a terminal with')
+      return
+    }
+    const command = `'${node}' '${program(scene, PLAIN)}'; echo $? >draft; mv draft ended`
+    const env = { SHELL: '/bin/sh' }
+    scene.spawn('script', ['-qec', command, '/dev/null'], { detach: 'false', env, stdio: ['pipe', 'ignore', 'ignore'] })
+    const { tty, pid, ignored, caught } = await state(scene)
+    t.not(tty, null)
+    for (const each of [HUP, ...JOB_CONTROL]) {
+      t.false(ignored.includes(each), `${each} is not ignored`)
+      t.false(caught.includes(each), `${each} is not caught`)
+    }
+    process.kill(pid, signal)
+    await scene.until('it has ended', () => scene.exists('ended'))
+    t.is(scene.read('ended'), status)
+  }
+})
+
+test('on a terminal a stopped daemon goes on when it is continued', async t => {
+  const scene = new Scene(t)
+  if ((await scene.run('sh', ['-c', 'command -v script'])).code !== 0) {
+    t.pass('skipped: there is no script(1) to make a terminal with')
+    return
+  }
+  // Job control puts it in a group of its own, without which the kernel would not stop it: setpgid(2).
+  const command = `set -m; '${node}' '${program(scene, PLAIN)}' & while :; do wait; done`
+  const env = { SHELL: '/bin/sh' }
+  scene.spawn('script', ['-qec', command, '/dev/null'], { detach: 'false', env, stdio: ['pipe', 'ignore', 'ignore'] })
+  const { pid } = await state(scene)
+  const is = (letter: string) =>
+    new RegExp(`^State:\\s+${letter}`, 'm').test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  process.kill(pid, 'SIGTSTP')
+  await scene.until('it is stopped', () => is('T'))
+  process.kill(pid, 'SIGCONT')
+  await scene.until('it goes on', () => is('S'))
+  process.kill(pid, 'SIGTERM')
+  await scene.until('it has ended', () => !scene.processes().includes(pid))
+  t.false(scene.exists('d.pid'))
+})

@@ -1,0 +1,65 @@
+// Programs that tell in which context they find themselves, and whether they detach there.
+import type { ExecutionContext } from 'ava'
+import type { DetachContext } from 'daemonic'
+import { STAY } from './locks.js'
+import { program } from './program.js'
+import type { RunOptions, Scene } from './scene.js'
+
+/** How a program begins. The first context is the one that decides: a detached daemon tells its own too. */
+export const TELLING = `tell('contexts', daemonic.detachContext())
+const daemon = daemonize()
+tell('told', JSON.stringify({ detached: daemon.detached, cwd: process.cwd(), pid: process.pid }))`
+
+/** What the test runner may have inherited from a supervisor of its own: unset. */
+export const UNSUPERVISED = {
+  SYSTEMD_EXEC_PID: undefined,
+  LISTEN_PID: undefined,
+  LISTEN_FDS: undefined,
+  JOURNAL_STREAM: undefined,
+  NOTIFY_SOCKET: undefined,
+  XPC_SERVICE_NAME: undefined,
+  WATCH_REPORT_DEPENDENCIES: undefined,
+  NODE_OPTIONS: undefined,
+}
+
+/** How programs start whose context is looked at. */
+export const AUTO = { detach: 'auto', env: UNSUPERVISED } as const satisfies RunOptions
+
+export interface Told {
+  context: DetachContext
+  detached: boolean
+  cwd: string
+  pid: number
+}
+
+/** Whole lines alone: one may be half written. */
+export function lines(scene: Scene, file: string): string[] {
+  return scene.exists(file) ? scene.read(file).split('\n').slice(0, -1) : []
+}
+
+/** What a program says that begins with TELLING, once it has. */
+export async function told(scene: Scene): Promise<Told> {
+  const line = await scene.until('it has told what it became', () => lines(scene, 'told')[0])
+  return { context: lines(scene, 'contexts')[0], ...JSON.parse(line) }
+}
+
+/** The same, of one that a shell starts in a session of its own; "$0" is node, "$1" the program. */
+export async function toldBy(scene: Scene, command: string, run: RunOptions = {}): Promise<Told> {
+  const path = program(scene, `${TELLING}\n${STAY}`)
+  const shell = scene.spawn('setsid', ['-w', 'sh', '-c', command, process.execPath, path], { ...AUTO, ...run })
+  shell.stdout?.resume()
+  shell.stderr?.resume()
+  return told(scene)
+}
+
+/** It detaches in 'terminal' alone, and moves only then. */
+export function isAsExpected(
+  t: ExecutionContext,
+  scene: Scene,
+  { context, detached, cwd }: Told,
+  expected: DetachContext,
+) {
+  t.is(context, expected)
+  t.is(detached, expected === 'terminal')
+  t.is(cwd, detached ? '/' : scene.directory)
+}
