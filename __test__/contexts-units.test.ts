@@ -36,7 +36,8 @@ async function manager(scene: Scene, address: string): Promise<Manager> {
   if (!stdin || !stdout) throw new Error('it has no pipes')
   stdout.setEncoding('utf8')
   const [bound] = await once(stdout, 'data')
-  if (bound !== 'bound\n') throw new Error(`it could not bind: ${bound}`)
+  // It may come in pieces: Python writes the line's end on its own.
+  if (!bound.startsWith('bound')) throw new Error(`it could not bind: ${bound}`)
   const heard = async () => {
     stdin.end()
     let answer = ''

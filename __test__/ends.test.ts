@@ -3,9 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { PidLock } from 'daemonic'
 import { program, runProgram } from './support/program.js'
+import { asRoot } from './support/root.js'
 import { finished, Scene } from './support/scene.js'
-
-const asRoot = process.getuid?.() === 0 ? test : test.skip // only root can become somebody else
 
 /** How often a race is tried. */
 const ROUNDS = 15

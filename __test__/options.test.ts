@@ -35,7 +35,7 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   ['stdin', { stdin: {} }, /got an object/],
   ['stdin', { stdin: 77 }, /descriptor 77, which is not open/],
   ['stdin', { stdin: -1 }, /descriptor -1, which is not open/],
-  ['log', { log: 'ignroe' }, /got 'ignroe'; did you mean `ignore`\?; a file of that name is '\.\/ignroe'/],
+  ['log', { log: 'ignroe' }, /got 'ignroe'; did you mean `ignore`\? \(a file of that name is '\.\/ignroe'\)/],
   ['log', { log: 'inherit-unless-ty' }, /did you mean `inherit-unless-tty`/],
   ['log', { log: false }, /got false/],
   ['log', { log: '' }, /got ''/],

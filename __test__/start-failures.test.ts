@@ -5,10 +5,10 @@ import { createServer } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import { probe } from './support/probe.js'
 import { program, runProgram } from './support/program.js'
+import { asRoot } from './support/root.js'
 import { type RunOptions, Scene } from './support/scene.js'
 
 const NOBODY = 65_534
-const asRoot = process.getuid?.() === 0 ? test : test.skip // only root can become somebody else, or mount
 
 /** A daemon with everything that could be left. */
 const BECOME = `const options = { pidFile: './d.pid', listen: { web: './d.sock' }, ready: 'manual' }

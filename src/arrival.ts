@@ -34,12 +34,14 @@ export function takeArrival(): Arrival | null {
 export function arrive(settings: Settings, arrival: Arrival): Daemon {
   const note: Note = JSON.parse(arrival.note)
   try {
-    const sockets = takeSockets()
+    const sockets = takeSockets(settings.listen)
     delete process.env.DAEMONIC_START
     removeFilesAtExit(sockets)
     done(arrival.takeStreams())
     const file = note.pidFile === null ? null : arrival.pidFile(note.pidFile)
     const pidFile = file && note.pidFile !== null ? PidLock.of(checked(file), [statePath(note.pidFile)]) : null
+    // Node raises the soft limit of descriptors when it boots.
+    done(native.applyLimits(settings.limits.filter(({ resource }) => resource === 'nofile')))
     changeIdentity(settings, true)
     const { chdir, umask } = settings
     if (chdir !== false) during('chdir', chdir, () => process.chdir(chdir))

@@ -39,7 +39,8 @@ const DOING: Record<string, string> = {
 export function explain({ step, errno, path, detail }: SystemCall): string {
   const [name, text] = getSystemErrorMap().get(-errno) ?? [`errno ${errno}`, 'unknown error']
   const object = path ? ` ${path}` : ''
-  const why = detail ?? (path && step !== 'listen' ? standsInTheWay(name, path) : listenAdvice(name, path))
+  const isFile = path && (step !== 'listen' || (path.startsWith('/') && name !== 'EADDRINUSE'))
+  const why = detail ?? (isFile ? standsInTheWay(name, path) : listenAdvice(name, path))
   return `cannot ${DOING[step] ?? step}${object}: ${name}, ${text}${why ? `; ${why}` : ''}`
 }
 

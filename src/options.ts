@@ -169,10 +169,14 @@ function environmentOf(identity: Identity, env: unknown): Settings['environment'
 function preserved(value: unknown, sockets: number): number[] {
   if (value === undefined) return []
   if (!Array.isArray(value)) throw expected('preserve', 'an array of descriptors', value)
-  const numbers = value
-    .filter(each => each !== undefined && each !== null)
-    .map(each => (typeof each === 'object' ? each.fd : each))
-    .map((each, index) => whole(`preserve.${index}`, each, 0, 2 ** 31 - 1))
+  const numbers = value.flatMap((each, index) => {
+    if (each === undefined || each === null) return []
+    const option = `preserve.${index}`
+    const fd = whole(option, typeof each === 'object' ? each.fd : each, 0, 2 ** 31 - 1)
+    if (fd < FIRST_SOCKET)
+      throw new OptionError(option, 'The standard streams have options of their own: stdin, stdout, stderr')
+    return [fd]
+  })
   for (const fd of numbers) {
     if (native.descriptorAccess(fd) === null) {
       throw new OptionError('preserve', `The \`preserve\` option names descriptor ${fd}, which is not open`)
@@ -204,7 +208,10 @@ function output(option: string, value: unknown, fd: number, name: string): Strea
   if (typeof value === 'number') return descriptor(option, value, 'write')
   if (typeof value === 'object' && value !== null) {
     const target = value as { fd?: unknown; path?: unknown; mode?: unknown; truncate?: unknown }
-    if ('fd' in target) return descriptor(option, target.fd, 'write')
+    if ('fd' in target) {
+      refuseUnknown(option, Object.keys(target), ['fd'])
+      return descriptor(option, target.fd, 'write')
+    }
     refuseUnknown(option, Object.keys(target), ['path', 'mode', 'truncate'])
     return {
       kind: 'file',
@@ -230,8 +237,9 @@ function filePath(option: string, value: unknown, words: readonly string[]): str
 }
 
 function descriptor(option: string, given: unknown, access: 'read' | 'write'): StreamPlan {
-  const fd = whole(option, given, 0, 2 ** 31 - 1)
-  const allowed = native.descriptorAccess(fd)
+  if (typeof given !== 'number') throw expected(option, 'a descriptor', given)
+  const fd = given
+  const allowed = Number.isInteger(fd) && fd >= 0 && fd < 2 ** 31 ? native.descriptorAccess(fd) : null
   if (allowed === null)
     throw new OptionError(option, `The \`${option}\` option names descriptor ${fd}, which is not open`)
   if (allowed !== 'both' && allowed !== access) {

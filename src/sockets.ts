@@ -7,15 +7,15 @@ import type { ListenSocket } from './types.js'
 type Sockets = Record<string, ListenSocket>
 
 /** What was passed to this process by LISTEN_FDS, sd_listen_fds(3). */
-export function takeSockets(): Sockets {
-  const sockets = byName(native.passedSockets())
+export function takeSockets(listen: readonly ListenPlan[]): Sockets {
+  const sockets = byName(native.passedSockets().map(socket => withPath(socket, listen)))
   for (const variable of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete process.env[variable]
   return sockets
 }
 
 /** In the foreground: sockets that a service manager passed under the same name are used; the others are bound. */
 export function listenHere(listen: readonly ListenPlan[]): Sockets {
-  const passed = takeSockets()
+  const passed = takeSockets(listen)
   const bound = byName(checked(native.bindSockets(listen.filter(({ name }) => !(name in passed)))))
   removeFilesAtExit(bound)
   return { ...passed, ...bound }
@@ -48,6 +48,12 @@ function inodeOf(path: string): string | null {
   } catch {
     return null // gone, or out of sight
   }
+}
+
+/** A path that is longer than the kernel's addresses was bound by a shorter one, which is all that the kernel tells. */
+function withPath<S extends { name: string; address: string }>(socket: S, listen: readonly ListenPlan[]): S {
+  const path = listen.find(({ name }) => name === socket.name)?.path
+  return path !== undefined && socket.address.startsWith('/') ? { ...socket, address: path } : socket
 }
 
 function byName(sockets: readonly { name: string; fd: number; address: string }[]): Sockets {

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
 
@@ -155,8 +155,12 @@ export async function finished(child: ChildProcess): Promise<Result> {
   child.stderr?.setEncoding('utf8').on('data', text => (result.stderr += text))
   const closed = once(child, 'close').catch(() => {}) // what can't be started rejects below
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
-  // Not for ever: a daemon that keeps a pipe open would never let that come.
-  await Promise.race([closed, delay(DRAIN, undefined, { ref: false })])
+  // Not for ever: a daemon that keeps a pipe open would never let that come. When the machine is so busy that the time is
+  // over before the pipes were looked at, they are looked at now: the loop polls between two immediates.
+  const drained = delay(DRAIN, undefined, { ref: false })
+    .then(() => immediate())
+    .then(() => immediate())
+  await Promise.race([closed, drained])
   return { ...result, code, signal, stdout: result.stdout, stderr: result.stderr }
 }
 

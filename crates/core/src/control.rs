@@ -13,11 +13,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::error::{Error, Failure, Result, Step};
-use crate::pidfile::{Owner, State, Sweep, c_path, inspect, owner, remove_if_free, wait_until_started};
+use crate::pidfile::{Owner, State, Sweep, c_path, holder, inspect, owner, remove_if_free, wait_until_started};
 use crate::sys::pidfd;
 
 /// A start has no owner from its lock to just before its exec: a few milliseconds, unless the machine is loaded.
 const OWNER_PATIENCE: Duration = Duration::from_secs(2);
+/// Even SIGKILL takes its time where a process waits for a disk.
+const KILL_PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is looked at again then, and how often an end is looked for where the kernel has no pidfd.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -61,7 +63,7 @@ pub fn stop(path: &Path, companions: &[std::path::PathBuf], how: Stopping) -> Re
     let forced = !ended && how.force;
     if forced {
         target.signal(Signal::SIGKILL)?;
-        ended = target.wait(Duration::MAX);
+        ended = target.wait(KILL_PATIENCE);
     }
     if ended {
         remove_stale(path, companions);
@@ -72,7 +74,7 @@ pub fn stop(path: &Path, companions: &[std::path::PathBuf], how: Stopping) -> Re
 /// Sends one signal to the owner. One that doesn't end a process waits until the daemon is ready: before it has its
 /// handlers it would die of it. Blocks: for a thread of its own.
 pub fn signal(path: &Path, signal: Signal) -> Result<()> {
-    if !ENDING.contains(&signal) {
+    if !ENDING.contains(&signal) && patient_owner(path)?.state == State::Starting {
         wait_until_started(path)?;
     }
     Target::of(path)?.signal(signal)
@@ -153,6 +155,11 @@ fn patient_owner(path: &Path) -> Result<Owner> {
         match owner(path) {
             Err(Error::Unverified { .. }) if Instant::now() < deadline && inspect(path)?.state == State::Starting => {
                 std::thread::sleep(LOOK_EVERY);
+            }
+            // Whoever it is that keeps it so.
+            Err(Error::Unverified { path, pid: None, reason }) => {
+                let pid = holder(&path);
+                return Err(Error::Unverified { path, pid, reason });
             }
             other => return other,
         }

@@ -51,7 +51,7 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
     let (channel, to_launcher) = pair(lowest)?;
     let (from_daemon, to_middle) = pair(lowest)?;
 
-    let addresses = sockets.iter().map(|bound| sockets::address_of(bound.socket.as_raw_fd())).collect();
+    let addresses = sockets.iter().map(|bound| bound.address.clone()).collect();
     let mut arrangement = Arrangement::default();
     for (stream, number) in [streams.stdin, streams.stdout, streams.stderr].into_iter().zip(0..) {
         arrangement.place(stream, number);
@@ -131,7 +131,8 @@ fn image(plan: &Plan, marker: &Marker, passed: RawFd) -> Result<Image> {
         .map(|(name, value)| plain([name, value].join(&b'=')))
         .collect();
     for (name, value) in &plan.environment {
-        if let Some(value) = value {
+        // Ours win: a second marker would make the daemon take itself for a launcher.
+        if let Some(value) = value.as_ref().filter(|_| !ours.contains(&name.as_str())) {
             let _ = (text(name)?, text(value)?);
             variables.push(plain(format!("{name}={value}").into_bytes()));
         }

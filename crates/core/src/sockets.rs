@@ -42,6 +42,8 @@ pub enum Target {
 #[derive(Debug)]
 pub struct Bound {
     pub socket: OwnedFd,
+    /// As address_of() tells it; a Unix socket's whole path.
+    pub address: String,
     pub file: Option<SocketFile>,
 }
 
@@ -86,9 +88,14 @@ fn bind_one(spec: &Listen) -> Result<Bound> {
             let socket = bind_unix(spec, path, *mode)?;
             let name = c_path(path)?;
             let identity = Host.named(&name).during(Step::Listen, "lstat")?;
-            Ok(Bound { socket, file: Some(SocketFile { name, identity }) })
+            let address = path.to_string_lossy().into_owned();
+            Ok(Bound { socket, address, file: Some(SocketFile { name, identity }) })
         }
-        Target::Inet { host, port } => Ok(Bound { socket: bind_inet(spec, host.as_deref(), *port)?, file: None }),
+        Target::Inet { host, port } => {
+            let socket = bind_inet(spec, host.as_deref(), *port)?;
+            let address = address_of(socket.as_raw_fd());
+            Ok(Bound { socket, address, file: None })
+        }
     }
 }
 

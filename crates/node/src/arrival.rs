@@ -78,8 +78,7 @@ pub fn bind_sockets(listen: Vec<crate::plan::ListenPlan>) -> Answer<Vec<Socket>>
                 .into_iter()
                 .map(|(name, bound)| {
                     use std::os::fd::IntoRawFd;
-                    let fd = bound.socket.into_raw_fd();
-                    Socket { name, fd, address: address_of(fd) }
+                    Socket { name, fd: bound.socket.into_raw_fd(), address: bound.address }
                 })
                 .collect(),
         ),

@@ -70,7 +70,18 @@ pub fn take<K: Kernel>(kernel: &K, path: &Path, name: &CStr, mode: u32) -> Resul
             return Ok(taken);
         }
     }
-    Err(Failure::new(Step::PidFileLock, "fcntl", Errno::EAGAIN).at(path).because("it kept changing hands").into())
+    // Nobody runs, but somebody reads byte 2 for longer than those who wait for a start do.
+    let reader = kernel.open(name, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK).and_then(|file| {
+        let named = kernel.holder(&file, Owner::Process, STARTING)?;
+        Ok(named.or(kernel.holder(&file, Owner::OpenFile, STARTING)?))
+    });
+    match reader {
+        Ok(Some(holder)) => Err(Error::Blocked { path: path.to_owned(), pid: (holder.pid > 0).then_some(holder.pid) }),
+        _ => Err(Failure::new(Step::PidFileLock, "fcntl", Errno::EAGAIN)
+            .at(path)
+            .because("it kept changing hands")
+            .into()),
+    }
 }
 
 /// One try, with `lock` to take bytes 1 and 2; None if another process was faster and it is worth another.

@@ -58,10 +58,16 @@ pub fn owner(path: &Path) -> Result<Owner> {
     match report {
         Report { state: State::Absent | State::Free, .. } => Err(Error::NotRunning { path: path.to_owned() }),
         Report { elsewhere: true, .. } => unverified(None, "its owner lives in another PID namespace"),
+        Report { pid: Some(..=1), .. } => {
+            unverified(report.pid, "the first process of a PID namespace is never signalled")
+        }
         Report { verified: true, pid: Some(pid), state: State::Running, text: Some(text), .. } if text != pid => {
             unverified(Some(pid), "the file's text names another process than the kernel does")
         }
-        Report { verified: true, pid: Some(pid), state, .. } if pid > 1 => Ok(Owner { pid, state }),
+        Report { verified: true, pid: Some(pid), state: State::Running, text: None, .. } => {
+            unverified(Some(pid), "the file's text is no pid")
+        }
+        Report { verified: true, pid: Some(pid), state, .. } => Ok(Owner { pid, state }),
         Report { state: State::Starting, .. } => unverified(None, "it is just starting and has no owner yet"),
         Report { text: Some(pid), state, .. } if orphan::holds(pid, path) => Ok(Owner { pid, state }),
         Report { .. } => unverified(orphan::holder(path), "the file is locked, but its owner is gone or unknown"),

@@ -23,6 +23,7 @@ pub use claim::{Claim, c_path, claim, own};
 pub use held::{Held, acquire};
 pub use inspect::{Owner, Report, State, inspect, owner};
 pub use kernel::{Host, Kernel};
+pub use orphan::holder;
 pub use sweep::{Sweep, remove_if_free};
 pub use wait::{Waiting, wait_until_started};
 

@@ -4,24 +4,29 @@
 
 use std::path::Path;
 
-use super::Identity;
 use super::claim::c_path;
+use super::{Identity, RUNNING};
 use crate::sys::fd;
 
-/// Whether process `pid` has the file at `path` open with a lock of that open file.
+/// Whether process `pid` has the file at `path` open with the lock of that open file which says that it runs.
 pub fn holds(pid: i32, path: &Path) -> bool {
     let Some(identity) = identity(path) else { return false };
-    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
-        return false;
-    };
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return false };
     entries.filter_map(Result::ok).any(|entry| {
-        let Ok(number) = entry.file_name().into_string() else {
-            return false;
-        };
+        let Ok(number) = entry.file_name().into_string() else { return false };
         let file = Path::new("/proc").join(pid.to_string()).join("fd").join(number);
         self::identity(&file) == Some(identity)
-            && std::fs::read_to_string(entry.path()).is_ok_and(|info| info.contains("OFDLCK"))
+            && std::fs::read_to_string(entry.path()).is_ok_and(|info| info.lines().any(is_running_lock))
     })
+}
+
+/// A line `lock: 1: OFDLCK ADVISORY WRITE -1 DEVICE:INODE START END` whose range covers byte 1.
+fn is_running_lock(line: &str) -> bool {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let ["lock:", _, "OFDLCK", _, "WRITE", _, _, start, end] = fields[..] else { return false };
+    let running = u64::from(RUNNING.start);
+    let starts = start.parse::<u64>().is_ok_and(|start| start <= running);
+    starts && (end == "EOF" || end.parse::<u64>().is_ok_and(|end| end >= running))
 }
 
 /// Some process that holds it, as far as we may look.
@@ -32,4 +37,24 @@ pub fn holder(path: &Path) -> Option<i32> {
 
 fn identity(path: &Path) -> Option<Identity> {
     fd::stat_path(&c_path(path).ok()?, true).ok().map(|stat| Identity::of(&stat))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_running_lock;
+
+    #[test]
+    fn only_a_write_lock_of_an_open_file_on_byte_1_says_that_it_runs() {
+        assert!(is_running_lock("lock:\t1: OFDLCK  ADVISORY  WRITE -1 fe:00:123 1 1"));
+        assert!(is_running_lock("lock:\t1: OFDLCK  ADVISORY  WRITE -1 fe:00:123 0 EOF"));
+        for other in [
+            "lock:\t1: OFDLCK  ADVISORY  READ -1 fe:00:123 1 1",
+            "lock:\t1: OFDLCK  ADVISORY  WRITE -1 fe:00:123 2 2",
+            "lock:\t1: OFDLCK  ADVISORY  WRITE -1 fe:00:123 100 100",
+            "lock:\t1: POSIX  ADVISORY  WRITE 42 fe:00:123 1 1",
+            "pos:\t0",
+        ] {
+            assert!(!is_running_lock(other), "{other}");
+        }
+    }
 }

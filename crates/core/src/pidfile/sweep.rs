@@ -5,6 +5,7 @@ use std::ffi::CString;
 
 use nix::errno::Errno;
 
+use super::inspect::text_of;
 use super::kernel::{Host, Kernel};
 use super::{Identity, RUNNING_AND_STARTING};
 use crate::sys::lock::Owner;
@@ -13,7 +14,7 @@ use crate::sys::lock::Owner;
 #[derive(Debug, Clone)]
 pub struct Sweep {
     pub name: CString,
-    /// Only this very file; None: whatever the path names.
+    /// Only this very file; None: what the path names, if that is empty or says nothing but a pid.
     pub identity: Option<Identity>,
     pub companions: Vec<CString>,
 }
@@ -36,17 +37,23 @@ pub fn remove_free<K: Kernel>(kernel: &K, sweep: &Sweep) -> bool {
         Err(_) => return false,
     };
     let Ok(status) = kernel.status(&file) else { return false };
-    if !status.regular || sweep.identity.is_some_and(|expected| expected != status.identity) {
+    // A link to somebody's other file is not ours to remove.
+    if !status.regular || status.links > 1 || sweep.identity.is_some_and(|expected| expected != status.identity) {
         return false;
     }
     if kernel.lock(&file, Owner::OpenFile, RUNNING_AND_STARTING).is_err() {
         return false;
     }
-    if !kernel.names_still(&sweep.name, status.identity) {
+    if !kernel.names_still(&sweep.name, status.identity) || (sweep.identity.is_none() && !is_pid_file(kernel, &file)) {
         return false;
     }
     remove_companions(kernel, sweep);
     kernel.unlink(&sweep.name).is_ok()
+}
+
+/// Empty, or a pid and nothing else: any other file that a path was given of is not one to remove.
+fn is_pid_file<K: Kernel>(kernel: &K, file: &K::File) -> bool {
+    text_of(kernel, file).is_some() || kernel.text(file, &mut [0; 1]) == Ok(0)
 }
 
 fn remove_companions<K: Kernel>(kernel: &K, sweep: &Sweep) {

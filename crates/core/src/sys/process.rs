@@ -241,6 +241,12 @@ pub fn set_nice(nice: i32) -> Result<()> {
     Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
 }
 
+/// The same for one thread: on Linux a nice value is a thread's, and new ones inherit it.
+pub fn set_nice_of_thread(thread: u32, nice: i32) -> Result<()> {
+    // SAFETY: setpriority(2) takes numbers.
+    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, thread, nice) }).map(drop)
+}
+
 /// Writes /proc/self/oom_score_adj (proc_pid_oom_score_adj(5)). Async-signal-safe.
 pub fn set_oom_score_adjust(text: &[u8]) -> Result<()> {
     use std::os::fd::AsRawFd;

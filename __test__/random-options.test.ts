@@ -1,0 +1,331 @@
+// Options at random: a daemon that is what they say, or an error that names the bad one and nothing left. OPTION_SETS
+// says how many, OPTION_SEED which.
+import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
+import test, { type ExecutionContext } from 'ava'
+import { type DaemonizeOptions, PidLock } from 'daemonic'
+import { STAY } from './support/locks.js'
+import { program, startProgram } from './support/program.js'
+import { Scene } from './support/scene.js'
+
+const SETS = Number(process.env.OPTION_SETS ?? 30)
+const SEED = Number(process.env.OPTION_SEED ?? Date.now() % 2 ** 31)
+const isRoot = process.getuid?.() === 0
+
+/** A daemon to look at: its pid, and the directory that it was started in. */
+interface Seen {
+  pid: number
+  directory: string
+}
+type Look = (seen: Seen) => unknown
+
+interface Option<V> {
+  /** Values, and what they look like in /proc. */
+  good: [value: V, look: Look, expected: unknown][]
+  /** Values that can't be, and the option or step that the error names where it isn't the option. */
+  bad: [value: unknown, names?: string][]
+}
+
+const file =
+  (name: string): Look =>
+  ({ pid }) =>
+    readFileSync(`/proc/${pid}/${name}`, 'utf8')
+const line = (text: string, name: string) =>
+  new RegExp(`^${name}:?\\s+(.*\\S)`, 'm').exec(text)?.[1]?.replace(/\s+/g, ' ')
+const status =
+  (name: string): Look =>
+  seen =>
+    line(String(file('status')(seen)), name)
+const limit =
+  (name: string): Look =>
+  seen =>
+    line(String(file('limits')(seen)), name)
+      ?.split(' ')
+      .slice(0, 2)
+      .join()
+/** Where a link in /proc/PID leads, from the directory of the start. */
+const link =
+  (name: string): Look =>
+  ({ pid, directory }) =>
+    readlinkSync(`/proc/${pid}/${name}`)
+      .replace(directory, '.')
+      .replace(/^(socket|pipe):.*/, '$1')
+const variable =
+  (name: string): Look =>
+  seen =>
+    String(file('environ')(seen))
+      .split('\0')
+      .find(each => each.startsWith(`${name}=`))
+const mode =
+  (name: string): Look =>
+  ({ directory }) =>
+    (statSync(`${directory}/${name}`).mode & 0o7777).toString(8)
+const nice: Look = seen => {
+  const stat = String(file('stat')(seen))
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
+}
+const ignored =
+  (signal: number): Look =>
+  seen =>
+    (BigInt(`0x${status('SigIgn')(seen)}`) & (1n << BigInt(signal - 1))) !== 0n
+const title: Look = seen => String(file('cmdline')(seen)).split('\0')[0]
+const all =
+  (...looks: Look[]): Look =>
+  seen =>
+    looks.map(look => look(seen)).join(' ')
+
+const OPTIONS: { [K in keyof DaemonizeOptions]?: Option<DaemonizeOptions[K]> } = {
+  name: {
+    good: [
+      ['a', title, 'a'],
+      ['x.y-z_1', title, 'x.y-z_1'],
+    ],
+    bad: [[''], ['a/b'], [7]],
+  },
+  chdir: {
+    good: [
+      ['/', link('cwd'), '/'],
+      ['./inner', link('cwd'), './inner'],
+      [false, link('cwd'), '.'],
+    ],
+    bad: [[''], [7], ['./missing']],
+  },
+  umask: {
+    good: [
+      [0, status('Umask'), '0000'],
+      [0o077, status('Umask'), '0077'],
+      [false, status('Umask'), '0013'],
+    ],
+    bad: [['077'], [-1], [0o1000]],
+  },
+  stdin: {
+    good: [
+      ['ignore', link('fd/0'), '/dev/null'],
+      ['./in', link('fd/0'), './in'],
+      [9, link('fd/0'), './in'],
+    ],
+    bad: [['ignroe'], [77], ['./missing']],
+  },
+  log: {
+    good: [
+      ['ignore', () => '', ''],
+      ['./d.log', mode('d.log'), '640'],
+      [{ path: './e.log', mode: 0o600, truncate: true }, mode('e.log'), '600'],
+    ],
+    bad: [['ignroe'], [77], [{ path: './x', mode: '600' }], ['./missing/d.log'], [9]],
+  },
+  stdout: {
+    good: [
+      ['./out', link('fd/1'), './out'],
+      ['inherit', link('fd/1'), 'pipe|socket'],
+      [8, link('fd/1'), './kept'],
+    ],
+    bad: [[true], [9], ['./inner', 'log']],
+  },
+  stderr: {
+    good: [
+      ['./err', link('fd/2'), './err'],
+      ['ignore', link('fd/2'), '/dev/null'],
+    ],
+    bad: [[{}], ['log']],
+  },
+  preserve: {
+    good: [
+      [[], () => '', ''],
+      [[9, { fd: 8 }], all(link('fd/9'), link('fd/8')), './in ./kept'],
+    ],
+    bad: [[[77]], ['9'], [[-1]]],
+  },
+  listen: {
+    good: [
+      [{ web: '127.0.0.1:0' }, link('fd/3'), 'socket'],
+      [
+        { a: { path: './a.sock', mode: 0o600 }, b: 0 },
+        all(link('fd/3'), link('fd/4'), mode('a.sock')),
+        'socket socket 600',
+      ],
+    ],
+    bad: [
+      [{ web: -1 }],
+      [{ 'a b': 1 }],
+      [{ a: './b.sock', web: './taken' }],
+      [{ web: { port: 1, path: './x' } }],
+      [80],
+    ],
+  },
+  limits: {
+    good: [
+      [{ nofile: 500 }, limit('Max open files'), '500,500'],
+      [
+        { nproc: { soft: 4000, hard: 5000 } },
+        all(limit('Max processes'), limit('Max core file size')),
+        '4000,5000 0,0',
+      ],
+      [{ core: { soft: 0, hard: 4096 } }, limit('Max core file size'), '0,4096'],
+    ],
+    bad: [[{ nofiles: 1 }], [{ core: { soft: 2, hard: 1 } }], [{ core: null }], [[]]],
+  },
+  nice: {
+    good: [
+      [3, nice, 3],
+      [19, nice, 19],
+    ],
+    bad: [[20], ['3']],
+  },
+  oomScoreAdjust: {
+    good: [
+      [500, seen => file('oom_score_adj')(seen), '500\n'],
+      [1000, file('oom_score_adj'), '1000\n'],
+    ],
+    bad: [[1001], [null]],
+  },
+  noNewPrivileges: { good: [[true, status('NoNewPrivs'), '1']], bad: [[1]] },
+  signals: {
+    good: [
+      [{ SIGUSR2: 'ignore' }, ignored(12), true],
+      [{ SIGTSTP: 'default' }, ignored(20), false],
+    ],
+    bad: [[{ SIGKILL: 'stop' }], [{ SIGTREM: 'stop' }], [{ SIGHUP: 1 }]],
+  },
+  env: { good: [[{ ADDED: 'yes' }, variable('ADDED'), 'ADDED=yes']], bad: [[{ A: 1 }], [{ 'A=B': '' }], ['A=b']] },
+  pidFile: {
+    good: [
+      [
+        './d.pid',
+        ({ pid, directory }) =>
+          readFileSync(`${directory}/d.pid`, 'utf8') === `${pid}\n` && PidLock.inspect(`${directory}/d.pid`).state,
+        'running',
+      ],
+      [{ path: './e.pid', mode: 0o600 }, mode('e.pid'), '600'],
+    ],
+    bad: [[7], [''], [{ path: './x', mod: 1 }], ['./missing/d.pid']],
+  },
+  startTimeout: { good: [[50_000, () => '', '']], bad: [[0], ['1s']] },
+  ...(isRoot && {
+    user: {
+      good: [
+        ['nobody', status('Uid'), '65534 65534 65534 65534'],
+        [0, status('Uid'), '0 0 0 0'],
+      ],
+      bad: [['nobodyy'], [-1], [1.5]],
+    },
+    group: {
+      good: [
+        ['daemon', status('Gid'), '1 1 1 1'],
+        [2, status('Gid'), '2 2 2 2'],
+      ],
+      bad: [['nogrroup'], [null]],
+    },
+    groups: { good: [[[1, 'daemon', 2], status('Groups'), '1 2']], bad: [['daemon'], [[null]]] },
+  }),
+}
+
+/** Steps of system calls, and the options that they are about. */
+const STEPS: Record<string, string[]> = { 'pid file create': ['pidFile'], log: ['log', 'stdout', 'stderr'] }
+
+/** mulberry32: small, and the same everywhere. */
+function generator(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+interface Drawn {
+  options: Record<string, unknown>
+  looks: [option: string, look: Look, expected: unknown][]
+  bad: string[]
+}
+
+/** About every other set has something bad in it. */
+function draw(random: () => number): Drawn {
+  const pick = <T>(list: readonly T[]) => list[Math.floor(random() * list.length)] as T
+  const drawn: Drawn = { options: {}, looks: [], bad: [] }
+  for (const [name, option] of Object.entries(OPTIONS)) {
+    if (random() > 0.4) continue
+    if (name === 'stderr' && 'stdout' in drawn.options && 'log' in drawn.options) continue // nothing would be left for `log`
+    const isBad = random() < 0.08
+    if (isBad) drawn.bad.push(name)
+    const [value, look, expected] = isBad ? [...pick(option.bad), undefined] : pick<unknown[]>(option.good)
+    drawn.options[name] = value
+    if (!isBad) drawn.looks.push([name, look as Look, expected])
+  }
+  return drawn
+}
+
+/** Says by JSON what it was refused for. */
+const PROGRAM = `try { daemonize(JSON.parse(process.env.OPTIONS)) } catch ({ name, option, step, path, message, exitCode }) {
+  console.log(JSON.stringify({ name, names: option ?? step, path, message }))
+  process.exit(exitCode)
+}
+${STAY}`
+
+async function tryOut(t: ExecutionContext, scene: Scene, path: string, { options, looks, bad }: Drawn, what: string) {
+  const directory = scene.path(`set${scene.files().length}`)
+  mkdirSync(`${directory}/inner`, { recursive: true })
+  for (const name of ['in', 'taken']) writeFileSync(`${directory}/${name}`, '')
+  const before = readdirSync(directory)
+  const command = 'umask 013; exec 9<in 8>kept; exec "$0" "$1"'
+  const env = { OPTIONS: JSON.stringify(options), XDG_RUNTIME_DIR: undefined }
+  const { code, stdout, stderr } = await scene.run('bash', ['-c', command, process.execPath, path], {
+    cwd: directory,
+    env,
+  })
+  const daemons = scene.processes()
+  if (bad.length > 0) {
+    t.not(code, 0, what)
+    const { name, names, message } = JSON.parse(stdout)
+    t.true(['OptionError', 'SystemCallError'].includes(name), `${what}: ${message}`)
+    const blamed = STEPS[names] ?? [String(names).split('.')[0]]
+    t.true(
+      bad.some(each => blamed.includes(each)),
+      `${what}: ${name}, ${names}, ${message}`,
+    )
+    t.deepEqual(daemons, [], what)
+    // A log is kept, whatever becomes of the start.
+    const left = readdirSync(directory).filter(
+      each => !before.includes(each) && each !== 'kept' && !/^([de]\.log|out|err)$/.test(each),
+    )
+    t.deepEqual(left, [], what)
+    return
+  }
+  t.is(code, 0, `${what}: ${stdout}${stderr}`)
+  t.is(daemons.length, 1, what)
+  const seen = { pid: daemons[0] ?? 0, directory }
+  for (const [option, look, expected] of looks) {
+    const found = look(seen)
+    if (option === 'stdout' && expected === 'pipe|socket') t.regex(String(found), /^(pipe|socket)$/, what)
+    else t.is(found, expected, `${option} of ${what}`)
+  }
+  process.kill(seen.pid, 'SIGKILL')
+  await scene.empty()
+}
+
+test(`${SETS} sets of random options`, async t => {
+  t.timeout(SETS * 10_000 + 120_000)
+  t.log(`OPTION_SEED=${SEED}`)
+  const scene = new Scene(t)
+  chmodSync(scene.directory, 0o711)
+  const path = program(scene, PROGRAM)
+  const random = generator(SEED)
+  for (let set = 0; set < SETS; set++) {
+    const drawn = draw(random)
+    await tryOut(t, scene, path, drawn, `set ${set} of OPTION_SEED=${SEED}, ${JSON.stringify(drawn.options)}`)
+  }
+})
+
+test('two daemons, and a daemon and its launcher, have different randomness', async t => {
+  const scene = new Scene(t)
+  const text = `import { randomBytes } from 'node:crypto'
+tell('told', Math.random()); tell('told', randomBytes(8).toString('hex'))
+daemonize({ pidFile: './d.pid' }); tell('told', Math.random()); tell('told', randomBytes(8).toString('hex')); ${STAY}`
+  for (let start = 0; start < 2; start++) {
+    process.kill(await startProgram(scene, text), 'SIGTERM')
+    await scene.until('it has ended', () => !scene.exists('d.pid'))
+  }
+  const told = scene.read('told').trimEnd().split('\n')
+  t.is(told.length, 12)
+  t.is(new Set(told).size, 12)
+})
