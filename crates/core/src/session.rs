@@ -21,6 +21,7 @@ pub struct Process {
 pub fn prioritise(nice: Option<i32>, oom_score_adjust: Option<i32>, no_new_privileges: bool) -> Result<()> {
     if let Some(nice) = nice {
         process::set_nice(nice).during(Step::Nice, "setpriority")?;
+        #[cfg(target_os = "linux")]
         for thread in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
             if let Some(thread) = thread.file_name().to_str().and_then(|name| name.parse().ok()) {
                 let _ = process::set_nice_of_thread(thread, nice); // it may have ended

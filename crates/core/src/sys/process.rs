@@ -242,6 +242,7 @@ pub fn set_nice(nice: i32) -> Result<()> {
 }
 
 /// The same for one thread: on Linux a nice value is a thread's, and new ones inherit it.
+#[cfg(target_os = "linux")]
 pub fn set_nice_of_thread(thread: u32, nice: i32) -> Result<()> {
     // SAFETY: setpriority(2) takes numbers.
     Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, thread, nice) }).map(drop)
