@@ -1,6 +1,6 @@
 // Who a daemon is and what it sees as its root: every thread, for good, and nothing of the caller's.
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, chownSync, copyFileSync, readdirSync, readFileSync } from 'node:fs'
 import { inspect } from 'node:util'
 import type { DaemonizeOptions } from 'daemonic'
 import { call, idOf, ofAllThreads, refused, STRANGER, sociable, sorted, start, THREADS } from './support/identity.js'
@@ -188,4 +188,24 @@ asRoot('a root that is not there is refused by name', async t => {
   const scene = new Scene(t)
   const says = /cannot change the root to .*\/missing: ENOENT, no such file or directory/
   await refused(t, scene, { chroot: scene.path('missing') }, says, 1)
+})
+
+asRoot('a set-uid start ends as who started it, for good', async t => {
+  const scene = new Scene(t)
+  chmodSync(scene.directory, 0o777)
+  const node = scene.path('node')
+  copyFileSync(process.execPath, node)
+  chownSync(node, NOBODY, NOBODY)
+  chmodSync(node, 0o4755)
+  const path = program(
+    scene,
+    `daemonize({ pidFile: './d.pid', log: './d.log' })
+try { process.setuid(${NOBODY}); console.log('regained') } catch (error) { console.log(error.code) }
+${STAY}`,
+  )
+  const { code, stderr } = await scene.run(node, [path], { uid: STRANGER, gid: STRANGER })
+  t.is(code, 0, stderr)
+  const status = readFileSync(`/proc/${Number(scene.read('d.pid'))}/status`, 'utf8')
+  for (const ids of ['Uid', 'Gid']) t.regex(status, new RegExp(`^${ids}:(\\t${STRANGER}){4}$`, 'm'))
+  t.is(scene.read('d.log'), 'EPERM\n')
 })

@@ -108,7 +108,8 @@ export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Set
   const name = normaliseName(options.name)
   const stream = (key: 'stdout' | 'stderr', fd: number): StreamPlan => {
     if (isDaemon) return { kind: 'null' }
-    return options[key] === undefined ? output('log', options.log, fd, name) : output(key, options[key], fd, name)
+    const log = output('log', options.log, fd, name)
+    return options[key] === undefined ? log : output(key, options[key], fd, name)
   }
   const identity = normaliseIdentity(options)
   const listen = entries('listen', options.listen).map(([key, target]) => listenPlan(key, target))
@@ -122,7 +123,7 @@ export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Set
     stdout: stream('stdout', 1),
     stderr: stream('stderr', 2),
     listen,
-    preserve: isDaemon ? [] : preserved(options.preserve, listen.length),
+    preserve: isDaemon ? [] : preserved(options.preserve, listen.length, options.chroot !== undefined),
     nice: options.nice === undefined ? undefined : whole('nice', options.nice, -20, 19),
     oomScoreAdjust:
       options.oomScoreAdjust === undefined ? undefined : whole('oomScoreAdjust', options.oomScoreAdjust, -1000, 1000),
@@ -166,7 +167,7 @@ function environmentOf(identity: Identity, env: unknown): Settings['environment'
 }
 
 /** Numbers of open descriptors, those that the sockets will have excepted. */
-function preserved(value: unknown, sockets: number): number[] {
+function preserved(value: unknown, sockets: number, hasNewRoot: boolean): number[] {
   if (value === undefined) return []
   if (!Array.isArray(value)) throw expected('preserve', 'an array of descriptors', value)
   const numbers = value.flatMap((each, index) => {
@@ -180,6 +181,12 @@ function preserved(value: unknown, sockets: number): number[] {
   for (const fd of numbers) {
     if (native.descriptorAccess(fd) === null) {
       throw new OptionError('preserve', `The \`preserve\` option names descriptor ${fd}, which is not open`)
+    }
+    if (hasNewRoot && fstatSync(fd).isDirectory()) {
+      throw new OptionError(
+        'preserve',
+        `The \`preserve\` option names descriptor ${fd}, a directory that leads out of the new root`,
+      )
     }
     if (fd >= FIRST_SOCKET && fd < FIRST_SOCKET + sockets) {
       throw new OptionError(
