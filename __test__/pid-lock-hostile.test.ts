@@ -15,6 +15,7 @@ import {
 import test, { type ExecutionContext } from 'ava'
 import { type DaemonError, PidLock, signal, stop } from 'daemonic'
 import { asRoot, bystander, NOBODY, owner } from './support/locks.js'
+import { generator } from './support/random.js'
 import { Scene } from './support/scene.js'
 
 const withDevices = makesDevices() ? test : test.skip // mknod(2) is root's, and needs a file system that allows it
@@ -199,17 +200,6 @@ function makesDevices(): boolean {
     return false
   } finally {
     rmSync(path)
-  }
-}
-
-/** Mulberry32: numbers from 0 to 1. */
-function generator(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
 }
 

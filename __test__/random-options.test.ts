@@ -5,6 +5,7 @@ import test, { type ExecutionContext } from 'ava'
 import { type DaemonizeOptions, PidLock } from 'daemonic'
 import { STAY } from './support/locks.js'
 import { program, startProgram } from './support/program.js'
+import { generator } from './support/random.js'
 import { Scene } from './support/scene.js'
 
 const SETS = Number(process.env.OPTION_SETS ?? 30)
@@ -221,17 +222,6 @@ const OPTIONS: { [K in keyof DaemonizeOptions]?: Option<DaemonizeOptions[K]> } =
 
 /** Steps of system calls, and the options that they are about. */
 const STEPS: Record<string, string[]> = { 'pid file create': ['pidFile'], log: ['log', 'stdout', 'stderr'] }
-
-/** mulberry32: small, and the same everywhere. */
-function generator(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 interface Drawn {
   options: Record<string, unknown>

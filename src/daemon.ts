@@ -34,8 +34,6 @@ export class RunningDaemon implements Daemon<ListenMap> {
   readonly #settings: Settings
   readonly #logs: Logs
   readonly #manager = managerAddress()
-  /** Under an internet superserver stderr is the client's connection. */
-  readonly #isAnswering = native.contextFacts().oneSocketForStdio
   readonly #abort = new AbortController()
   readonly #stopHooks: ((signal: NodeJS.Signals | null) => unknown)[] = []
   readonly #reloadHooks: (() => unknown)[] = []
@@ -204,7 +202,8 @@ export class RunningDaemon implements Daemon<ListenMap> {
   }
 
   #log(level: 'info' | 'warning' | 'error', text: string): void {
-    if (this.#isAnswering) return
+    // Under an internet superserver stderr is the client's connection.
+    if (native.contextFacts().oneSocketForStdio) return
     process.stderr.write(`${new Date().toISOString()} ${this.name}[${this.pid}] ${level}: ${text}\n`)
   }
 }

@@ -71,19 +71,20 @@ function logsOf({ stdout, stderr }: Settings): Log[] {
 }
 
 function startError({ name, startTimeout }: Settings, { kind, exitCode, signal, stderr }: Outcome): StartError {
-  const number = (each: string) => constants.signals[each as NodeJS.Signals]
   const early = `${name}: the daemon %s before it was ready`
   if (kind === 'timeout') {
     const message = `${name}: the daemon was not ready after ${startTimeout} ms and was ended`
     return new StartError(message, { exitCode: 124, stderr, late: true })
   }
-  if (kind === 'interrupted' && signal) {
-    const outcome = { exitCode: 128 + number(signal), signal: signal as NodeJS.Signals, stderr }
-    return new StartError(`${name}: the start was interrupted by ${signal}`, outcome)
-  }
-  if (kind === 'ended' && signal) {
-    const outcome = { exitCode: 128 + number(signal), signal: signal as NodeJS.Signals, stderr }
-    return new StartError(early.replace('%s', `was killed by ${signal}`), outcome)
+  if (signal) {
+    const how =
+      kind === 'interrupted' ? `${name}: the start was interrupted by %s` : early.replace('%s', 'was killed by %s')
+    const known = signal as NodeJS.Signals
+    return new StartError(how.replace('%s', signal), {
+      exitCode: 128 + constants.signals[known],
+      signal: known,
+      stderr,
+    })
   }
   if (kind === 'ended') {
     return new StartError(early.replace('%s', `exited with ${exitCode}`), { exitCode: exitCode || 1, stderr })

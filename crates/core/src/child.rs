@@ -8,7 +8,6 @@ use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 
 use nix::errno::Errno;
-use nix::unistd::{getppid, getsid};
 
 use crate::channel::say_failure;
 use crate::error::Step;
@@ -54,12 +53,8 @@ pub fn run(child: &Child) -> ! {
 fn prepare(child: &Child) -> Result<(), (Step, Errno)> {
     // A group of its own, so that a signal to the daemon's group reaches it and its children alone.
     process::lead_process_group().map_err(|errno| (Step::Process, errno))?;
-    // Not to outlive the middle until ready. It leads the session, so its pid is the session's: if it is no longer our
-    // parent, it ended before prctl(2) and the signal won't come.
-    process::die_with_parent(true).map_err(|errno| (Step::Process, errno))?;
-    if getsid(None) != Ok(getppid()) {
-        process::exit_now(1);
-    }
+    // Until ready.
+    process::die_with_middle().map_err(|errno| (Step::Process, errno))?;
     process::change_directory(&child.directory).map_err(|errno| (Step::Chdir, errno))?;
     for &(source, target) in &child.moves {
         fd::place(source, target).map_err(|errno| (Step::Dup2, errno))?;

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Group, Uid, User, chroot, getegid, geteuid, getgid, getppid, getsid, getuid};
+use nix::unistd::{Gid, Group, Uid, User, chroot, getegid, geteuid, getgid, getuid};
 
 use crate::error::{During, Failure, Result, Step};
 use crate::sys::{credentials, process};
@@ -56,11 +56,7 @@ pub fn change(to: &Change, is_starting: bool) -> Result<()> {
     }
     verify(user, group, to.groups.as_deref())?;
     if is_starting {
-        process::die_with_parent(true).during(Step::Process, "prctl")?;
-        // The middle leads the session. If it is no longer our parent, it ended before prctl(2) and nobody told us.
-        if getsid(None) != Ok(getppid()) {
-            process::exit_now(1);
-        }
+        process::die_with_middle().during(Step::Process, "prctl")?;
     }
     if to.dumpable {
         process::allow_core_dumps().during(Step::Process, "prctl")?;

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use crate::error::{During, Failure, Result, Step};
+use crate::session::status_field;
 use crate::sys::limit::{self, Resource, rlim_t};
 
 #[derive(Debug, Clone, Copy)]
@@ -72,9 +73,7 @@ impl Limit {
 /// Whether this process has CAP_SYS_RESOURCE (capabilities(7)); root often hasn't, in containers.
 fn may_raise() -> bool {
     const CAP_SYS_RESOURCE: u64 = 1 << 24;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    match effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()) {
+    match status_field("self", "CapEff:").and_then(|bits| u64::from_str_radix(&bits, 16).ok()) {
         Some(bits) => bits & CAP_SYS_RESOURCE != 0,
         None => nix::unistd::geteuid().is_root(),
     }

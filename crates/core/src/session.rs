@@ -105,9 +105,13 @@ fn terminal_name(device: u32) -> Option<String> {
 }
 
 fn umask_of(pid: i32) -> Option<u32> {
+    u32::from_str_radix(&status_field(&pid.to_string(), "Umask:")?, 8).ok()
+}
+
+/// One line of /proc/PID/status (proc_pid_status(5)); `pid` may be `self`.
+pub fn status_field(pid: &str, name: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
-    u32::from_str_radix(mask.trim(), 8).ok()
+    status.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
 }
 
 #[cfg(test)]

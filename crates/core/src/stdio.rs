@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Uid};
 
 use crate::error::{During, Failure, Result, Step, errno_of};
+use crate::pidfile::directory_of;
 use crate::plan::{LogFile, Owner, Plan, Stream};
 use crate::sys::{credentials, fd, memory_file};
 
@@ -166,8 +167,7 @@ pub fn open_log(log: &LogFile, owner: Option<Owner>) -> Result<OwnedFd> {
 
 /// Root must not be made to open what the daemon's user couldn't: where others can put files, it looks with their eyes.
 fn others_can_write_beside(path: &Path) -> bool {
-    let directory = path.parent().filter(|each| !each.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::metadata(directory)
+    std::fs::metadata(directory_of(path))
         .is_ok_and(|status| status.mode() & 0o022 != 0 || status.uid() != nix::unistd::geteuid().as_raw())
 }
 

@@ -146,8 +146,11 @@ fn suitable(status: &Status, path: &Path) -> std::result::Result<(), Failure> {
 }
 
 fn anyone_can_put_files_beside(path: &Path) -> bool {
-    let directory = path.parent().filter(|each| !each.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    nix::sys::stat::stat(directory).is_ok_and(|stat| stat.st_mode & libc::S_IWOTH != 0)
+    nix::sys::stat::stat(directory_of(path)).is_ok_and(|stat| stat.st_mode & libc::S_IWOTH != 0)
+}
+
+pub fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|each| !each.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 pub fn c_path(path: &Path) -> Result<CString> {

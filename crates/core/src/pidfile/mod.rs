@@ -19,7 +19,7 @@ mod orphan;
 mod sweep;
 mod wait;
 
-pub use claim::{Claim, c_path, claim, own};
+pub use claim::{Claim, c_path, claim, directory_of, own};
 pub use held::{Held, acquire};
 pub use inspect::{Owner, Report, State, inspect, owner};
 pub use kernel::{Host, Kernel};

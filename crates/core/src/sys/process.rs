@@ -7,7 +7,7 @@ use std::ptr;
 
 use nix::Result;
 use nix::errno::Errno;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getppid, getsid};
 
 /// How often a fork is tried again when the system says that it can't just now (EAGAIN, ENOMEM), and the first pause;
 /// each next one is twice as long: 0.75 s in all, which a person waits without noticing.
@@ -254,6 +254,16 @@ pub fn set_oom_score_adjust(text: &[u8]) -> Result<()> {
     let file = super::fd::open(c"/proc/self/oom_score_adj", libc::O_WRONLY, 0)?;
     // SAFETY: write(2) reads a slice that lives through the call.
     Errno::result(unsafe { libc::write(file.as_raw_fd(), text.as_ptr().cast(), text.len()) }).map(drop)
+}
+
+/// Not to outlive the middle process. It leads the session, so its pid is the session's: if it is no longer our parent,
+/// it ended before prctl(2), the signal won't come, and we end here. Async-signal-safe.
+pub fn die_with_middle() -> Result<()> {
+    die_with_parent(true)?;
+    if getsid(None) != Ok(getppid()) {
+        exit_now(1);
+    }
+    Ok(())
 }
 
 /// setpgid(0, 0): a process group of our own. Async-signal-safe.
