@@ -166,23 +166,25 @@ export async function finished(child: ChildProcess): Promise<Result> {
 
 /**
  * Whether any process is on its way out: the kernel takes its environment, by which we know it, before its files and
- * locks, and one of several threads may do so after the process is called a zombie. Foreign ones are waited for too.
+ * locks. Those go with its last thread, which may come after the first has become a zombie, and may not even have begun
+ * to exit by then. Foreign processes are waited for too.
  */
 function someProcessIsEnding(): boolean {
   return readdirSync('/proc')
     .filter(entry => /^\d+$/.test(entry))
     .some(pid => {
       try {
-        return readdirSync(`/proc/${pid}/task`).some(thread => isEnding(`/proc/${pid}/task/${thread}/stat`))
+        return isEnding(readFileSync(`/proc/${pid}/stat`, 'latin1'))
       } catch {
         return false
       }
     })
 }
 
-/** PF_EXITING of proc_pid_stat(5), and not yet a zombie. */
-function isEnding(path: string): boolean {
-  const stat = readFileSync(path, 'latin1')
-  const [state = '', , , , , , flags] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(flags) & 4) !== 0 && !'ZX'.includes(state)
+/** PF_EXITING of proc_pid_stat(5), and not yet a zombie without other threads. */
+function isEnding(stat: string): boolean {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const [state = '', , , , , , flags] = fields
+  const threads = Number(fields[17])
+  return (Number(flags) & 4) !== 0 && !('ZX'.includes(state) && threads <= 1)
 }
