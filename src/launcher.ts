@@ -1,18 +1,17 @@
 // The launcher: starts the program again as a daemon, waits until it is ready, and ends.
 import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
-import type { Outcome, Plan, StreamPlan } from '#native'
-import type { Note } from './arrival.js'
+import type { Outcome } from '#native'
 import { closeInspector } from './context.js'
 import { StartError } from './errors.js'
-import type { Log } from './logs.js'
 import { naming } from './naming.js'
 import { checked, native } from './native.js'
 import type { Settings } from './options.js'
 import { leave } from './output.js'
 import { prepareDirectory } from './paths.js'
-import { type Program, sameProgram } from './program.js'
-import { removeState, stateFiles, stateOf, writeState } from './state.js'
+import { logsOf, planOf } from './plan.js'
+import { sameProgram } from './program.js'
+import { removeState, stateOf, writeState } from './state.js'
 
 /** Never returns: ends the process when the daemon is ready, or throws. */
 export function start(settings: Settings): never {
@@ -37,37 +36,6 @@ export function start(settings: Settings): never {
     leave(0)
   }
   throw startError(settings, outcome)
-}
-
-function planOf(settings: Settings, program: Program): Plan {
-  const { name, pidFile, stdin, stdout, stderr, listen, limits, environment, preserve } = settings
-  const { nice, oomScoreAdjust, noNewPrivileges } = settings
-  const { user = process.geteuid?.(), group = process.getegid?.() } = settings.identity.change
-  const isOther = user !== process.geteuid?.() || group !== process.getegid?.()
-  const note: Note = { name, pidFile: pidFile?.path ?? null, logs: logsOf(settings) }
-  return {
-    program: program.path,
-    arguments: program.arguments,
-    directory: program.directory,
-    environment,
-    note: JSON.stringify(note),
-    ...(pidFile && { pidFile: { ...pidFile, companions: stateFiles(pidFile.path) } }),
-    stdin,
-    stdout,
-    stderr,
-    listen,
-    limits,
-    preserve,
-    ...(isOther && user !== undefined && group !== undefined && { owner: { user, group } }),
-    ...(nice !== undefined && { nice }),
-    ...(oomScoreAdjust !== undefined && { oomScoreAdjust }),
-    noNewPrivileges,
-  }
-}
-
-function logsOf({ stdout, stderr }: Settings): Log[] {
-  const log = (fd: number, { path, mode = 0 }: StreamPlan) => (path === undefined ? [] : [{ fd, path, mode }])
-  return [...log(1, stdout), ...log(2, stderr)]
 }
 
 function startError({ name, startTimeout }: Settings, { kind, exitCode, signal, stderr }: Outcome): StartError {

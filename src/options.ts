@@ -9,6 +9,7 @@ import { listenPlan } from './listen.js'
 import { native } from './native.js'
 import { logPath, runPath } from './paths.js'
 import { STOP_TIMEOUT } from './state.js'
+import { type Supervision, supervisionOf } from './supervision.js'
 import type { DaemonizeOptions, SignalAction, SignalMap } from './types.js'
 import {
   duration,
@@ -48,10 +49,14 @@ export interface Settings {
   ready: 'auto' | 'manual'
   startTimeout: number
   stopTimeout: number
+  idleTimeout: number | null
+  /** Null where there is no supervisor. */
+  supervision: Supervision | null
 }
 
 const OPTIONS = [
   'name',
+  'instance',
   'detach',
   'chdir',
   'umask',
@@ -73,6 +78,9 @@ const OPTIONS = [
   'env',
   'pidFile',
   'ready',
+  'idleTimeout',
+  'monitor',
+  'workers',
   'startTimeout',
   'stopTimeout',
 ] as const satisfies readonly (keyof DaemonizeOptions)[]
@@ -136,6 +144,8 @@ export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Set
     ready: oneOf('ready', or(options.ready, 'auto'), ['auto', 'manual']),
     startTimeout: duration('startTimeout', or(options.startTimeout, START_TIMEOUT)),
     stopTimeout: duration('stopTimeout', or(options.stopTimeout, STOP_TIMEOUT)),
+    idleTimeout: options.idleTimeout === undefined ? null : duration('idleTimeout', options.idleTimeout),
+    supervision: supervisionOf(options),
   }
 }
 

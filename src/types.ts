@@ -3,18 +3,26 @@ import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server } from 'node:net'
 import type { PidLock } from './pid-lock.js'
 
-/**
- * How to become a daemon. Times are milliseconds, modes and umasks numbers (0o022). Every option may be `undefined`:
- * not given.
- */
-export interface DaemonizeOptions<L extends ListenMap = ListenMap> {
-  /** Process title, default file names, log lines: [A-Za-z0-9._-], at most 64. @default the script's base name */
-  name?: string | undefined
+/** How to become a daemon. */
+export interface DaemonizeOptions<L extends ListenMap = ListenMap> extends ProcessOptions<L> {
   /**
    * Whether to detach from the terminal and session. 'auto': not where something else already supervises us, see
    * {@link detachContext}; the environment variable DAEMONIC_DETACH=true|false stands in for 'auto'. @default 'auto'
    */
   detach?: boolean | 'auto' | undefined
+  /** What catches which signal. @default TTIN, TTOU, TSTP ignored; TERM, INT, QUIT stop; HUP reload */
+  signals?: SignalMap | undefined
+}
+
+/**
+ * What a daemon's process is to be. Times are milliseconds, sizes bytes, modes and umasks numbers (0o022). Every option
+ * may be `undefined`: not given.
+ */
+export interface ProcessOptions<L extends ListenMap = ListenMap> {
+  /** Process title, default file names, log lines: [A-Za-z0-9._-], at most 64. @default the script's base name */
+  name?: string | undefined
+  /** Tells daemons of one name apart, e.g. the project's directory: files are called NAME@HASH. */
+  instance?: string | undefined
   /** The working directory, entered at the call; `false` stays. A daemon elsewhere keeps a file system from being unmounted. @default '/' */
   chdir?: string | false | undefined
   /** `false` keeps the caller's. With 0 every file that Node writes would be writable by all. @default 0o022 */
@@ -54,8 +62,6 @@ export interface DaemonizeOptions<L extends ListenMap = ListenMap> {
   oomScoreAdjust?: number | undefined
   /** Neither the daemon nor its children gain privileges by executing a program: PR_SET_NO_NEW_PRIVS(2const). Linux. @default false */
   noNewPrivileges?: boolean | undefined
-  /** What catches which signal. @default TTIN, TTOU, TSTP ignored; TERM, INT, QUIT stop; HUP reload */
-  signals?: SignalMap | undefined
   /** Added to the environment; `undefined` removes a variable. */
   env?: Record<string, string | undefined> | undefined
   /** A locked pid file. `true`: RUNDIR/NAME.pid; a string without a slash: that file there. @default none */
@@ -69,6 +75,34 @@ export interface DaemonizeOptions<L extends ListenMap = ListenMap> {
   startTimeout?: number | undefined
   /** From the stop signal to a forced exit. @default 25_000, less than Kubernetes' 30 s */
   stopTimeout?: number | undefined
+  /**
+   * Exit after this long without a connection to serve() and without {@link Daemon.busy}. @default never
+   */
+  idleTimeout?: number | undefined
+  /** Restart it when it fails: a native supervisor takes the daemon's place, and the program is its worker. @default false */
+  monitor?: boolean | MonitorOptions | undefined
+  /** Preforked copies of the program that share the listening sockets; 'cpus': one for each that may be used. Implies `monitor`. */
+  workers?: number | 'cpus' | undefined
+}
+
+export interface MonitorOptions {
+  /**
+   * systemd's words: on-failure = non-zero exit, error signal, watchdog; on-abnormal = error signal, watchdog.
+   * @default 'on-failure'; 'always' with `workers`
+   */
+  restart?: 'on-failure' | 'on-abnormal' | 'always' | 'no' | undefined
+  /** Restart at once, then wait 100 ms and twice as long each time, up to this. @default 10_000 */
+  maxDelay?: number | undefined
+  /** A run of this length resets the delay and the count of failures. @default 10_000 */
+  steadyAfter?: number | undefined
+  /** Give up after this many failures of a worker in a row, with its exit code. @default never */
+  maxFailures?: number | undefined
+  /** Restart a process whose event loop has not turned for this long. @default never */
+  watchdog?: number | undefined
+  /** Restart a process whose resident memory passes this. @default never */
+  maxMemory?: number | undefined
+  /** End a worker's whole process group with it. @default false */
+  killTree?: boolean | undefined
 }
 
 export type OutputTarget =
