@@ -5,6 +5,16 @@ export type Answer<T> = T | Refusal
 
 export declare class Arrival {
   get note(): string
+  /** The process that started this one. */
+  get parent(): number
+  get isWorker(): boolean
+  /** Says a line to the supervisor. */
+  say(line: string): void
+  /**
+   * Listens to the supervisor in a thread of its own: `stop` gets the number of the signal, 0 for none. Where the
+   * supervisor is gone, so is this process.
+   */
+  listen(stop: (arg: number) => void): void
   /** The pid file that was taken for this process, if one was. */
   pidFile(path: string): Answer<PidFile> | null
   takeStreams(): Refusal | null
@@ -77,14 +87,20 @@ export declare function applyPriorities(nice: number | undefined | null, oomScor
 /** What the launcher handed to this process, if the marker was meant for it. Call it once. */
 export declare function arrive(marker: string): Arrival | null
 
+/**
+ * Where nothing detaches: the plan's supervisor takes this process. `bound` gets the addresses of its sockets. Returns
+ * only if it fails.
+ */
+export declare function becomeSupervisor(plan: Plan, bound: (arg: Array<string>) => void): Refusal
+
 /** Forks; the daemon has a pid when this returns, and is not ready yet. */
 export declare function begin(plan: Plan): Answer<Start>
 
 /** Binds the sockets in this process, where nothing is detached. */
 export declare function bindSockets(listen: Array<ListenPlan>): Answer<Array<Socket>>
 
-/** For good, and verified. `is_starting`: the launcher still waits for this process. */
-export declare function changeIdentity(change: IdentityChange, isStarting: boolean): Refusal | null
+/** For good, and verified. `parent`: the process whose end is ours too. */
+export declare function changeIdentity(change: IdentityChange, parent?: number | undefined | null): Refusal | null
 
 export declare function contextFacts(): ContextFacts
 
@@ -143,6 +159,8 @@ export interface ListenPlan {
   /** A Unix socket's; then host and port are absent. */
   path?: string
   mode?: number
+  /** Of a socket that a service manager passed; then all else is its business. */
+  fd?: number
   backlog: number
   ipv6Only: boolean
   reusePort: boolean
@@ -199,6 +217,7 @@ export interface Plan {
   nice?: number
   oomScoreAdjust?: number
   noNewPrivileges: boolean
+  supervisor?: SupervisorPlan
 }
 
 export declare function processFacts(pid: number): Answer<ProcessFacts>
@@ -275,6 +294,12 @@ export interface StreamPlan {
   path?: string
   mode?: number
   truncate?: boolean
+}
+
+export interface SupervisorPlan {
+  executable: string
+  /** Its configuration, as JSON. */
+  config: string
 }
 
 /** Turns the event loop once; false where there is none of libuv's. */

@@ -64,6 +64,7 @@ function fail(sentence) {
 function addonTime() {
   const prefix = `daemonic.${process.platform}-${process.arch}`
   const files = existsSync(join(root, 'native')) ? readdirSync(join(root, 'native')) : []
+  if (!files.includes('daemonic-supervisor')) return 0
   return newest(files.filter(name => name.startsWith(prefix)).map(name => join('native', name)))
 }
 

@@ -17,6 +17,10 @@ export interface Note {
   name: string
   pidFile: string | null
   logs: Log[]
+  /** A supervised one's index, how many there are at the start, and how often it is to say that its event loop turns. */
+  worker?: number
+  workers?: number
+  watchdog?: number | null
 }
 
 // Read when the library is loaded: the program may clean its environment before the call.
@@ -36,23 +40,26 @@ export function arrive(settings: Settings, arrival: Arrival): Daemon {
   try {
     const sockets = takeSockets(settings.listen)
     delete process.env.DAEMONIC_START
-    removeFilesAtExit(sockets)
+    if (!arrival.isWorker) removeFilesAtExit(sockets)
     done(arrival.takeStreams())
     const file = note.pidFile === null ? null : arrival.pidFile(note.pidFile)
     const pidFile = file && note.pidFile !== null ? PidLock.of(checked(file), [statePath(note.pidFile)]) : null
     // Node raises the soft limit of descriptors when it boots.
     done(native.applyLimits(settings.limits.filter(({ resource }) => resource === 'nofile')))
-    changeIdentity(settings, true)
+    changeIdentity(settings, arrival.parent)
     const { chdir, umask } = settings
     if (chdir !== false) during('chdir', chdir, () => process.chdir(chdir))
     if (umask !== false) process.umask(umask)
-    process.title = settings.name
+    const { worker = 0, workers = 1 } = note
+    process.title = workers > 1 ? `${settings.name}: worker ${worker}` : settings.name
     return new RunningDaemon({
       settings,
       startDirectory: requireStartDirectory(),
       pidFile,
       sockets,
       logs: note.logs,
+      worker,
+      watchdog: note.watchdog ?? null,
       arrival,
     })
   } catch (error) {

@@ -20,15 +20,22 @@ export interface Origin {
   pidFile: PidLock | null
   sockets: Record<string, ListenSocket>
   logs: readonly Log[]
+  worker: number
+  /** Milliseconds within which a supervisor wants to hear that the event loop turns; null: it doesn't. */
+  watchdog: number | null
   /** Null in the foreground. */
   arrival: Arrival | null
 }
+
+/** How often in its time a watchdog hears of us: one beat may be late, and one lost. */
+const BEATS = 4
 
 export class RunningDaemon implements Daemon<ListenMap> {
   readonly pid = process.pid
   readonly name: string
   readonly detached: boolean
   readonly startDirectory: string
+  readonly worker: number
   readonly pidFile: PidLock | null
   readonly sockets: Record<string, ListenSocket>
   readonly #settings: Settings
@@ -40,19 +47,23 @@ export class RunningDaemon implements Daemon<ListenMap> {
   readonly #serving: Promise<unknown>[] = []
   readonly #drains: Drain[] = []
   #arrival: Arrival | null
+  /** Where a supervisor listens. */
+  #supervisor: Arrival | null = null
   #ready = false
   #ending: Promise<never> | undefined
 
-  constructor({ settings, startDirectory, pidFile, sockets, logs, arrival }: Origin) {
+  constructor({ settings, startDirectory, worker, watchdog, pidFile, sockets, logs, arrival }: Origin) {
     this.name = settings.name
     this.detached = arrival !== null
     this.startDirectory = startDirectory
+    this.worker = worker
     this.pidFile = pidFile
     this.sockets = sockets
     this.#settings = settings
     this.#logs = new Logs(logs)
     this.#arrival = arrival
     for (const [signal, action] of settings.signals) this.#map(signal, action)
+    if (arrival?.isWorker) this.#supervisor = this.#obey(arrival, watchdog)
     if (settings.ready === 'auto') setImmediate(() => this.#readyWhenServing())
   }
 
@@ -98,6 +109,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
     process.title = `${this.name}: ${line}`
     this.pidFile?.assertOwnership()
     this.#notify(`STATUS=${line}`)
+    this.#supervisor?.say(`STATUS=${line}`)
   }
 
   onStop(hook: (signal: NodeJS.Signals | null) => unknown): void {
@@ -135,7 +147,23 @@ export class RunningDaemon implements Daemon<ListenMap> {
     else process.on(signal, () => this.#reopenAndTell())
   }
 
+  /** Its orders count, not copies of the signal that it got: INT and QUIT go to a terminal's whole process group. */
+  #obey(supervisor: Arrival, watchdog: number | null): Arrival {
+    for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
+      if (this.#settings.signals.get(signal) !== 'stop') continue
+      process.removeAllListeners(signal)
+      native.setDisposition(constants.signals[signal], true)
+    }
+    supervisor.listen(number => void this.#end(signalNamed(number), 0))
+    if (watchdog !== null) {
+      supervisor.say('WATCHDOG=1')
+      setInterval(() => supervisor.say('WATCHDOG=1'), watchdog / BEATS).unref()
+    }
+    return supervisor
+  }
+
   #stopBy(signal: NodeJS.Signals): void {
+    if (this.#ending && this.#supervisor) return
     if (this.#ending) {
       this.#log('warning', `${signal} while stopping: exiting at once`)
       process.exit(128 + constants.signals[signal])
@@ -156,6 +184,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
       process.exit(1)
     }, stopTimeout)
     this.#notify('STOPPING=1')
+    this.#supervisor?.say('STOPPING=1')
     tolerateAborts()
     this.#abort.abort(new DOMException(`${this.name} is stopping`, 'AbortError'))
     let failed = false
@@ -206,6 +235,11 @@ export class RunningDaemon implements Daemon<ListenMap> {
     if (native.contextFacts().oneSocketForStdio) return
     process.stderr.write(`${new Date().toISOString()} ${this.name}[${this.pid}] ${level}: ${text}\n`)
   }
+}
+
+function signalNamed(number: number): NodeJS.Signals | null {
+  const entry = Object.entries(constants.signals).find(([, each]) => each === number)
+  return (entry?.[0] as NodeJS.Signals) ?? null
 }
 
 function describe(error: unknown): string {

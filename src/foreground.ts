@@ -1,19 +1,24 @@
 // Where nothing is detached: this very process becomes the daemon, as far as that goes.
+
+import { closeInspector } from './context.js'
 import { RunningDaemon } from './daemon.js'
-import { during } from './errors.js'
+import { during, errorOf } from './errors.js'
 import { changeIdentity } from './identity.js'
 import { naming } from './naming.js'
 import { checked, done, native } from './native.js'
 import type { Settings } from './options.js'
+import { flush } from './output.js'
 import { prepareDirectory, statePath } from './paths.js'
 import { PidLock } from './pid-lock.js'
-import { requireStartDirectory } from './program.js'
+import { planOf } from './plan.js'
+import { requireStartDirectory, sameProgram } from './program.js'
 import { listenHere } from './sockets.js'
-import { stateOf, writeState } from './state.js'
+import { removeState, stateOf, writeState } from './state.js'
 import type { Daemon } from './types.js'
 
 /** Standard streams and the working directory stay as they are. */
 export function stay(settings: Settings): Daemon {
+  if (settings.supervision) return superviseHere(settings)
   const { name, pidFile: file, chdir, umask, environment, limits } = settings
   if (file) prepareDirectory(file.path)
   const pidFile =
@@ -30,7 +35,7 @@ export function stay(settings: Settings): Daemon {
     }
     const { nice, oomScoreAdjust, noNewPrivileges } = settings
     done(native.applyPriorities(nice, oomScoreAdjust, noNewPrivileges))
-    changeIdentity(settings, false)
+    changeIdentity(settings)
     // The directory stays, but there is no staying outside of a new root.
     if (chdir !== false && settings.identity.change.chroot) during('chdir', chdir, () => process.chdir(chdir))
     if (umask !== false) process.umask(umask)
@@ -46,6 +51,8 @@ export function stay(settings: Settings): Daemon {
       pidFile,
       sockets,
       logs: [],
+      worker: 0,
+      watchdog: null,
       arrival: null,
     })
   } catch (error) {
@@ -53,6 +60,30 @@ export function stay(settings: Settings): Daemon {
     throw error
   }
 }
+
+/** The supervisor takes this very process; the program goes on in its workers. */
+function superviseHere(settings: Settings): never {
+  const { name, pidFile } = settings
+  if (pidFile) prepareDirectory(pidFile.path)
+  const program = sameProgram()
+  closeInspector()
+  flush()
+  const passed = native.passedSockets()
+  const listen = settings.listen.map(socket => ({ ...socket, ...pick(passed.find(each => each.name === socket.name)) }))
+  const inherited = { kind: 'inherit' } as const
+  const here = { ...settings, listen, stdin: inherited, stdout: inherited, stderr: inherited }
+  return naming(settings, () => {
+    const refusal = native.becomeSupervisor(planOf(here, program), bound => {
+      if (!pidFile) return
+      const addresses = Object.fromEntries(listen.map(({ name }, index) => [name, bound[index] ?? '']))
+      writeState(pidFile.path, stateOf(here, process.pid, addresses, []))
+    })
+    if (pidFile) removeState(pidFile.path)
+    throw refusal ? errorOf(refusal) : new Error(`${name} could not become its own supervisor`)
+  })
+}
+
+const pick = (passed: { fd: number } | undefined) => passed && { fd: passed.fd }
 
 /** On a terminal, the defaults of job control and HUP; what the caller asked for is done. */
 function keepTerminalSignals({ signals, givenSignals }: Settings): void {

@@ -43,11 +43,11 @@ export function normaliseIdentity(options: DaemonizeOptions): Identity {
 
 /**
  * Takes the new root and identity, for good. Core dumps stay possible only where they were asked for: the kernel forbids
- * them after a change of ids. `isStarting`: a launcher waits for this process.
+ * them after a change of ids. `parent`: the process whose end is ours too.
  */
-export function changeIdentity({ identity, limits }: Settings, isStarting: boolean): void {
+export function changeIdentity({ identity, limits }: Settings, parent?: number): void {
   const core = limits.find(({ resource }) => resource === 'core')
-  done(native.changeIdentity({ ...identity.change, dumpable: core !== undefined && core.soft !== 0 }, isStarting))
+  done(native.changeIdentity({ ...identity.change, dumpable: core !== undefined && core.soft !== 0 }, parent))
   if (identity.change.chroot) process.chdir('/') // where we are already; Node remembers another directory
 }
 

@@ -12,6 +12,7 @@ import { prepareDirectory } from './paths.js'
 import { logsOf, planOf } from './plan.js'
 import { sameProgram } from './program.js'
 import { removeState, stateOf, writeState } from './state.js'
+import { LAUNCHER_PATIENCE } from './supervisor.js'
 
 /** Never returns: ends the process when the daemon is ready, or throws. */
 export function start(settings: Settings): never {
@@ -28,7 +29,7 @@ export function start(settings: Settings): never {
       )
       writeState(settings.pidFile.path, stateOf(settings, start.pid, addresses, logsOf(settings)))
     }
-    return checked(start.wait(settings.startTimeout))
+    return checked(start.wait(settings.startTimeout + (settings.supervision ? LAUNCHER_PATIENCE : 0)))
   })
   if (outcome.kind === 'ready') {
     // It may have done its work and gone before the state was written.

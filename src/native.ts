@@ -1,10 +1,19 @@
 // The native addon: found, loaded, and its refusals turned into errors.
 import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type * as Binding from '#native'
 import { errorOf } from './errors.js'
 
+/** The addon's file. */
+let loaded = ''
+
 export const native: typeof Binding = load()
+
+/** The native supervisor: it lies beside the addon. */
+export function supervisorPath(): string {
+  return join(dirname(loaded), 'daemonic-supervisor')
+}
 
 /** The value of an answer; a refusal is thrown as the error that it stands for. */
 export function checked<T>(answer: T | Binding.Refusal): T {
@@ -34,7 +43,8 @@ function load(): typeof Binding {
   for (const suffix of libcs) {
     try {
       const addon = { exports: {} as typeof Binding }
-      process.dlopen(addon, addonPath(`${platform}-${arch}${suffix}`))
+      loaded = addonPath(`${platform}-${arch}${suffix}`)
+      process.dlopen(addon, loaded)
       return addon.exports
     } catch (error) {
       failures.push(error)

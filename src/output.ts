@@ -24,7 +24,7 @@ export function keepOutputWhole(): void {
  * Waits until what was queued before the library was loaded is written: the event loop turns for that alone, though
  * other callbacks may run in it.
  */
-function drain(): void {
+export function flush(): void {
   const isPending = (stream: NodeJS.WriteStream) => stream.writableLength > 0
   while (isPending(process.stdout) || isPending(process.stderr)) {
     if (!native.turnEventLoop()) return // a runtime without libuv
@@ -33,7 +33,7 @@ function drain(): void {
 
 /** Ends the process without its 'exit' listeners, but with libc's atexit: Node resets a terminal there. */
 export function leave(code: number): never {
-  drain()
+  flush()
   const { reallyExit } = process as unknown as { reallyExit(code: number): never }
   return reallyExit(code)
 }

@@ -24,6 +24,11 @@ export function statePath(pidFile: string): string {
   return `${pidFile.replace(/\.pid$/, '')}.json`
 }
 
+/** The supervisor's control socket beside a pid file: a.pid and a.sock. */
+export function controlPath(pidFile: string): string {
+  return `${pidFile.replace(/\.pid$/, '')}.sock`
+}
+
 /** Creates the directory of `path` if it is one of ours; other people's directories are theirs to make. */
 export function prepareDirectory(path: string): void {
   const directory = dirname(path)

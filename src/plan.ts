@@ -5,6 +5,7 @@ import type { Log } from './logs.js'
 import type { Settings } from './options.js'
 import type { Program } from './program.js'
 import { stateFiles } from './state.js'
+import { supervisorPlan } from './supervisor.js'
 
 export function planOf(settings: Settings, program: Program): Plan {
   const { name, pidFile, stdin, stdout, stderr, listen, limits, environment, preserve } = settings
@@ -12,6 +13,7 @@ export function planOf(settings: Settings, program: Program): Plan {
   const { user = process.geteuid?.(), group = process.getegid?.() } = settings.identity.change
   const isOther = user !== process.geteuid?.() || group !== process.getegid?.()
   const note: Note = { name, pidFile: pidFile?.path ?? null, logs: logsOf(settings) }
+  const owner = isOther && user !== undefined && group !== undefined ? { user, group } : undefined
   return {
     program: program.path,
     arguments: program.arguments,
@@ -25,10 +27,13 @@ export function planOf(settings: Settings, program: Program): Plan {
     listen,
     limits,
     preserve,
-    ...(isOther && user !== undefined && group !== undefined && { owner: { user, group } }),
+    ...(owner && { owner }),
     ...(nice !== undefined && { nice }),
     ...(oomScoreAdjust !== undefined && { oomScoreAdjust }),
     noNewPrivileges,
+    ...(settings.supervision && {
+      supervisor: supervisorPlan(settings, settings.supervision, program, note, owner),
+    }),
   }
 }
 

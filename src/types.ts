@@ -173,6 +173,9 @@ export interface Daemon<L extends ListenMap = ListenMap> {
   readonly detached: boolean
   /** Where the launcher was started: resolve a user's relative paths against it. */
   readonly startDirectory: string
+  /** Index of this worker, 0 where there is one process. */
+  readonly worker: number
+  /** Null where there is none, and where a supervisor has it. */
   readonly pidFile: PidLock | null
   /** By name; each is what `server.listen()` and dgram's `bind()` take. */
   readonly sockets: { readonly [K in keyof L]: ListenSocket }

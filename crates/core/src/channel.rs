@@ -1,7 +1,8 @@
 //! What is said while a start goes on: lines of `NAME=value` on stream sockets, daemon → middle → launcher.
 //!
 //! `MAINPID=pid` and `ENDED=status` are the middle's, `READY=1` is the daemon's (the sd_notify(3) text), and
-//! `FAILURE=step errno [path]` comes from whoever could not go on. Writers are async-signal-safe.
+//! `FAILURE=step errno [path]` comes from whoever could not go on. `TIMEOUT=1` is a supervisor's whose workers are not
+//! ready in time. Writers are async-signal-safe.
 
 use std::os::fd::RawFd;
 
@@ -12,6 +13,7 @@ use crate::sys::fd::send_all;
 use crate::sys::process::decimal;
 
 pub const READY: &[u8] = b"READY=1\n";
+pub const TIMEOUT: &[u8] = b"TIMEOUT=1\n";
 
 pub fn say_pid(to: RawFd, pid: i32) {
     say(to, b"MAINPID=", &[pid]);
@@ -70,11 +72,23 @@ impl ReadyScan {
 pub enum Line {
     Pid(i32),
     Ready,
+    TimedOut,
     Ended(i32),
     Failure(Failure),
+    /// A worker's STATUS=…
+    Status(String),
+    /// A worker's WATCHDOG=1: its event loop turns.
+    Beat,
+    /// A worker's IDLE=1 or IDLE=0.
+    Idle(bool),
+    /// STOPPING=1: it ends by its own decision.
+    Stopping,
 }
 
-/// Lines out of a stream that comes in pieces; lines of others (STATUS=…) are passed over.
+/// What is no line by then is no line of ours.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// Lines out of a stream that comes in pieces; unknown ones are passed over.
 #[derive(Debug, Default)]
 pub struct Lines {
     pending: Vec<u8>,
@@ -85,9 +99,15 @@ impl Lines {
         self.pending.extend_from_slice(bytes);
     }
 
+    #[allow(clippy::should_implement_trait)] // more may come after None
     pub fn next(&mut self) -> Option<Line> {
         loop {
-            let end = self.pending.iter().position(|&byte| byte == b'\n')?;
+            let Some(end) = self.pending.iter().position(|&byte| byte == b'\n') else {
+                if self.pending.len() > LONGEST_LINE {
+                    self.pending.clear();
+                }
+                return None;
+            };
             let line: Vec<u8> = self.pending.drain(..=end).collect();
             if let Some(line) = parse(&String::from_utf8_lossy(&line[..end])) {
                 return Some(line);
@@ -100,6 +120,11 @@ fn parse(line: &str) -> Option<Line> {
     match line.split_once('=')? {
         ("MAINPID", pid) => Some(Line::Pid(pid.parse().ok()?)),
         ("READY", "1") => Some(Line::Ready),
+        ("TIMEOUT", "1") => Some(Line::TimedOut),
+        ("STATUS", text) => Some(Line::Status(text.to_owned())),
+        ("WATCHDOG", "1") => Some(Line::Beat),
+        ("IDLE", idle) => Some(Line::Idle(idle == "1")),
+        ("STOPPING", "1") => Some(Line::Stopping),
         ("ENDED", status) => Some(Line::Ended(status.parse().ok()?)),
         ("FAILURE", rest) => {
             let mut words = rest.splitn(3, ' ');

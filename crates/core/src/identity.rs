@@ -34,9 +34,9 @@ pub struct Account {
 /// Takes the new root and the new ids, in the only order that works: each step needs the rights that a later one gives
 /// up. Verified afterwards, for all ids and the way back. Not to be called in the launcher.
 ///
-/// A started daemon that is not ready yet must end with its middle process; the kernel forgets that at a change of ids,
-/// so it is said again.
-pub fn change(to: &Change, is_starting: bool) -> Result<()> {
+/// A started daemon that is not ready yet must end with its middle process, a worker with its supervisor: with `parent`;
+/// the kernel forgets that at a change of ids, so it is said again.
+pub fn change(to: &Change, parent: Option<u32>) -> Result<()> {
     if let Some(root) = &to.chroot {
         chroot(root).during(Step::Chroot, "chroot").map_err(|failure| failure.at(root))?;
         nix::unistd::chdir("/").during(Step::Chdir, "chdir")?;
@@ -55,8 +55,8 @@ pub fn change(to: &Change, is_starting: bool) -> Result<()> {
         credentials::set_user(user).during(Step::Setuid, "setresuid")?;
     }
     verify(user, group, to.groups.as_deref())?;
-    if is_starting {
-        process::die_with_middle().during(Step::Process, "prctl")?;
+    if let Some(parent) = parent {
+        process::die_with(parent).during(Step::Process, "prctl")?;
     }
     if to.dumpable {
         process::allow_core_dumps().during(Step::Process, "prctl")?;

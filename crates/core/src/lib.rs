@@ -5,18 +5,20 @@
 #![deny(unsafe_code)]
 
 pub mod arrival;
-mod channel;
+pub mod channel;
 mod child;
 pub mod context;
 pub mod control;
 pub mod descriptors;
 pub mod error;
+mod handover;
 pub mod identity;
 pub mod launch;
 pub mod limits;
 pub mod logs;
 mod middle;
 pub mod notify;
+pub mod orders;
 pub mod pidfile;
 pub mod plan;
 pub mod session;
@@ -25,3 +27,5 @@ pub mod starting;
 pub mod stdio;
 #[allow(unsafe_code)]
 pub mod sys;
+pub mod takeover;
+pub mod worker;

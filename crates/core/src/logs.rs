@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use nix::fcntl::OFlag;
 
 use crate::error::{During, Result, Step};
-use crate::plan::LogFile;
+use crate::plan::{LogFile, Owner};
 use crate::stdio::open_log;
 use crate::sys::fd;
 
@@ -22,13 +22,13 @@ pub struct Appended {
 
 /// Opens `path` again and puts it under `number`, if it names another file than `number` is by now, or none. Writers
 /// notice nothing: dup2(2) exchanges the open file at once. True if it was exchanged.
-pub fn reopen(number: RawFd, path: &str, mode: u32) -> Result<bool> {
+pub fn reopen(number: RawFd, path: &str, mode: u32, owner: Option<Owner>) -> Result<bool> {
     let open = fd::stat_raw(number).during(Step::Log, "fstat")?;
     let named = fd::stat_path(&crate::pidfile::c_path(path.as_ref())?, true);
     if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)) {
         return Ok(false);
     }
-    let file = open_log(&LogFile { path: path.into(), mode, truncate: false }, None)?;
+    let file = open_log(&LogFile { path: path.into(), mode, truncate: false }, owner)?;
     fd::place(file.as_raw_fd(), number).during(Step::Dup2, "dup2").map_err(|failure| failure.at(path))?;
     if number > 2 {
         fd::close_at_exec(number).during(Step::Log, "fcntl")?;

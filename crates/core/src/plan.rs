@@ -30,6 +30,15 @@ pub struct Plan {
     pub nice: Option<i32>,
     pub oom_score_adjust: Option<i32>,
     pub no_new_privileges: bool,
+    /// Takes the daemon's place, and starts the program as its worker.
+    pub supervisor: Option<Supervisor>,
+}
+
+#[derive(Debug)]
+pub struct Supervisor {
+    pub executable: PathBuf,
+    /// What it is to do, opaque here; travels in a memory file.
+    pub config: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,6 +37,8 @@ pub enum Target {
         path: PathBuf,
         mode: Option<u32>,
     },
+    /// A service manager's: it listens already.
+    Passed(RawFd),
 }
 
 #[derive(Debug)]
@@ -55,9 +57,14 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        Host.names_still(&self.name, self.identity)
+    }
+
     /// Async-signal-safe.
     pub fn remove(&self) {
-        if Host.names_still(&self.name, self.identity) {
+        if self.is_in_place() {
             let _ = fd::unlink(&self.name);
         }
     }
@@ -90,6 +97,10 @@ fn bind_one(spec: &Listen) -> Result<Bound> {
             let identity = Host.named(&name).during(Step::Listen, "lstat")?;
             let address = path.to_string_lossy().into_owned();
             Ok(Bound { socket, address, file: Some(SocketFile { name, identity }) })
+        }
+        &Target::Passed(number) => {
+            let socket = fd::duplicate_raw(number, 3).during(Step::Listen, "fcntl")?;
+            Ok(Bound { socket, address: address_of(number), file: None })
         }
         Target::Inet { host, port } => {
             let socket = bind_inet(spec, host.as_deref(), *port)?;

@@ -145,14 +145,14 @@ impl Starting {
         match heard {
             Heard::Line(Line::Failure(failure)) => Err(self.explain(failure).into()),
             Heard::Line(Line::Ended(status)) => Ok(ended(status, stderr)),
-            Heard::Late => Ok(Outcome::TimedOut { stderr }),
+            Heard::Late | Heard::Line(Line::TimedOut) => Ok(Outcome::TimedOut { stderr }),
             Heard::Signal(signal) => {
                 if let Some(signals) = self.signals.take() {
                     signals.pass_on(signal);
                 }
                 Ok(Outcome::Interrupted(signal))
             }
-            Heard::Line(Line::Pid(_) | Line::Ready) | Heard::End => Ok(Outcome::MiddleLost { stderr }),
+            Heard::Line(_) | Heard::End => Ok(Outcome::MiddleLost { stderr }),
         }
     }
 
@@ -194,8 +194,10 @@ impl Starting {
     /// The next line, or what happened instead.
     fn hear(&mut self, deadline: Option<Instant>) -> Heard {
         loop {
-            if let Some(line) = self.lines.next() {
-                return Heard::Line(line);
+            match self.lines.next() {
+                Some(Line::Status(_) | Line::Beat | Line::Idle(_) | Line::Stopping) => continue, // a supervisor's to hear
+                Some(line) => return Heard::Line(line),
+                None => {}
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             // Rounded up: poll(2) counts in whole milliseconds. After the deadline it still tells what is there.

@@ -205,7 +205,7 @@ fn above(file: OwnedFd, lowest: RawFd) -> Result<OwnedFd> {
 }
 
 impl Tail {
-    fn in_memory(owner: Option<Owner>) -> nix::Result<Self> {
+    pub fn in_memory(owner: Option<Owner>) -> nix::Result<Self> {
         let file = memory_file::create()?;
         if let Some(Owner { user, group }) = owner {
             give(&file, user, group)?;
@@ -214,7 +214,7 @@ impl Tail {
     }
 
     /// From the present end of a log, if we may read it.
-    fn of_log(log: &LogFile) -> Option<Self> {
+    pub fn of_log(log: &LogFile) -> Option<Self> {
         let file =
             OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&log.path).ok()?;
         let status = file.metadata().ok()?;

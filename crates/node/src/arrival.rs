@@ -1,9 +1,12 @@
 //! The daemon's side of a start.
 
-use daemonic_core::arrival::{self, Arrival as CoreArrival};
+use daemonic_core::arrival::{self, Arrival as CoreArrival, Role};
+use daemonic_core::descriptors::FIRST_PASSED;
+use daemonic_core::orders::Order;
 use daemonic_core::pidfile::Held;
 use daemonic_core::sockets::address_of;
-use napi::bindgen_prelude::Either;
+use napi::bindgen_prelude::{Either, Function};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
 use crate::pid_file::PidFile;
@@ -34,6 +37,42 @@ impl Arrival {
         self.arrival.note.clone()
     }
 
+    /// The process that started this one.
+    #[napi(getter, catch_unwind)]
+    pub fn parent(&self) -> u32 {
+        self.arrival.parent
+    }
+
+    #[napi(getter, catch_unwind)]
+    pub fn is_worker(&self) -> bool {
+        self.arrival.role == Role::Worker
+    }
+
+    /// Says a line to the supervisor.
+    #[napi(catch_unwind)]
+    pub fn say(&self, line: String) {
+        self.arrival.say(&line);
+    }
+
+    /// Listens to the supervisor in a thread of its own: `stop` gets the number of the signal, 0 for none. Where the
+    /// supervisor is gone, so is this process.
+    #[napi(catch_unwind)]
+    pub fn listen(&self, stop: Function<'_, i32, ()>) -> napi::Result<()> {
+        let Ok(Some(mut orders)) = self.arrival.orders() else { return Ok(()) };
+        let stop = stop.build_threadsafe_function().weak::<true>().build()?;
+        std::thread::spawn(move || {
+            loop {
+                match orders.next() {
+                    Order::Stop(signal) => {
+                        stop.call(signal, ThreadsafeFunctionCallMode::NonBlocking);
+                    }
+                    Order::End => daemonic_core::sys::process::exit_now(1),
+                }
+            }
+        });
+        Ok(())
+    }
+
     /// The pid file that was taken for this process, if one was.
     #[napi(catch_unwind)]
     pub fn pid_file(&mut self, path: String) -> Option<Answer<PidFile>> {
@@ -62,7 +101,10 @@ impl Arrival {
 /// The sockets that were passed to this process by LISTEN_FDS.
 #[napi(catch_unwind)]
 pub fn passed_sockets() -> Vec<Socket> {
-    arrival::passed_sockets().into_iter().map(|(name, fd)| Socket { name, fd, address: address_of(fd) }).collect()
+    arrival::passed_sockets(FIRST_PASSED)
+        .into_iter()
+        .map(|(name, fd)| Socket { name, fd, address: address_of(fd) })
+        .collect()
 }
 
 /// Binds the sockets in this process, where nothing is detached.

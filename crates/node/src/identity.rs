@@ -52,10 +52,10 @@ pub fn groups_of(name: String, gid: u32) -> Answer<Vec<u32>> {
     answer(identity::groups_of(&name, gid))
 }
 
-/// For good, and verified. `is_starting`: the launcher still waits for this process.
+/// For good, and verified. `parent`: the process whose end is ours too.
 #[napi(catch_unwind)]
-pub fn change_identity(change: IdentityChange, is_starting: bool) -> Option<Refusal> {
+pub fn change_identity(change: IdentityChange, parent: Option<u32>) -> Option<Refusal> {
     let IdentityChange { chroot, user, group, groups, dumpable } = change;
     let change = Change { chroot: chroot.map(Into::into), user, group, groups, dumpable };
-    refusal(identity::change(&change, is_starting))
+    refusal(identity::change(&change, parent))
 }

@@ -16,7 +16,7 @@ pub struct AppendedFile {
 /// True if the path named another file by now, which is open under `fd` then.
 #[napi(catch_unwind)]
 pub fn reopen_log(fd: i32, path: String, mode: u32) -> Answer<bool> {
-    answer(logs::reopen(fd, &path, mode))
+    answer(logs::reopen(fd, &path, mode, None))
 }
 
 /// Every regular file that this process appends to by an absolute path.

@@ -27,6 +27,14 @@ pub struct Plan {
     pub nice: Option<i32>,
     pub oom_score_adjust: Option<i32>,
     pub no_new_privileges: bool,
+    pub supervisor: Option<SupervisorPlan>,
+}
+
+#[napi(object)]
+pub struct SupervisorPlan {
+    pub executable: String,
+    /// Its configuration, as JSON.
+    pub config: String,
 }
 
 #[napi(object)]
@@ -68,6 +76,8 @@ pub struct ListenPlan {
     /// A Unix socket's; then host and port are absent.
     pub path: Option<String>,
     pub mode: Option<u32>,
+    /// Of a socket that a service manager passed; then all else is its business.
+    pub fd: Option<i32>,
     pub backlog: i32,
     pub ipv6_only: bool,
     pub reuse_port: bool,
@@ -108,6 +118,10 @@ impl TryFrom<Plan> for core::Plan {
             nice: plan.nice,
             oom_score_adjust: plan.oom_score_adjust,
             no_new_privileges: plan.no_new_privileges,
+            supervisor: plan.supervisor.map(|supervisor| core::Supervisor {
+                executable: supervisor.executable.into(),
+                config: supervisor.config,
+            }),
         })
     }
 }
@@ -143,6 +157,7 @@ impl TryFrom<ListenPlan> for sockets::Listen {
 
     fn try_from(plan: ListenPlan) -> Result<Self> {
         let target = match (plan.host, plan.port, plan.path) {
+            _ if plan.fd.is_some() => sockets::Target::Passed(plan.fd.unwrap_or(-1)),
             (None, None, Some(path)) => sockets::Target::Unix { path: path.into(), mode: plan.mode },
             (host, Some(port), None) => sockets::Target::Inet { host, port },
             _ => return Err(malformed(Step::Listen)),

@@ -2,7 +2,8 @@
 
 use daemonic_core::launch::begin as begin_start;
 use daemonic_core::starting::{Outcome as CoreOutcome, Starting};
-use napi::bindgen_prelude::Either;
+use daemonic_core::takeover::become_supervisor as become_core_supervisor;
+use napi::bindgen_prelude::{Either, Function};
 use napi_derive::napi;
 
 use crate::plan::Plan;
@@ -14,6 +15,20 @@ pub fn begin(plan: Plan) -> Answer<Start> {
     match plan.try_into().and_then(|plan| begin_start(&plan)) {
         Ok(starting) => Either::A(Start { starting: Some(starting) }),
         Err(error) => Either::B(Refusal::from(error)),
+    }
+}
+
+/// Where nothing detaches: the plan's supervisor takes this process. `bound` gets the addresses of its sockets. Returns
+/// only if it fails.
+#[napi(catch_unwind)]
+pub fn become_supervisor(plan: Plan, bound: Function<'_, Vec<String>, ()>) -> Refusal {
+    let result = plan.try_into().and_then(|plan| {
+        become_core_supervisor(&plan, |addresses| {
+            let _ = bound.call(addresses.to_vec());
+        })
+    });
+    match result {
+        Err(error) => error.into(),
     }
 }
 

@@ -1,8 +1,20 @@
+//! The native supervisor: takes the daemon's place, and starts, watches and replaces the program's processes.
+//!
+//! One thread, one event loop. [`fleet`] decides and touches nothing; [`host`] touches and decides nothing.
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
+mod config;
+mod control;
+mod fleet;
+mod host;
+mod journal;
+mod notifications;
+mod policy;
+mod readiness;
+mod resume;
+mod start;
+mod supervisor;
 
-fn main() -> ExitCode {
-    eprintln!("daemonic-supervisor: the supervisor is not part of this version");
-    ExitCode::FAILURE
+fn main() {
+    std::process::exit(start::run())
 }

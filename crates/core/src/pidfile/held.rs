@@ -84,6 +84,12 @@ impl Held {
         self.file.is_some()
     }
 
+    /// For an exec that keeps it open.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.file.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
     /// False once somebody removed or replaced the file under us.
     #[must_use]
     pub fn is_intact(&self) -> bool {

@@ -43,6 +43,13 @@ pub fn close_at_exec(fd: RawFd) -> Result<()> {
     Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
 }
 
+/// Leaves a number of ours open at exec: for one that must not be duplicated, such as a pid file, whose POSIX lock goes
+/// with any of its descriptors.
+pub fn keep_at_exec(fd: RawFd) -> Result<()> {
+    // SAFETY: F_SETFD takes an int; a number that isn't open is EBADF.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)
+}
+
 /// The file status flags (F_GETFL) of a number.
 pub fn status_flags(fd: RawFd) -> Result<i32> {
     // SAFETY: F_GETFL takes no argument; a number that isn't open is EBADF.

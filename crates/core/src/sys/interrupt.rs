@@ -39,7 +39,7 @@ impl Interruption {
         self.request();
         while !self.noticed.load(Ordering::SeqCst) {
             // SAFETY: the thread has not been joined or detached: its handle is borrowed.
-            unsafe { libc::pthread_kill(thread.as_pthread_t(), signal().unwrap_or(libc::SIGURG)) };
+            unsafe { libc::pthread_kill(thread.as_pthread_t() as libc::pthread_t, signal().unwrap_or(libc::SIGURG)) };
             std::thread::sleep(AGAIN_AFTER);
         }
     }

@@ -12,6 +12,22 @@ pub fn create() -> nix::Result<OwnedFd> {
     Ok(file)
 }
 
+/// A file that holds `text`, to be read from its start; closed at exec.
+pub fn with_text(text: &str) -> nix::Result<OwnedFd> {
+    let file = create_anonymous()?;
+    super::fd::rewrite(file.as_raw_fd(), text.as_bytes())?;
+    Ok(file)
+}
+
+/// All that a file of [`with_text`] holds.
+pub fn text_of(file: &OwnedFd) -> std::io::Result<String> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::from(file.try_clone()?);
+    let mut text = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
+    file.read_exact_at(&mut text, 0)?;
+    String::from_utf8(text).map_err(|_| std::io::ErrorKind::InvalidData.into())
+}
+
 #[cfg(target_os = "linux")]
 fn create_anonymous() -> nix::Result<OwnedFd> {
     use nix::sys::memfd::{MFdFlags, memfd_create};

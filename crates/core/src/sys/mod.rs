@@ -8,6 +8,8 @@ pub mod interrupt;
 pub mod limit;
 pub mod lock;
 pub mod memory_file;
+pub mod passing;
 pub mod pidfd;
 pub mod process;
 pub mod signal;
+pub mod title;

@@ -120,6 +120,16 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Ends this process by a signal, as a child of ours ended, without a dump; returns if the signal doesn't end processes.
+pub fn end_by(number: i32) {
+    let _ = super::limit::set(libc::RLIMIT_CORE, 0, 0);
+    // SAFETY: SIG_DFL is no code of ours, and raise(3) takes a number.
+    unsafe {
+        libc::signal(number, libc::SIG_DFL);
+        libc::raise(number);
+    }
+}
+
 /// What execve(2) needs, made before the fork. Variables may end in the pid that the process will have, which only the
 /// child knows: room is kept for its digits.
 pub struct Image {
@@ -266,6 +276,16 @@ pub fn die_with_middle() -> Result<()> {
     Ok(())
 }
 
+/// Not to outlive the process `parent`, by whose only thread we were forked: if it is no longer our parent, it ended
+/// before prctl(2), the signal won't come, and we end here. Async-signal-safe.
+pub fn die_with(parent: u32) -> Result<()> {
+    die_with_parent(true)?;
+    if u32::try_from(getppid().as_raw()) != Ok(parent) {
+        exit_now(1);
+    }
+    Ok(())
+}
+
 /// setpgid(0, 0): a process group of our own. Async-signal-safe.
 pub fn lead_process_group() -> Result<()> {
     // SAFETY: setpgid(2) takes numbers.
@@ -278,6 +298,18 @@ pub fn change_directory(path: &CStr) -> Result<()> {
     Errno::result(unsafe { libc::chdir(path.as_ptr()) }).map(drop)
 }
 
+/// chroot(2) by C string. Async-signal-safe.
+pub fn change_root(path: &CStr) -> Result<()> {
+    // SAFETY: the path is a C string.
+    Errno::result(unsafe { libc::chroot(path.as_ptr()) }).map(drop)
+}
+
+/// umask(2). Async-signal-safe.
+pub fn set_umask(mask: libc::mode_t) {
+    // SAFETY: umask(2) takes a number and can't fail.
+    unsafe { libc::umask(mask) };
+}
+
 /// SIGKILL for a child of ours that has not been waited for, so that its number can't be another's, and for the process
 /// group that it leads. Async-signal-safe.
 pub fn kill_child_and_group(child: Pid) {
@@ -286,6 +318,27 @@ pub fn kill_child_and_group(child: Pid) {
         libc::kill(-child.as_raw(), libc::SIGKILL);
         libc::kill(child.as_raw(), libc::SIGKILL);
     }
+}
+
+/// A child that has ended, which stays unreaped, and its number its own. ECHILD: there is none at all.
+pub fn ended_child() -> Result<Option<Pid>> {
+    // SAFETY: siginfo_t is plain data for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: waitid(2) fills a struct that we own.
+    Errno::result(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) })?;
+    if info.si_signo == 0 {
+        return Ok(None);
+    }
+    // SAFETY: waitid(2) has filled the fields of SIGCHLD.
+    Ok(Some(Pid::from_raw(unsafe { info.si_pid() })))
+}
+
+/// kill(2) for a child of ours that has not been waited for; `group`: for the process group that it leads.
+pub fn signal_child(child: Pid, number: i32, group: bool) -> Result<()> {
+    let target = if group { -child.as_raw() } else { child.as_raw() };
+    // SAFETY: kill(2) takes numbers; the caller has not reaped the child, so its number is its own.
+    Errno::result(unsafe { libc::kill(target, number) }).map(drop)
 }
 
 /// Whether the child has ended; it stays unreaped, and its number its own. Async-signal-safe.

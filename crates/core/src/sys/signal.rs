@@ -81,14 +81,75 @@ extern "C" fn wake(number: libc::c_int) {
 
 fn pipe() -> nix::Result<&'static OwnedFd> {
     if PIPE.get().is_none() {
-        let ends = nix::unistd::pipe()?;
-        for end in [&ends.0, &ends.1] {
-            fd::close_at_exec(end.as_raw_fd())?;
-            nix::fcntl::fcntl(end, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        }
-        let _ = PIPE.set(ends); // another thread's is as good
+        let _ = PIPE.set(new_pipe()?); // another thread's is as good
     }
     PIPE.get().map(|(reader, _)| reader).ok_or(Errno::EBADF)
+}
+
+fn new_pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
+    let ends = nix::unistd::pipe()?;
+    for end in [&ends.0, &ends.1] {
+        fd::close_at_exec(end.as_raw_fd())?;
+        nix::fcntl::fcntl(end, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    }
+    Ok(ends)
+}
+
+/// Where the handler of [`Watch`] tells of signals; made once and never closed, like [`PIPE`].
+static WATCH: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
+
+extern "C" fn note(number: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    let saved = Errno::last_raw();
+    // SAFETY: the kernel hands a filled siginfo_t to a handler with SA_SIGINFO.
+    let code = unsafe { (*info).si_code };
+    // SI_USER is 0, SI_QUEUE, SI_TKILL and the like are negative; SI_KERNEL and the terminal's are positive.
+    let words = [u8::try_from(number).unwrap_or(0), u8::from(code <= 0)];
+    if let Some((_, writer)) = WATCH.get() {
+        // SAFETY: write(2) is async-signal-safe and reads two bytes of this frame.
+        unsafe { libc::write(writer.as_raw_fd(), words.as_ptr().cast(), words.len()) };
+    }
+    Errno::set_raw(saved);
+}
+
+/// Signals as events, for a process that polls.
+#[derive(Debug)]
+pub struct Watch(&'static OwnedFd);
+
+impl Watch {
+    /// Watches `signals` from here on, and blocks none. Call it once.
+    pub fn start(signals: &[i32]) -> nix::Result<Self> {
+        let ends = new_pipe()?;
+        let _ = WATCH.set(ends);
+        let (reader, _) = WATCH.get().ok_or(Errno::EBADF)?;
+        for &number in signals {
+            // SAFETY: sigaction is plain data; `note` calls write(2) alone, on a pipe that is never closed.
+            Errno::result(unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = note as *const () as libc::sighandler_t;
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+                libc::sigemptyset(&raw mut action.sa_mask);
+                libc::sigaction(number, &raw const action, ptr::null_mut())
+            })?;
+        }
+        SigSet::empty().thread_set_mask()?;
+        Ok(Self(reader))
+    }
+
+    /// Readable when a signal came.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'static> {
+        std::os::fd::AsFd::as_fd(self.0)
+    }
+
+    /// A signal that came, and whether a process sent it.
+    #[must_use]
+    pub fn next(&self) -> Option<(i32, bool)> {
+        let mut words = [0; 2];
+        match fd::read(self.0.as_raw_fd(), &mut words) {
+            Ok(2) => Some((i32::from(words[0]), words[1] == 1)),
+            _ => None,
+        }
+    }
 }
 
 /// INT, TERM, HUP and QUIT, taken over from the JavaScript side while it is blocked, until dropped.

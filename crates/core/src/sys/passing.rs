@@ -1,0 +1,42 @@
+//! Open files through Unix sockets: SCM_RIGHTS of unix(7).
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::Result;
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+
+use super::fd;
+
+/// Sends `bytes`, which the socket's buffer must have room for, with one file.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], file: BorrowedFd<'_>) -> Result<()> {
+    let files = [file.as_raw_fd()];
+    let control = [ControlMessage::ScmRights(&files)];
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], &control, flags, None).map(drop)
+}
+
+/// Blocks until something comes: how many bytes, 0 at the end, and the file that came with them.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
+    loop {
+        let mut room = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+        let mut vectors = [IoSliceMut::new(buffer)];
+        #[cfg(not(target_vendor = "apple"))]
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        #[cfg(target_vendor = "apple")]
+        let flags = MsgFlags::empty();
+        let message = match recvmsg::<()>(socket.as_raw_fd(), &mut vectors, Some(&mut room), flags) {
+            Err(Errno::EINTR) => continue,
+            other => other?,
+        };
+        let mut file = None;
+        for each in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(numbers) = each {
+                // The kernel has just made them for us.
+                file = numbers.into_iter().map(fd::adopt).next_back().or(file);
+            }
+        }
+        return Ok((message.bytes, file));
+    }
+}

@@ -1,0 +1,95 @@
+//! Where nothing detaches, a supervisor takes this very process: same pid, same standard streams, same session.
+
+use std::convert::Infallible;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+use crate::arrival::Marker;
+use crate::error::{During, Failure, Result, Step};
+use crate::handover::image;
+use crate::pidfile::{self, Host, claim};
+use crate::plan::{Plan, Supervisor};
+use crate::sockets::{self, Bound};
+use crate::sys::{fd, memory_file, process};
+
+/// Descriptors are handed over above these numbers, which Node uses: should the exec fail, it can go on.
+const LOWEST: RawFd = 64;
+
+/// Claims the pid file, binds the sockets, calls `bound` with their addresses, and executes the supervisor. Returns
+/// only if something failed; then nothing is left of it.
+pub fn become_supervisor(plan: &Plan, bound: impl FnOnce(&[String])) -> Result<Infallible> {
+    let Some(supervisor) = &plan.supervisor else {
+        return Err(Failure::new(Step::Exec, "execve", Errno::EINVAL).into());
+    };
+    for limit in &plan.limits {
+        limit.check()?;
+    }
+    let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
+    let result = match sockets::bind_all(&plan.listen) {
+        Ok(sockets) => {
+            bound(&sockets.iter().map(|each| each.address.clone()).collect::<Vec<_>>());
+            let result = execute(plan, supervisor, claimed.as_ref().map(|claim| &claim.file), &sockets);
+            sockets::remove_files(&sockets);
+            result
+        }
+        Err(error) => Err(error),
+    };
+    if let Some(claim) = claimed {
+        claim.abandon();
+    }
+    result
+}
+
+fn execute(plan: &Plan, supervisor: &Supervisor, pid_file: Option<&OwnedFd>, sockets: &[Bound]) -> Result<Infallible> {
+    let config = memory_file::with_text(&supervisor.config).during(Step::Channel, "memfd_create")?;
+    let config = fd::duplicate_above(&config, LOWEST).during(Step::Channel, "fcntl")?;
+    let block = Block::of(sockets)?;
+    let mut marker = Marker::default();
+    marker.config = Some(config.as_raw_fd());
+    marker.pid_file = pid_file.map(AsRawFd::as_raw_fd);
+    marker.first_socket = block.first;
+    let names: Vec<_> = plan.listen.iter().map(|each| each.name.as_str()).collect();
+    let arguments = [supervisor.executable.to_string_lossy().into_owned()];
+    let base = process::environment();
+    let image =
+        image(&supervisor.executable, &arguments, base, &plan.environment, &names, Some(marker.text(&plan.note)))?;
+    fd::keep_at_exec(config.as_raw_fd()).during(Step::Exec, "fcntl")?;
+    for &number in &plan.preserve {
+        fd::keep_at_exec(number).during(Step::Exec, "fcntl")?;
+    }
+    if let Some(file) = pid_file {
+        fd::keep_at_exec(file.as_raw_fd()).during(Step::Exec, "fcntl")?;
+        pidfile::own(&Host, file).map_err(|(step, errno)| Failure::new(step, step.syscall(), errno))?;
+    }
+    let errno = image.execute();
+    Err(Failure::new(Step::Exec, "execve", errno).at(&supervisor.executable).into())
+}
+
+/// Consecutive numbers, open at exec, closed when dropped.
+struct Block {
+    first: RawFd,
+    numbers: Vec<RawFd>,
+}
+
+impl Block {
+    fn of(sockets: &[Bound]) -> Result<Self> {
+        let count = RawFd::try_from(sockets.len()).unwrap_or(0);
+        let free = |number: RawFd| fd::status_flags(number).is_err();
+        let first = (LOWEST..RawFd::MAX - count)
+            .find(|&first| (first..first + count).all(free))
+            .ok_or_else(|| Failure::new(Step::Listen, "dup2", Errno::EMFILE))?;
+        let mut block = Self { first, numbers: Vec::new() };
+        for (bound, number) in sockets.iter().zip(first..) {
+            fd::place(bound.socket.as_raw_fd(), number).during(Step::Listen, "dup2")?;
+            block.numbers.push(number);
+        }
+        Ok(block)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.numbers.iter().for_each(|&number| fd::close_raw(number));
+    }
+}

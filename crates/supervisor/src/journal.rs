@@ -1,0 +1,35 @@
+//! The supervisor's own lines, on its stderr: ISO time, name[pid], level, text.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use crate::fleet::Level;
+
+pub struct Journal {
+    name: String,
+    most: Level,
+}
+
+impl Journal {
+    pub fn new(name: &str, verbosity: u8) -> Self {
+        let most = if verbosity == 0 { Level::Info } else { Level::Debug };
+        Self { name: name.to_owned(), most }
+    }
+
+    /// In one write, so that lines of several processes don't mix. A full disk must not end us: what can't be written
+    /// is lost.
+    pub fn say(&self, level: Level, text: &str) {
+        if level > self.most {
+            return;
+        }
+        let time = humantime::format_rfc3339_millis(SystemTime::now());
+        let word = match level {
+            Level::Error => "error",
+            Level::Warning => "warning",
+            Level::Info => "info",
+            Level::Debug => "debug",
+        };
+        let line = format!("{time} {}[{}] {word}: {text}\n", self.name, std::process::id());
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+}
