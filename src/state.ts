@@ -3,7 +3,7 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import type { Log } from './logs.js'
 import type { Settings } from './options.js'
 import { statePath } from './paths.js'
-import { requireStartDirectory } from './program.js'
+import { commandLine, requireStartDirectory } from './program.js'
 
 /** Where nothing else is known; milliseconds. Less than Kubernetes' 30 s. */
 export const STOP_TIMEOUT = 25_000
@@ -12,7 +12,7 @@ export interface State {
   version: 1
   name: string
   pid: number
-  /** The command line, and where it was run. */
+  /** The command line, the runtime's own flags included, and where it was run. */
   arguments: readonly string[]
   directory: string
   logs: readonly string[]
@@ -21,6 +21,14 @@ export interface State {
   stopTimeout: number
   /** Milliseconds since the epoch. */
   startedAt: number
+  /** How launch() was called; absent where the program started itself. */
+  launch?: LaunchRecord
+}
+
+/** What launch() needs to do the same again, from `directory`. An `env` of null stands for `undefined`. */
+export interface LaunchRecord {
+  program: string
+  options: Readonly<Record<string, unknown>>
 }
 
 /** The state of the daemon of `settings`, from the process that starts it. */
@@ -31,7 +39,7 @@ export function stateOf(
   logs: readonly Log[],
 ): State {
   const paths = [...new Set(logs.map(log => log.path))]
-  const command = { arguments: process.argv, directory: requireStartDirectory() }
+  const command = { arguments: commandLine(), directory: requireStartDirectory() }
   return { version: 1, name, pid, ...command, logs: paths, addresses, stopTimeout, startedAt: Date.now() }
 }
 
@@ -58,9 +66,15 @@ export function removeState(pidFile: string): void {
 
 /** The state of the daemon that runs as `pid`, if it is there to be read. */
 export function readState(pidFile: string, pid: number | null): State | null {
+  const state = readLastState(pidFile)
+  return state?.pid === pid ? state : null
+}
+
+/** What was last written there: of a daemon that may have ended. */
+export function readLastState(pidFile: string): State | null {
   try {
     const state: State = JSON.parse(readFileSync(statePath(pidFile), 'utf8'))
-    return state.version === 1 && state.pid === pid ? state : null
+    return state.version === 1 ? state : null
   } catch {
     return null
   }
