@@ -113,7 +113,11 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   ['pidfile', { pidfile: true }, /Unknown option `pidfile`; did you mean `pidFile`/],
   ['stdOut', { stdOut: 'ignore' }, /did you mean `stdout`/],
   ['start_timeout', { start_timeout: 1 }, /did you mean `startTimeout`/],
-  ['workdir', { workdir: '/' }, /Unknown option `workdir`; there are 'name', 'instance', 'detach', .* or 'stopTimeout'/],
+  [
+    'workdir',
+    { workdir: '/' },
+    /Unknown option `workdir`; there are 'name', 'instance', 'detach', .* or 'stopTimeout'/,
+  ],
 ]
 
 for (const [option, given, says] of BAD) {

@@ -22,6 +22,8 @@ export interface Origin {
   logs: readonly Log[]
   /** Null in the foreground. */
   arrival: Arrival | null
+  /** Whether whoever started us may have ended by the time we are ready. */
+  outlivesLauncher: boolean
 }
 
 export class RunningDaemon implements Daemon<ListenMap> {
@@ -39,11 +41,12 @@ export class RunningDaemon implements Daemon<ListenMap> {
   readonly #reloadHooks: (() => unknown)[] = []
   readonly #serving: Promise<unknown>[] = []
   readonly #drains: Drain[] = []
+  readonly #outlivesLauncher: boolean
   #arrival: Arrival | null
   #ready = false
   #ending: Promise<never> | undefined
 
-  constructor({ settings, startDirectory, pidFile, sockets, logs, arrival }: Origin) {
+  constructor({ settings, startDirectory, pidFile, sockets, logs, arrival, outlivesLauncher }: Origin) {
     this.name = settings.name
     this.detached = arrival !== null
     this.startDirectory = startDirectory
@@ -52,6 +55,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
     this.#settings = settings
     this.#logs = new Logs(logs)
     this.#arrival = arrival
+    this.#outlivesLauncher = outlivesLauncher
     for (const [signal, action] of settings.signals) this.#map(signal, action)
     if (settings.ready === 'auto') setImmediate(() => this.#readyWhenServing())
   }
@@ -84,7 +88,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
     if (!this.#arrival) this.pidFile?.started()
     this.#arrival = null
     if (refusal && refusal.errno !== constants.errno.EPIPE) throw errorOf(refusal)
-    if (refusal) {
+    if (refusal && !this.#outlivesLauncher) {
       // Whoever started us is gone, and nobody would know of us.
       this.#log('error', 'the launcher ended before the daemon was ready')
       process.exit(1)

@@ -7,9 +7,9 @@ import { checked, done, native } from './native.js'
 import type { Settings } from './options.js'
 import { prepareDirectory, statePath } from './paths.js'
 import { PidLock } from './pid-lock.js'
-import { requireStartDirectory } from './program.js'
+import { commandLine, requireStartDirectory } from './program.js'
 import { listenHere } from './sockets.js'
-import { stateOf, writeState } from './state.js'
+import { knownOf, writeState } from './state.js'
 import type { Daemon } from './types.js'
 
 /** Standard streams and the working directory stay as they are. */
@@ -38,7 +38,8 @@ export function stay(settings: Settings): Daemon {
     keepTerminalSignals(settings)
     if (pidFile) {
       const addresses = Object.fromEntries(Object.entries(sockets).map(([key, { address }]) => [key, address]))
-      writeState(pidFile.path, stateOf(settings, process.pid, addresses, []))
+      const command = { arguments: commandLine(), directory: requireStartDirectory() }
+      writeState(pidFile.path, { ...knownOf(settings, command, []), pid: process.pid, addresses })
     }
     return new RunningDaemon({
       settings,
@@ -47,6 +48,7 @@ export function stay(settings: Settings): Daemon {
       sockets,
       logs: [],
       arrival: null,
+      outlivesLauncher: false,
     })
   } catch (error) {
     pidFile?.release()

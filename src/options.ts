@@ -7,7 +7,7 @@ import { OptionError } from './errors.js'
 import { type Identity, normaliseIdentity } from './identity.js'
 import { listenPlan } from './listen.js'
 import { native } from './native.js'
-import { logPath, runPath } from './paths.js'
+import { fileNameOf, logPath, runPath } from './paths.js'
 import { STOP_TIMEOUT } from './state.js'
 import { type Supervision, supervisionOf } from './supervision.js'
 import type { DaemonizeOptions, SignalAction, SignalMap } from './types.js'
@@ -28,6 +28,10 @@ import {
 
 export interface Settings {
   name: string
+  /** Null where there is one of the name. */
+  instance: string | null
+  /** launch()'s. */
+  version: string | null
   detach: boolean | 'auto'
   chdir: string | false
   umask: number | false
@@ -54,7 +58,7 @@ export interface Settings {
   supervision: Supervision | null
 }
 
-const OPTIONS = [
+export const OPTIONS = [
   'name',
   'instance',
   'detach',
@@ -114,15 +118,19 @@ export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Set
   }
   refuseUnknown('', Object.keys(options), OPTIONS)
   const name = normaliseName(options.name)
+  const instance = options.instance === undefined ? null : text('instance', options.instance, 'a string')
+  const fileName = fileNameOf(name, instance)
   const stream = (key: 'stdout' | 'stderr', fd: number): StreamPlan => {
     if (isDaemon) return { kind: 'null' }
-    const log = output('log', options.log, fd, name)
-    return options[key] === undefined ? log : output(key, options[key], fd, name)
+    const log = output('log', options.log, fd, fileName)
+    return options[key] === undefined ? log : output(key, options[key], fd, fileName)
   }
   const identity = normaliseIdentity(options)
-  const listen = entries('listen', options.listen).map(([key, target]) => listenPlan(key, target))
+  const listen = entries('listen', options.listen).map(([key, target]) => listenPlan(key, target, fileName))
   return {
     name,
+    instance,
+    version: null,
     identity,
     detach: oneOf('detach', or(options.detach, 'auto'), [true, false, 'auto']),
     chdir: directory(options.chdir, options.chroot === undefined ? '.' : '/'),
@@ -140,7 +148,7 @@ export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Set
     signals: signalMap(options.signals),
     givenSignals: new Set(entries('signals', options.signals).map(([signal]) => signal)),
     environment: environmentOf(identity, options.env),
-    pidFile: pidFile(options.pidFile, name),
+    pidFile: pidFile(options.pidFile, fileName),
     ready: oneOf('ready', or(options.ready, 'auto'), ['auto', 'manual']),
     startTimeout: duration('startTimeout', or(options.startTimeout, START_TIMEOUT)),
     stopTimeout: duration('stopTimeout', or(options.stopTimeout, STOP_TIMEOUT)),
@@ -158,7 +166,11 @@ function normaliseName(name: unknown): string {
 }
 
 function defaultName(): string {
-  const script = process.argv[1] ?? process.execPath
+  return nameOf(process.argv[1] ?? process.execPath)
+}
+
+/** What a daemon is called if it isn't told. */
+export function nameOf(script: string): string {
   const name = basename(script, extname(script)).replaceAll(/[^A-Za-z0-9._-]/g, '_')
   return name.slice(0, 64).replace(/^\.+$/, '') || 'daemon'
 }

@@ -5,12 +5,22 @@ import { homedir, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { DaemonError, during } from './errors.js'
 
+/** In hexadecimal digits: 48 bits, for the few projects of one user. */
+const HASH_LENGTH = 12
+
 /** The pid files in the run directory, ours or not. */
 export function pidFilesInRunDirectory(): string[] {
   return readdirIfThere(runDirectory())
     .filter(file => file.endsWith('.pid'))
     .sort()
     .map(runPath)
+}
+
+/** What files of a daemon are called, without extension: of several instances, each by a short hash of what it is for. */
+export function fileNameOf(name: string, instance: string | null): string {
+  if (instance === null) return name
+  const { createHash } = process.getBuiltinModule('node:crypto')
+  return `${name}@${createHash('sha256').update(instance).digest('hex').slice(0, HASH_LENGTH)}`
 }
 
 /** A file in the run directory. */

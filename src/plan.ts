@@ -1,24 +1,34 @@
 // What the core starts, made of the settings and the program.
 import type { Plan, StreamPlan } from '#native'
-import type { Note } from './arrival.js'
+import type { Given, Note } from './arrival.js'
 import type { Log } from './logs.js'
 import type { Settings } from './options.js'
 import type { Program } from './program.js'
-import { stateFiles } from './state.js'
+import { pathsOf } from './sockets.js'
+import { type Known, knownOf, type LaunchRecord, stateFiles } from './state.js'
 
-export function planOf(settings: Settings, program: Program): Plan {
+/** What a start by launch() has beyond one by daemonize(). */
+export interface Launching {
+  given: Given
+  record: LaunchRecord
+}
+
+export function planOf(settings: Settings, program: Program, launching?: Launching): Plan {
   const { name, pidFile, stdin, stdout, stderr, listen, limits, environment, preserve } = settings
   const { nice, oomScoreAdjust, noNewPrivileges } = settings
   const { user = process.geteuid?.(), group = process.getegid?.() } = settings.identity.change
   const isOther = user !== process.geteuid?.() || group !== process.getegid?.()
-  const note: Note = { name, pidFile: pidFile?.path ?? null, logs: logsOf(settings) }
+  const logs = logsOf(settings)
+  const paths = pathsOf(listen)
+  const note: Note = { name, pidFile: pidFile?.path ?? null, logs, paths, given: launching?.given ?? null }
   return {
     program: program.path,
     arguments: program.arguments,
     directory: program.directory,
     environment,
     note: JSON.stringify(note),
-    ...(pidFile && { pidFile: { ...pidFile, companions: stateFiles(pidFile.path) } }),
+    outlivesLauncher: launching !== undefined,
+    ...(pidFile && filesOf(pidFile, knownOf(settings, program, logs, launching?.record))),
     stdin,
     stdout,
     stderr,
@@ -30,6 +40,11 @@ export function planOf(settings: Settings, program: Program): Plan {
     ...(oomScoreAdjust !== undefined && { oomScoreAdjust }),
     noNewPrivileges,
   }
+}
+
+function filesOf(pidFile: NonNullable<Settings['pidFile']>, known: Known): Pick<Plan, 'pidFile' | 'state'> {
+  const [path, draft] = stateFiles(pidFile.path)
+  return { pidFile: { ...pidFile, companions: [path, draft] }, state: { path, draft, text: JSON.stringify(known) } }
 }
 
 export function logsOf({ stdout, stderr }: Settings): Log[] {

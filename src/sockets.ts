@@ -6,19 +6,24 @@ import type { ListenSocket } from './types.js'
 
 type Sockets = Record<string, ListenSocket>
 
-/** What was passed to this process by LISTEN_FDS, sd_listen_fds(3). */
-export function takeSockets(listen: readonly ListenPlan[]): Sockets {
-  const sockets = byName(native.passedSockets().map(socket => withPath(socket, listen)))
+/** What was passed to this process by LISTEN_FDS, sd_listen_fds(3). `paths`: of Unix sockets, as they were asked for. */
+export function takeSockets(paths: Readonly<Record<string, string>>): Sockets {
+  const sockets = byName(native.passedSockets().map(socket => withPath(socket, paths)))
   for (const variable of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete process.env[variable]
   return sockets
 }
 
 /** In the foreground: sockets that a service manager passed under the same name are used; the others are bound. */
 export function listenHere(listen: readonly ListenPlan[]): Sockets {
-  const passed = takeSockets(listen)
+  const passed = takeSockets(pathsOf(listen))
   const bound = byName(checked(native.bindSockets(listen.filter(({ name }) => !(name in passed)))))
   removeFilesAtExit(bound)
   return { ...passed, ...bound }
+}
+
+/** The files of Unix sockets, by name. */
+export function pathsOf(listen: readonly ListenPlan[]): Record<string, string> {
+  return Object.fromEntries(listen.flatMap(({ name, path }) => (path === undefined ? [] : [[name, path]])))
 }
 
 /** Unix sockets that were bound for us leave no file behind, unless another's has taken its place. */
@@ -51,8 +56,8 @@ function inodeOf(path: string): string | null {
 }
 
 /** A path that is longer than the kernel's addresses was bound by a shorter one, which is all that the kernel tells. */
-function withPath<S extends { name: string; address: string }>(socket: S, listen: readonly ListenPlan[]): S {
-  const path = listen.find(({ name }) => name === socket.name)?.path
+function withPath<S extends { name: string; address: string }>(socket: S, paths: Readonly<Record<string, string>>): S {
+  const path = paths[socket.name]
   return path !== undefined && socket.address.startsWith('/') ? { ...socket, address: path } : socket
 }
 

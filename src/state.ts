@@ -3,7 +3,6 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import type { Log } from './logs.js'
 import type { Settings } from './options.js'
 import { statePath } from './paths.js'
-import { commandLine, requireStartDirectory } from './program.js'
 
 /** Where nothing else is known; milliseconds. Less than Kubernetes' 30 s. */
 export const STOP_TIMEOUT = 25_000
@@ -11,6 +10,9 @@ export const STOP_TIMEOUT = 25_000
 export interface State {
   version: 1
   name: string
+  instance?: string
+  /** The program's, as launch() was told. */
+  release?: string
   pid: number
   /** The command line, the runtime's own flags included, and where it was run. */
   arguments: readonly string[]
@@ -31,19 +33,23 @@ export interface LaunchRecord {
   options: Readonly<Record<string, unknown>>
 }
 
-/** The state of the daemon of `settings`, from the process that starts it. */
-export function stateOf(
-  { name, stopTimeout }: Settings,
-  pid: number,
-  addresses: Record<string, string>,
+/** What is known before there is a process: the core adds pid and addresses. */
+export type Known = Omit<State, 'pid' | 'addresses'>
+
+export function knownOf(
+  { name, instance, version, stopTimeout }: Settings,
+  command: Pick<State, 'arguments' | 'directory'>,
   logs: readonly Log[],
-): State {
+  launch?: LaunchRecord,
+): Known {
   const paths = [...new Set(logs.map(log => log.path))]
-  const command = { arguments: commandLine(), directory: requireStartDirectory() }
-  return { version: 1, name, pid, ...command, logs: paths, addresses, stopTimeout, startedAt: Date.now() }
+  const identity = { name, ...(instance !== null && { instance }), ...(version !== null && { release: version }) }
+  const { arguments: words, directory } = command
+  const rest = { logs: paths, stopTimeout, startedAt: Date.now(), ...(launch && { launch }) }
+  return { version: 1, ...identity, arguments: words, directory, ...rest }
 }
 
-/** Written beside, then renamed into place. It tells more than the pid file does, but nothing depends on it. */
+/** Where this very process is the daemon. Written beside, then renamed into place: it tells more than the pid file does, but nothing depends on it. */
 export function writeState(pidFile: string, state: State): void {
   const [path, draft] = stateFiles(pidFile)
   try {
@@ -58,10 +64,6 @@ export function writeState(pidFile: string, state: State): void {
 export function stateFiles(pidFile: string): [path: string, draft: string] {
   const path = statePath(pidFile)
   return [path, `${path}.${process.pid}`]
-}
-
-export function removeState(pidFile: string): void {
-  rmSync(statePath(pidFile), { force: true })
 }
 
 /** The state of the daemon that runs as `pid`, if it is there to be read. */

@@ -121,7 +121,8 @@ export type ListenTarget =
   | {
       host?: string | undefined
       port?: number | undefined
-      path?: string | undefined
+      /** A Unix socket. Without a slash: that file in the run directory; `true`: NAME.KEY.sock there, NAME@HASH.KEY.sock with `instance`. */
+      path?: string | true | undefined
       /** Of the socket file. */
       mode?: number | undefined
       /** @default 511 */

@@ -12,6 +12,8 @@ use crate::sys::fd::send_all;
 use crate::sys::process::decimal;
 
 pub const READY: &[u8] = b"READY=1\n";
+/// The launcher's only word, where its end says nothing: the start is to be ended.
+pub const END: &[u8] = b"END=1\n";
 
 pub fn say_pid(to: RawFd, pid: i32) {
     say(to, b"MAINPID=", &[pid]);

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockType, socketpair};
@@ -15,6 +16,7 @@ use crate::pidfile::{Claim, Sweep, c_path, claim};
 use crate::plan::{PidFile, Plan};
 use crate::sockets::{self, Bound};
 use crate::starting::Starting;
+use crate::state::StateFile;
 use crate::stdio::{Later, Streams, Tail};
 use crate::sys::fd;
 use crate::sys::process::{self, Image, Variable};
@@ -23,8 +25,13 @@ use crate::sys::signal::{AllBlocked, Captured};
 /// Room for the descriptors of ours that follow the sockets: channel, pid file, later stdout and stderr.
 const OWN_DESCRIPTORS: RawFd = 4;
 
+/// One start at a time up to its pid: another one's middle would hold copies of this one's lock and sockets until it has
+/// closed them.
+static FORKING: Mutex<()> = Mutex::new(());
+
 /// Starts the daemon of `plan`, up to the moment when its pid is known.
 pub fn begin(plan: &Plan) -> Result<Starting> {
+    let _alone = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
     for limit in &plan.limits {
         limit.check()?;
     }
@@ -51,7 +58,9 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
     let (channel, to_launcher) = pair(lowest)?;
     let (from_daemon, to_middle) = pair(lowest)?;
 
-    let addresses = sockets.iter().map(|bound| bound.address.clone()).collect();
+    let addresses: Vec<String> = sockets.iter().map(|bound| bound.address.clone()).collect();
+    let names = plan.listen.iter().map(|each| each.name.as_str());
+    let state = plan.state.as_ref().map(|state| StateFile::new(state, names.zip(addresses.iter().map(String::as_str))));
     let mut arrangement = Arrangement::default();
     for (stream, number) in [streams.stdin, streams.stdout, streams.stderr].into_iter().zip(0..) {
         arrangement.place(stream, number);
@@ -101,9 +110,12 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
         stderr_memory,
         kept,
         leftovers: leftovers.clone(),
+        state: state.transpose()?,
+        outlives_launcher: plan.outlives_launcher,
     };
 
-    let signals = Captured::new().during(Step::Signal, "sigaction")?;
+    let captured = (!plan.outlives_launcher).then(Captured::new);
+    let signals = captured.transpose().during(Step::Signal, "sigaction")?;
     let middle = {
         let _blocked = AllBlocked::new().during(Step::Sigprocmask, "pthread_sigmask")?;
         process::fork(middle::run, &prepared).map_err(|errno| fork_failure(Step::FirstFork, errno))?
@@ -126,10 +138,9 @@ fn image(plan: &Plan, marker: &Marker, passed: RawFd) -> Result<Image> {
         ours.iter().any(|each| each.as_bytes() == name)
             || plan.environment.iter().any(|(each, _)| each.as_bytes() == name)
     };
-    let mut variables: Vec<Variable> = process::environment()
-        .filter(|(name, _)| !changed(name))
-        .map(|(name, value)| plain([name, value].join(&b'=')))
-        .collect();
+    let inherited = plan.inherited.iter().filter(|(name, _)| !changed(name));
+    let mut variables: Vec<Variable> =
+        inherited.map(|(name, value)| plain([name.as_slice(), value].join(&b'='))).collect();
     for (name, value) in &plan.environment {
         // Ours win: a second marker would make the daemon take itself for a launcher.
         if let Some(value) = value.as_ref().filter(|_| !ours.contains(&name.as_str())) {

@@ -15,6 +15,9 @@ pub struct Plan {
     pub directory: String,
     pub environment: Vec<EnvironmentChange>,
     pub note: String,
+    /// The caller goes on, and may end before the daemon is ready.
+    pub outlives_launcher: bool,
+    pub state: Option<StatePlan>,
     pub pid_file: Option<PidFilePlan>,
     pub stdin: StreamPlan,
     pub stdout: StreamPlan,
@@ -27,6 +30,14 @@ pub struct Plan {
     pub nice: Option<i32>,
     pub oom_score_adjust: Option<i32>,
     pub no_new_privileges: bool,
+}
+
+#[napi(object)]
+pub struct StatePlan {
+    pub path: String,
+    pub draft: String,
+    /// A JSON object, to which `pid` and `addresses` are added.
+    pub text: String,
 }
 
 #[napi(object)]
@@ -92,6 +103,13 @@ impl TryFrom<Plan> for core::Plan {
             directory: plan.directory.into(),
             environment: plan.environment.into_iter().map(|change| (change.name, change.value)).collect(),
             note: plan.note,
+            inherited: daemonic_core::sys::process::environment().collect(),
+            outlives_launcher: plan.outlives_launcher,
+            state: plan.state.map(|state| core::State {
+                path: state.path.into(),
+                draft: state.draft.into(),
+                text: state.text,
+            }),
             pid_file: plan.pid_file.map(|file| core::PidFile {
                 path: file.path.into(),
                 mode: file.mode,
