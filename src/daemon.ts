@@ -5,11 +5,13 @@ import { constants } from 'node:os'
 import type { Arrival } from '#native'
 import { managerAddress } from './context.js'
 import { DaemonError, errorOf, OptionError } from './errors.js'
+import { Idleness } from './idle.js'
 import { type Log, Logs } from './logs.js'
 import { native } from './native.js'
 import type { Settings } from './options.js'
 import type { PidLock } from './pid-lock.js'
 import { type Drain, listenOn } from './serve.js'
+import { removeFiles } from './sockets.js'
 import type { Daemon, ListenMap, ListenSocket, SignalAction } from './types.js'
 import { tolerateAborts } from './uncaught.js'
 
@@ -26,9 +28,19 @@ export interface Origin {
   outlivesLauncher: boolean
 }
 
+/** What a later daemonize() adds to a daemon that was started from outside. */
+export interface Adoption {
+  name?: string
+  ready?: 'auto' | 'manual'
+  stopTimeout?: number
+  idleTimeout?: number | null
+  sockets: Record<string, ListenSocket>
+  signals: readonly (readonly [NodeJS.Signals, SignalAction])[]
+}
+
 export class RunningDaemon implements Daemon<ListenMap> {
   readonly pid = process.pid
-  readonly name: string
+  name: string
   readonly detached: boolean
   readonly startDirectory: string
   readonly pidFile: PidLock | null
@@ -41,6 +53,10 @@ export class RunningDaemon implements Daemon<ListenMap> {
   readonly #reloadHooks: (() => unknown)[] = []
   readonly #serving: Promise<unknown>[] = []
   readonly #drains: Drain[] = []
+  readonly #idleness = new Idleness(isIdle => this.#tellIdle(isIdle))
+  readonly #listeners = new Map<NodeJS.Signals, (signal: NodeJS.Signals) => void>()
+  /** What readiness waits for, if it comes by itself. */
+  #turn: Promise<unknown> | null = null
   readonly #outlivesLauncher: boolean
   #arrival: Arrival | null
   #ready = false
@@ -57,7 +73,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
     this.#arrival = arrival
     this.#outlivesLauncher = outlivesLauncher
     for (const [signal, action] of settings.signals) this.#map(signal, action)
-    if (settings.ready === 'auto') setImmediate(() => this.#readyWhenServing())
+    if (settings.ready === 'auto') this.readyAfter(nextTurn())
   }
 
   get stopping(): AbortSignal {
@@ -70,6 +86,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
       const known = Object.keys(this.sockets).join(', ') || 'none'
       throw new OptionError('listen', `There is no socket '${socket}' in \`listen\`; there is: ${known}`)
     }
+    this.#idleness.watch(server)
     const listening = listenOn(server, target.fd).then(drain => {
       this.#drains.push(drain)
       server.once('close', () => this.#closedUnasked(socket))
@@ -90,10 +107,11 @@ export class RunningDaemon implements Daemon<ListenMap> {
     if (refusal && refusal.errno !== constants.errno.EPIPE) throw errorOf(refusal)
     if (refusal && !this.#outlivesLauncher) {
       // Whoever started us is gone, and nobody would know of us.
-      this.#log('error', 'the launcher ended before the daemon was ready')
+      this.log('error', 'the launcher ended before the daemon was ready')
       process.exit(1)
     }
     this.#notify('READY=1')
+    this.#idleness.start(this.#settings.idleTimeout)
     setImmediate(() => this.#logs.remember()).unref()
   }
 
@@ -102,6 +120,10 @@ export class RunningDaemon implements Daemon<ListenMap> {
     process.title = `${this.name}: ${line}`
     this.pidFile?.assertOwnership()
     this.#notify(`STATUS=${line}`)
+  }
+
+  busy(): Disposable {
+    return this.#idleness.hold()
   }
 
   onStop(hook: (signal: NodeJS.Signals | null) => unknown): void {
@@ -124,6 +146,41 @@ export class RunningDaemon implements Daemon<ListenMap> {
     return this.#end(null, exitCode)
   }
 
+  /** @internal Ready by itself once `turn` has come and every server listens; null: at ready() alone. */
+  readyAfter(turn: Promise<unknown> | null): void {
+    this.#turn = turn
+    void turn?.then(() => (this.#turn === turn ? this.#readyWhenServing() : undefined))
+  }
+
+  /** @internal */
+  adopt({ name, ready, stopTimeout, idleTimeout, sockets, signals }: Adoption): void {
+    if (name !== undefined) process.title = this.name = name
+    Object.assign(this.sockets, sockets)
+    for (const [signal, action] of signals) this.#map(signal, action)
+    if (stopTimeout !== undefined) this.#settings.stopTimeout = stopTimeout
+    if (idleTimeout !== undefined) this.#settings.idleTimeout = idleTimeout
+    if (this.#ready) this.#idleness.start(this.#settings.idleTimeout)
+    else if (ready !== undefined) this.readyAfter(ready === 'auto' ? nextTurn() : null)
+  }
+
+  /** Tells whoever supervises us; where nobody does, an idle daemon ends. */
+  #tellIdle(isIdle: boolean): void {
+    if (isIdle) void this.#endIdle()
+  }
+
+  /**
+   * Clients who look for a daemon from now on wait for the next one; those who have connected by now are still accepted
+   * and answered.
+   */
+  async #endIdle(): Promise<void> {
+    this.pidFile?.ending()
+    removeFiles()
+    await nextTurn()
+    await nextTurn()
+    this.log('info', `idle for ${this.#settings.idleTimeout} ms`)
+    await this.stop()
+  }
+
   async #readyWhenServing(): Promise<void> {
     // A server that can't listen rejects what serve() returned: the program's to handle, or uncaught.
     const results = await Promise.allSettled(this.#serving)
@@ -131,17 +188,31 @@ export class RunningDaemon implements Daemon<ListenMap> {
   }
 
   #map(signal: NodeJS.Signals, action: SignalAction): void {
-    if (typeof action === 'function') process.on(signal, action)
-    else if (action === 'ignore' || action === 'default')
+    const before = this.#listeners.get(signal)
+    if (before) process.off(signal, before)
+    this.#listeners.delete(signal)
+    if (action === 'ignore' || action === 'default') {
       native.setDisposition(constants.signals[signal], action === 'ignore')
-    else if (action === 'stop') process.on(signal, () => this.#stopBy(signal))
-    else if (action === 'reload') process.on(signal, () => void this.#reload())
-    else process.on(signal, () => this.#reopenAndTell())
+      return
+    }
+    const listener = this.#listenerFor(signal, action)
+    this.#listeners.set(signal, listener)
+    process.on(signal, listener)
+  }
+
+  #listenerFor(
+    signal: NodeJS.Signals,
+    action: Exclude<SignalAction, 'ignore' | 'default'>,
+  ): (signal: NodeJS.Signals) => void {
+    if (typeof action === 'function') return action
+    if (action === 'stop') return () => this.#stopBy(signal)
+    if (action === 'reload') return () => void this.#reload()
+    return () => this.#reopenAndTell()
   }
 
   #stopBy(signal: NodeJS.Signals): void {
     if (this.#ending) {
-      this.#log('warning', `${signal} while stopping: exiting at once`)
+      this.log('warning', `${signal} while stopping: exiting at once`)
       process.exit(128 + constants.signals[signal])
     }
     void this.#end(signal, 0)
@@ -154,12 +225,13 @@ export class RunningDaemon implements Daemon<ListenMap> {
 
   async #runStop(signal: NodeJS.Signals | null, exitCode: number): Promise<never> {
     const { stopTimeout } = this.#settings
-    this.#log('info', signal ? `stopping on ${signal}` : 'stopping')
+    this.log('info', signal ? `stopping on ${signal}` : 'stopping')
     setTimeout(() => {
-      this.#log('error', `still stopping after ${stopTimeout} ms: exiting`)
+      this.log('error', `still stopping after ${stopTimeout} ms: exiting`)
       process.exit(1)
     }, stopTimeout)
     this.#notify('STOPPING=1')
+    this.pidFile?.ending()
     tolerateAborts()
     this.#abort.abort(new DOMException(`${this.name} is stopping`, 'AbortError'))
     let failed = false
@@ -168,7 +240,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
         await what()
       } catch (error) {
         failed = true
-        this.#log('error', `a stop hook failed: ${describe(error)}`)
+        this.log('error', `a stop hook failed: ${describe(error)}`)
       }
     }
     await Promise.all(this.#drains.map(attempt))
@@ -182,7 +254,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
       try {
         await hook()
       } catch (error) {
-        this.#log('error', `a reload hook failed: ${describe(error)}`)
+        this.log('error', `a reload hook failed: ${describe(error)}`)
       }
     }
   }
@@ -191,13 +263,13 @@ export class RunningDaemon implements Daemon<ListenMap> {
     try {
       this.reopenLogs()
     } catch (error) {
-      this.#log('warning', `${describe(error)}; the old file goes on being used`)
+      this.log('warning', `${describe(error)}; the old file goes on being used`)
     }
   }
 
   #closedUnasked(socket: string): void {
     if (this.#ending) return
-    this.#log('error', `the server on '${socket}' closed unasked`)
+    this.log('error', `the server on '${socket}' closed unasked`)
     void this.stop(1)
   }
 
@@ -205,11 +277,16 @@ export class RunningDaemon implements Daemon<ListenMap> {
     if (this.#manager) native.notifyManager(this.#manager, text)
   }
 
-  #log(level: 'info' | 'warning' | 'error', text: string): void {
+  /** @internal One line on stderr. */
+  log(level: 'info' | 'warning' | 'error', text: string): void {
     // Under an internet superserver stderr is the client's connection.
     if (native.contextFacts().oneSocketForStdio) return
     process.stderr.write(`${new Date().toISOString()} ${this.name}[${this.pid}] ${level}: ${text}\n`)
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve))
 }
 
 function describe(error: unknown): string {

@@ -1,6 +1,7 @@
 // What the core starts, made of the settings and the program.
 import type { Plan, StreamPlan } from '#native'
 import type { Given, Note } from './arrival.js'
+import { DaemonError } from './errors.js'
 import type { Log } from './logs.js'
 import type { Settings } from './options.js'
 import type { Program } from './program.js'
@@ -40,6 +41,14 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     ...(oomScoreAdjust !== undefined && { oomScoreAdjust }),
     noNewPrivileges,
   }
+}
+
+/** The same under the supervisor: with `monitor` or `workers`, and every program that isn't Node's. */
+export function supervisedPlanOf(_settings: Settings, _program: Program, _launching?: Launching): Plan {
+  throw new DaemonError(
+    'monitor, workers and programs of other languages need the supervisor',
+    'ERR_DAEMON_UNSUPPORTED',
+  )
 }
 
 function filesOf(pidFile: NonNullable<Settings['pidFile']>, known: Known): Pick<Plan, 'pidFile' | 'state'> {

@@ -28,14 +28,19 @@ export function pathsOf(listen: readonly ListenPlan[]): Record<string, string> {
 
 /** Unix sockets that were bound for us leave no file behind, unless another's has taken its place. */
 export function removeFilesAtExit(sockets: Sockets): void {
-  const files = Object.values(sockets)
-    .filter(({ address }) => address.startsWith('/'))
-    .map(({ address }) => ({ address, inode: inodeOf(address) }))
-  if (files.length === 0) return
-  process.on('exit', () => {
-    for (const { address, inode } of files) if (inode !== null && inodeOf(address) === inode) remove(address)
-  })
+  const added = Object.values(sockets).filter(({ address }) => address.startsWith('/'))
+  if (added.length === 0) return
+  if (files.size === 0) process.on('exit', removeFiles)
+  for (const { address } of added) files.set(address, inodeOf(address))
 }
+
+/** Now: nobody connects any more, and who has connected is still to be accepted. */
+export function removeFiles(): void {
+  for (const [address, inode] of files) if (inode !== null && inodeOf(address) === inode) remove(address)
+}
+
+/** By path, the inode. */
+const files = new Map<string, string | null>()
 
 /** A daemon that gave up its rights may not; the next start replaces a socket file that nobody answers on. */
 function remove(path: string): void {
