@@ -29,6 +29,7 @@ export declare class PidFile {
   get held(): boolean
   isIntact(): boolean
   started(): Refusal | null
+  ending(): void
   assertOwnership(): Refusal | null
   /** Removes the file and its companions, and unlocks: now, or with the end of the process. */
   release(companions: Array<string>, ending: boolean): Refusal | null
@@ -39,6 +40,11 @@ export declare class PidFileWait {
   constructor()
   /** Resolves with the file, why it can't be had, or null after `cancel()`. Call it once. */
   start(path: string, mode: number): Promise<PidFile | Refusal | null>
+  /**
+   * Resolves once the owner of the file neither starts nor ends: true, or why that can't be known, or null after
+   * `cancel()`. Call it once.
+   */
+  settled(path: string): Promise<true | Refusal | null>
   /** When this returns, the wait has been won or never will be: the promise tells. */
   cancel(): void
 }
@@ -145,6 +151,19 @@ export declare function isJournalStream(fd: number, stream: string): boolean
 /** The names of the resources that can be limited here. */
 export declare function knownLimits(): Array<string>
 
+/**
+ * Starts the daemon and waits until it is ready, or until it and what it left is gone, in a thread of its own.
+ * Milliseconds.
+ */
+export declare function launch(plan: Plan, timeout: number): Promise<Launch | Refusal>
+
+export interface Launch {
+  pid: number
+  /** Where its sockets listen, in the plan's order. */
+  addresses: Array<string>
+  outcome: Outcome
+}
+
 export interface LimitPlan {
   resource: string
   /** Absent: unlimited. */
@@ -205,6 +224,9 @@ export interface Plan {
   directory: string
   environment: Array<EnvironmentChange>
   note: string
+  /** The caller goes on, and may end before the daemon is ready. */
+  outlivesLauncher: boolean
+  state?: StatePlan
   pidFile?: PidFilePlan
   stdin: StreamPlan
   stdout: StreamPlan
@@ -268,6 +290,13 @@ export interface Socket {
   address: string
 }
 
+export interface StatePlan {
+  path: string
+  draft: string
+  /** A JSON object, to which `pid` and `addresses` are added. */
+  text: string
+}
+
 export declare function stopOwner(request: StopRequest): Promise<StopResult | Refusal>
 
 export interface StopRequest {
@@ -278,6 +307,8 @@ export interface StopRequest {
   /** Milliseconds. */
   timeout: number
   force: boolean
+  /** Stops nobody but this one. */
+  only?: number
 }
 
 export interface StopResult {

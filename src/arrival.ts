@@ -10,7 +10,7 @@ import { statePath } from './paths.js'
 import { PidLock } from './pid-lock.js'
 import { requireStartDirectory } from './program.js'
 import { removeFilesAtExit, takeSockets } from './sockets.js'
-import type { Daemon } from './types.js'
+import type { DaemonizeOptions } from './types.js'
 
 /** What the launcher decided and the daemon needs to know: the marker's note. */
 export interface Note {
@@ -21,6 +21,18 @@ export interface Note {
   worker?: number
   workers?: number
   watchdog?: number | null
+  /** Of the Unix sockets, by name: the kernel may know a shorter one. */
+  paths: Record<string, string>
+  /** Null where the program itself called daemonize(). */
+  given: Given | null
+}
+
+/** What launch() was given, for the preload. */
+export interface Given {
+  /** What is applied here, not before exec. */
+  options: DaemonizeOptions
+  /** The names of all options. */
+  keys: string[]
 }
 
 // Read when the library is loaded: the program may clean its environment before the call.
@@ -34,11 +46,14 @@ export function takeArrival(): Arrival | null {
   return marker === undefined ? null : native.arrive(marker)
 }
 
+export function noteOf(arrival: Arrival): Note {
+  return JSON.parse(arrival.note)
+}
+
 /** Becomes the daemon; what fails here the launcher throws too. */
-export function arrive(settings: Settings, arrival: Arrival): Daemon {
-  const note: Note = JSON.parse(arrival.note)
+export function arrive(settings: Settings, arrival: Arrival, note = noteOf(arrival)): RunningDaemon {
   try {
-    const sockets = takeSockets(settings.listen)
+    const sockets = takeSockets(note.paths)
     delete process.env.DAEMONIC_START
     if (!arrival.isWorker) removeFilesAtExit(sockets)
     done(arrival.takeStreams())
@@ -61,6 +76,7 @@ export function arrive(settings: Settings, arrival: Arrival): Daemon {
       worker,
       watchdog: note.watchdog ?? null,
       arrival,
+      outlivesLauncher: note.given !== null,
     })
   } catch (error) {
     if (error instanceof SystemCallError) arrival.fail(error.step, error.errno, error.path)

@@ -54,6 +54,15 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
   return { pid: result.pid ?? null, wasRunning: result.pid !== undefined, forced: result.forced, elapsed }
 }
 
+/** Stops the daemon of this very pid, unless it has ended; of all processes that do so at once one does, the others wait. */
+export async function replaceOwner(path: string, pid: number): Promise<void> {
+  const timeout = (readState(path, pid)?.stopTimeout ?? STOP_TIMEOUT) + GRACE
+  const companions = [statePath(path)]
+  checked(
+    await native.stopOwner({ path, companions, signal: constants.signals.SIGTERM, timeout, force: true, only: pid }),
+  )
+}
+
 /**
  * Sends one signal to the daemon. One that doesn't end a process waits until the daemon is ready: a booting one would
  * die of it. Resolves when it is sent.

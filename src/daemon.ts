@@ -5,11 +5,13 @@ import { constants } from 'node:os'
 import type { Arrival } from '#native'
 import { managerAddress } from './context.js'
 import { DaemonError, errorOf, OptionError } from './errors.js'
+import { Idleness } from './idle.js'
 import { type Log, Logs } from './logs.js'
 import { native } from './native.js'
-import type { Settings } from './options.js'
+import type { Readiness, Settings } from './options.js'
 import type { PidLock } from './pid-lock.js'
 import { type Drain, listenOn } from './serve.js'
+import { removeFiles } from './sockets.js'
 import type { Daemon, ListenMap, ListenSocket, SignalAction } from './types.js'
 import { tolerateAborts } from './uncaught.js'
 
@@ -25,6 +27,18 @@ export interface Origin {
   watchdog: number | null
   /** Null in the foreground. */
   arrival: Arrival | null
+  /** Whether whoever started us may have ended by the time we are ready. */
+  outlivesLauncher: boolean
+}
+
+/** What a later daemonize() adds to a daemon that was started from outside. */
+export interface Adoption {
+  name?: string
+  ready?: Readiness
+  stopTimeout?: number
+  idleTimeout?: number | null
+  sockets: Record<string, ListenSocket>
+  signals: readonly (readonly [NodeJS.Signals, SignalAction])[]
 }
 
 /** How often in its time a watchdog hears of us: one beat may be late, and one lost. */
@@ -32,7 +46,7 @@ const BEATS = 4
 
 export class RunningDaemon implements Daemon<ListenMap> {
   readonly pid = process.pid
-  readonly name: string
+  name: string
   readonly detached: boolean
   readonly startDirectory: string
   readonly worker: number
@@ -46,13 +60,19 @@ export class RunningDaemon implements Daemon<ListenMap> {
   readonly #reloadHooks: (() => unknown)[] = []
   readonly #serving: Promise<unknown>[] = []
   readonly #drains: Drain[] = []
+  readonly #idleness = new Idleness(isIdle => this.#tellIdle(isIdle))
+  readonly #listeners = new Map<NodeJS.Signals, (signal: NodeJS.Signals) => void>()
+  /** What readiness waits for, if it comes by itself. */
+  #turn: Promise<unknown> | null = null
+  readonly #outlivesLauncher: boolean
   #arrival: Arrival | null
   /** Where a supervisor listens. */
   #supervisor: Arrival | null = null
   #ready = false
   #ending: Promise<never> | undefined
 
-  constructor({ settings, startDirectory, worker, watchdog, pidFile, sockets, logs, arrival }: Origin) {
+  constructor(origin: Origin) {
+    const { settings, startDirectory, worker, watchdog, pidFile, sockets, logs, arrival, outlivesLauncher } = origin
     this.name = settings.name
     this.detached = arrival !== null
     this.startDirectory = startDirectory
@@ -62,9 +82,15 @@ export class RunningDaemon implements Daemon<ListenMap> {
     this.#settings = settings
     this.#logs = new Logs(logs)
     this.#arrival = arrival
-    for (const [signal, action] of settings.signals) this.#map(signal, action)
+    this.#outlivesLauncher = outlivesLauncher
     if (arrival?.isWorker) this.#supervisor = this.#obey(arrival, watchdog)
-    if (settings.ready === 'auto') setImmediate(() => this.#readyWhenServing())
+    for (const [signal, action] of settings.signals) this.#map(signal, action)
+    if (settings.ready !== 'manual') this.readyAfter(nextTurn())
+  }
+
+  /** The process whose end is ours, too: a supervisor; or, until we are ready, the middle of our start. @internal */
+  get parent(): number | undefined {
+    return (this.#supervisor ?? this.#arrival)?.parent
   }
 
   get stopping(): AbortSignal {
@@ -77,6 +103,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
       const known = Object.keys(this.sockets).join(', ') || 'none'
       throw new OptionError('listen', `There is no socket '${socket}' in \`listen\`; there is: ${known}`)
     }
+    this.#idleness.watch(server)
     const listening = listenOn(server, target.fd).then(drain => {
       this.#drains.push(drain)
       server.once('close', () => this.#closedUnasked(socket))
@@ -95,12 +122,13 @@ export class RunningDaemon implements Daemon<ListenMap> {
     if (!this.#arrival) this.pidFile?.started()
     this.#arrival = null
     if (refusal && refusal.errno !== constants.errno.EPIPE) throw errorOf(refusal)
-    if (refusal) {
+    if (refusal && !this.#outlivesLauncher) {
       // Whoever started us is gone, and nobody would know of us.
-      this.#log('error', 'the launcher ended before the daemon was ready')
+      this.log('error', 'the launcher ended before the daemon was ready')
       process.exit(1)
     }
     this.#notify('READY=1')
+    this.#idleness.start(this.#settings.idleTimeout)
     setImmediate(() => this.#logs.remember()).unref()
   }
 
@@ -110,6 +138,10 @@ export class RunningDaemon implements Daemon<ListenMap> {
     this.pidFile?.assertOwnership()
     this.#notify(`STATUS=${line}`)
     this.#supervisor?.say(`STATUS=${line}`)
+  }
+
+  busy(): Disposable {
+    return this.#idleness.hold()
   }
 
   onStop(hook: (signal: NodeJS.Signals | null) => unknown): void {
@@ -132,6 +164,42 @@ export class RunningDaemon implements Daemon<ListenMap> {
     return this.#end(null, exitCode)
   }
 
+  /** @internal Ready by itself once `turn` has come and every server listens; null: at ready() alone. */
+  readyAfter(turn: Promise<unknown> | null): void {
+    this.#turn = turn
+    void turn?.then(() => (this.#turn === turn ? this.#readyWhenServing() : undefined))
+  }
+
+  /** @internal */
+  adopt({ name, ready, stopTimeout, idleTimeout, sockets, signals }: Adoption): void {
+    if (name !== undefined) process.title = this.name = name
+    Object.assign(this.sockets, sockets)
+    for (const [signal, action] of signals) this.#map(signal, action)
+    if (stopTimeout !== undefined) this.#settings.stopTimeout = stopTimeout
+    if (idleTimeout !== undefined) this.#settings.idleTimeout = idleTimeout
+    if (this.#ready) this.#idleness.start(this.#settings.idleTimeout)
+    else if (ready !== undefined) this.readyAfter(ready === 'manual' ? null : nextTurn())
+  }
+
+  /** Tells whoever supervises us; where nobody does, an idle daemon ends. */
+  #tellIdle(isIdle: boolean): void {
+    if (this.#supervisor) this.#supervisor.say(`IDLE=${isIdle ? 1 : 0}`)
+    else if (isIdle) void this.#endIdle()
+  }
+
+  /**
+   * Clients who look for a daemon from now on wait for the next one; those who have connected by now are still accepted
+   * and answered.
+   */
+  async #endIdle(): Promise<void> {
+    this.pidFile?.ending()
+    removeFiles()
+    await nextTurn()
+    await nextTurn()
+    this.log('info', `idle for ${this.#settings.idleTimeout} ms`)
+    await this.stop()
+  }
+
   async #readyWhenServing(): Promise<void> {
     // A server that can't listen rejects what serve() returned: the program's to handle, or uncaught.
     const results = await Promise.allSettled(this.#serving)
@@ -139,21 +207,32 @@ export class RunningDaemon implements Daemon<ListenMap> {
   }
 
   #map(signal: NodeJS.Signals, action: SignalAction): void {
-    if (typeof action === 'function') process.on(signal, action)
-    else if (action === 'ignore' || action === 'default')
+    const before = this.#listeners.get(signal)
+    if (before) process.off(signal, before)
+    this.#listeners.delete(signal)
+    // A supervisor's orders count, not copies of the signal that it got: a terminal sends INT and QUIT to the whole group.
+    if (this.#supervisor && action === 'stop' && signal !== 'SIGTERM') action = 'ignore'
+    if (action === 'ignore' || action === 'default') {
       native.setDisposition(constants.signals[signal], action === 'ignore')
-    else if (action === 'stop') process.on(signal, () => this.#stopBy(signal))
-    else if (action === 'reload') process.on(signal, () => void this.#reload())
-    else process.on(signal, () => this.#reopenAndTell())
+      return
+    }
+    const listener = this.#listenerFor(signal, action)
+    this.#listeners.set(signal, listener)
+    process.on(signal, listener)
   }
 
-  /** Its orders count, not copies of the signal that it got: INT and QUIT go to a terminal's whole process group. */
+  #listenerFor(
+    signal: NodeJS.Signals,
+    action: Exclude<SignalAction, 'ignore' | 'default'>,
+  ): (signal: NodeJS.Signals) => void {
+    if (typeof action === 'function') return action
+    if (action === 'stop') return () => this.#stopBy(signal)
+    if (action === 'reload') return () => void this.#reload()
+    return () => this.#reopenAndTell()
+  }
+
+  /** Says that the event loop turns, and stops when told to. */
   #obey(supervisor: Arrival, watchdog: number | null): Arrival {
-    for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
-      if (this.#settings.signals.get(signal) !== 'stop') continue
-      process.removeAllListeners(signal)
-      native.setDisposition(constants.signals[signal], true)
-    }
     supervisor.listen(number => void this.#end(signalNamed(number), 0))
     if (watchdog !== null) {
       supervisor.say('WATCHDOG=1')
@@ -165,7 +244,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
   #stopBy(signal: NodeJS.Signals): void {
     if (this.#ending && this.#supervisor) return
     if (this.#ending) {
-      this.#log('warning', `${signal} while stopping: exiting at once`)
+      this.log('warning', `${signal} while stopping: exiting at once`)
       process.exit(128 + constants.signals[signal])
     }
     void this.#end(signal, 0)
@@ -178,13 +257,14 @@ export class RunningDaemon implements Daemon<ListenMap> {
 
   async #runStop(signal: NodeJS.Signals | null, exitCode: number): Promise<never> {
     const { stopTimeout } = this.#settings
-    this.#log('info', signal ? `stopping on ${signal}` : 'stopping')
+    this.log('info', signal ? `stopping on ${signal}` : 'stopping')
     setTimeout(() => {
-      this.#log('error', `still stopping after ${stopTimeout} ms: exiting`)
+      this.log('error', `still stopping after ${stopTimeout} ms: exiting`)
       process.exit(1)
     }, stopTimeout)
     this.#notify('STOPPING=1')
     this.#supervisor?.say('STOPPING=1')
+    this.pidFile?.ending()
     tolerateAborts()
     this.#abort.abort(new DOMException(`${this.name} is stopping`, 'AbortError'))
     let failed = false
@@ -193,7 +273,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
         await what()
       } catch (error) {
         failed = true
-        this.#log('error', `a stop hook failed: ${describe(error)}`)
+        this.log('error', `a stop hook failed: ${describe(error)}`)
       }
     }
     await Promise.all(this.#drains.map(attempt))
@@ -207,7 +287,7 @@ export class RunningDaemon implements Daemon<ListenMap> {
       try {
         await hook()
       } catch (error) {
-        this.#log('error', `a reload hook failed: ${describe(error)}`)
+        this.log('error', `a reload hook failed: ${describe(error)}`)
       }
     }
   }
@@ -216,13 +296,13 @@ export class RunningDaemon implements Daemon<ListenMap> {
     try {
       this.reopenLogs()
     } catch (error) {
-      this.#log('warning', `${describe(error)}; the old file goes on being used`)
+      this.log('warning', `${describe(error)}; the old file goes on being used`)
     }
   }
 
   #closedUnasked(socket: string): void {
     if (this.#ending) return
-    this.#log('error', `the server on '${socket}' closed unasked`)
+    this.log('error', `the server on '${socket}' closed unasked`)
     void this.stop(1)
   }
 
@@ -230,7 +310,8 @@ export class RunningDaemon implements Daemon<ListenMap> {
     if (this.#manager) native.notifyManager(this.#manager, text)
   }
 
-  #log(level: 'info' | 'warning' | 'error', text: string): void {
+  /** @internal One line on stderr. */
+  log(level: 'info' | 'warning' | 'error', text: string): void {
     // Under an internet superserver stderr is the client's connection.
     if (native.contextFacts().oneSocketForStdio) return
     process.stderr.write(`${new Date().toISOString()} ${this.name}[${this.pid}] ${level}: ${text}\n`)
@@ -240,6 +321,10 @@ export class RunningDaemon implements Daemon<ListenMap> {
 function signalNamed(number: number): NodeJS.Signals | null {
   const entry = Object.entries(constants.signals).find(([, each]) => each === number)
   return (entry?.[0] as NodeJS.Signals) ?? null
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve))
 }
 
 function describe(error: unknown): string {

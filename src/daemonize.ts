@@ -7,13 +7,11 @@ import { start } from './launcher.js'
 import { normalise, type Settings } from './options.js'
 import { keepOutputWhole } from './output.js'
 import { PidLock } from './pid-lock.js'
+import { preload } from './preload.js'
 import { requireMainProgram } from './program.js'
+import { register, registered, takeAdoption } from './registry.js'
 import type { Daemon, DaemonizeOptions, ListenMap } from './types.js'
 import { throwReadably } from './uncaught.js'
-
-/** One daemon a process, also where two copies of this library are loaded. */
-const DAEMON = Symbol.for('daemonic.daemon')
-const registry = globalThis as { [DAEMON]?: Daemon }
 
 if (!mayBeDaemon) keepOutputWhole()
 
@@ -28,6 +26,8 @@ if (!mayBeDaemon) keepOutputWhole()
  *
  * Where it does not detach (`detach`), it returns at once in this process: stdin, stdout, stderr, working directory and,
  * on a terminal, the job-control signals and HUP stay as they are; all other options apply.
+ * In a program started by launch() or by `daemonic start|run` it starts nothing either: what was given there wins, then
+ * what this call gives; one line of the log names what was overridden.
  * A second call without options returns the same Daemon; with options it throws.
  *
  * Left uncaught, every error but OptionError prints as one paragraph without a stack, and its `exitCode` becomes ours.
@@ -39,14 +39,19 @@ if (!mayBeDaemon) keepOutputWhole()
  * @throws DaemonError         ERR_DAEMON_UNSUPPORTED: a worker thread, `node -e`, the REPL, Windows
  */
 export function daemonize<const L extends ListenMap = Record<never, never>>(options?: DaemonizeOptions<L>): Daemon<L> {
-  const running = registry[DAEMON]
-  if (running) {
+  const running = registered()
+  const adopt = takeAdoption()
+  if (running && !adopt) {
     if (options === undefined) return running as Daemon<L>
     throw new OptionError('options', 'daemonize() was called before in this process: a second call takes no options')
   }
   try {
+    if (running) {
+      adopt?.((options ?? {}) as DaemonizeOptions)
+      return running as Daemon<L>
+    }
     const daemon = become(options as DaemonizeOptions)
-    registry[DAEMON] = daemon
+    register(daemon)
     return daemon as Daemon<L>
   } catch (error) {
     if (error instanceof DaemonError) throwReadably(error)
@@ -72,3 +77,6 @@ function warnOfOverwriting({ name, pidFile }: Settings): void {
     `${name}: warning: taking over ${pidFile.path} from ${pid === null ? 'a start' : `pid ${pid}`}, which goes on`,
   )
 }
+
+// For the preload, which shares this bundle, and for nobody else: no export.
+Object.defineProperty(daemonize, Symbol.for('daemonic.preload'), { value: preload })

@@ -1,5 +1,5 @@
 // Where nothing is detached: this very process becomes the daemon, as far as that goes.
-
+import { rmSync } from 'node:fs'
 import { closeInspector } from './context.js'
 import { RunningDaemon } from './daemon.js'
 import { during, errorOf } from './errors.js'
@@ -11,9 +11,9 @@ import { flush } from './output.js'
 import { prepareDirectory, statePath } from './paths.js'
 import { PidLock } from './pid-lock.js'
 import { planOf } from './plan.js'
-import { requireStartDirectory, sameProgram } from './program.js'
+import { commandLine, requireStartDirectory, sameProgram } from './program.js'
 import { listenHere } from './sockets.js'
-import { removeState, stateOf, writeState } from './state.js'
+import { knownOf, writeState } from './state.js'
 import type { Daemon } from './types.js'
 
 /** Standard streams and the working directory stay as they are. */
@@ -43,7 +43,8 @@ export function stay(settings: Settings): Daemon {
     keepTerminalSignals(settings)
     if (pidFile) {
       const addresses = Object.fromEntries(Object.entries(sockets).map(([key, { address }]) => [key, address]))
-      writeState(pidFile.path, stateOf(settings, process.pid, addresses, []))
+      const command = { arguments: commandLine(), directory: requireStartDirectory() }
+      writeState(pidFile.path, { ...knownOf(settings, command, []), pid: process.pid, addresses })
     }
     return new RunningDaemon({
       settings,
@@ -54,6 +55,7 @@ export function stay(settings: Settings): Daemon {
       worker: 0,
       watchdog: null,
       arrival: null,
+      outlivesLauncher: false,
     })
   } catch (error) {
     pidFile?.release()
@@ -63,7 +65,7 @@ export function stay(settings: Settings): Daemon {
 
 /** The supervisor takes this very process; the program goes on in its workers. */
 function superviseHere(settings: Settings): never {
-  const { name, pidFile } = settings
+  const { pidFile } = settings
   if (pidFile) prepareDirectory(pidFile.path)
   const program = sameProgram()
   closeInspector()
@@ -76,10 +78,10 @@ function superviseHere(settings: Settings): never {
     const refusal = native.becomeSupervisor(planOf(here, program), bound => {
       if (!pidFile) return
       const addresses = Object.fromEntries(listen.map(({ name }, index) => [name, bound[index] ?? '']))
-      writeState(pidFile.path, stateOf(here, process.pid, addresses, []))
+      writeState(pidFile.path, { ...knownOf(here, program, []), pid: process.pid, addresses })
     })
-    if (pidFile) removeState(pidFile.path)
-    throw refusal ? errorOf(refusal) : new Error(`${name} could not become its own supervisor`)
+    if (pidFile) rmSync(statePath(pidFile.path), { force: true })
+    throw errorOf(refusal)
   })
 }
 

@@ -1,5 +1,4 @@
 // The launcher: starts the program again as a daemon, waits until it is ready, and ends.
-import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
 import type { Outcome } from '#native'
 import { closeInspector } from './context.js'
@@ -9,37 +8,32 @@ import { checked, native } from './native.js'
 import type { Settings } from './options.js'
 import { leave } from './output.js'
 import { prepareDirectory } from './paths.js'
-import { logsOf, planOf } from './plan.js'
+import { planOf } from './plan.js'
 import { sameProgram } from './program.js'
-import { removeState, stateOf, writeState } from './state.js'
-import { LAUNCHER_PATIENCE } from './supervisor.js'
+import { patience } from './supervisor.js'
 
 /** Never returns: ends the process when the daemon is ready, or throws. */
 export function start(settings: Settings): never {
   const program = sameProgram()
   closeInspector()
-  for (const path of [settings.pidFile?.path, settings.stdout.path, settings.stderr.path]) {
-    if (path) prepareDirectory(path)
-  }
+  prepareDirectories(settings)
   const outcome = naming(settings, () => {
-    const start = checked(native.begin(planOf(settings, program)))
-    if (settings.pidFile) {
-      const addresses = Object.fromEntries(
-        settings.listen.map(({ name }, index) => [name, start.addresses[index] ?? '']),
-      )
-      writeState(settings.pidFile.path, stateOf(settings, start.pid, addresses, logsOf(settings)))
-    }
-    return checked(start.wait(settings.startTimeout + (settings.supervision ? LAUNCHER_PATIENCE : 0)))
+    const plan = planOf(settings, program)
+    return checked(checked(native.begin(plan)).wait(patience(settings, plan)))
   })
-  if (outcome.kind === 'ready') {
-    // It may have done its work and gone before the state was written.
-    if (settings.pidFile && !existsSync(settings.pidFile.path)) removeState(settings.pidFile.path)
-    leave(0)
-  }
+  if (outcome.kind === 'ready') leave(0)
   throw startError(settings, outcome)
 }
 
-function startError({ name, startTimeout }: Settings, { kind, exitCode, signal, stderr }: Outcome): StartError {
+/** Those of our own directories that files of the daemon will lie in. */
+export function prepareDirectories({ pidFile, stdout, stderr, listen }: Settings): void {
+  for (const path of [pidFile?.path, stdout.path, stderr.path, ...listen.map(each => each.path)]) {
+    if (path) prepareDirectory(path)
+  }
+}
+
+/** Why a start has not led to a daemon. */
+export function startError({ name, startTimeout }: Settings, { kind, exitCode, signal, stderr }: Outcome): StartError {
   const early = `${name}: the daemon %s before it was ready`
   if (kind === 'timeout') {
     const message = `${name}: the daemon was not ready after ${startTimeout} ms and was ended`

@@ -1,12 +1,14 @@
 // What to listen on: a port, an address, a path, in all forms in which people write them.
 import { resolve } from 'node:path'
 import type { ListenPlan } from '#native'
+import { runPath } from './paths.js'
 import { expected, mode, oneOf, or, refuseUnknown, text, whole } from './values.js'
 
 /** As net.Server's. */
 const BACKLOG = 511
 
-export function listenPlan(name: string, target: unknown): ListenPlan {
+/** `fileName`: what the daemon's files are called. */
+export function listenPlan(name: string, target: unknown, fileName: string): ListenPlan {
   const option = `listen.${name}`
   if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
     throw expected(option, 'called by letters, digits, dots, dashes and underscores', name)
@@ -24,13 +26,20 @@ export function listenPlan(name: string, target: unknown): ListenPlan {
     ...plan,
     ...(given.host !== undefined && { host: text(`${option}.host`, given.host, 'a host') }),
     ...(given.port !== undefined && { port: port(`${option}.port`, given.port) }),
-    ...(given.path !== undefined && { path: resolve(text(`${option}.path`, given.path, 'a path')) }),
+    ...(given.path !== undefined && { path: socketPath(`${option}.path`, given.path, `${fileName}.${name}.sock`) }),
     ...(given.mode !== undefined && { mode: mode(`${option}.mode`, given.mode, 0o7777) }),
     backlog: whole(`${option}.backlog`, or(given.backlog, BACKLOG), 1, 2 ** 31 - 1),
     ipv6Only: oneOf(`${option}.ipv6Only`, or(given.ipv6Only, false), [true, false]),
     reusePort: oneOf(`${option}.reusePort`, or(given.reusePort, false), [true, false]),
     udp: oneOf(`${option}.udp`, or(given.udp, false), [true, false]),
   }
+}
+
+/** `true`: the daemon's own in the run directory; without a slash: that file there. */
+function socketPath(option: string, value: unknown, own: string): string {
+  if (value === true) return runPath(own)
+  const path = text(option, value, 'true or a path')
+  return path.includes('/') ? resolve(path) : runPath(path)
 }
 
 const FORMS = "a port, ':PORT', 'HOST:PORT', '[IPV6]:PORT', a path with a slash, or an object"

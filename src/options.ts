@@ -7,7 +7,7 @@ import { OptionError } from './errors.js'
 import { type Identity, normaliseIdentity } from './identity.js'
 import { listenPlan } from './listen.js'
 import { native } from './native.js'
-import { logPath, runPath } from './paths.js'
+import { fileNameOf, logPath, runPath } from './paths.js'
 import { STOP_TIMEOUT } from './state.js'
 import { type Supervision, supervisionOf } from './supervision.js'
 import type { DaemonizeOptions, SignalAction, SignalMap } from './types.js'
@@ -28,6 +28,10 @@ import {
 
 export interface Settings {
   name: string
+  /** Null where there is one of the name. */
+  instance: string | null
+  /** launch()'s. */
+  version: string | null
   detach: boolean | 'auto'
   chdir: string | false
   umask: number | false
@@ -46,7 +50,7 @@ export interface Settings {
   oomScoreAdjust: number | undefined
   noNewPrivileges: boolean
   pidFile: { path: string; mode: number; overwrite: boolean } | null
-  ready: 'auto' | 'manual'
+  ready: Readiness
   startTimeout: number
   stopTimeout: number
   idleTimeout: number | null
@@ -54,7 +58,7 @@ export interface Settings {
   supervision: Supervision | null
 }
 
-const OPTIONS = [
+export const OPTIONS = [
   'name',
   'instance',
   'detach',
@@ -114,15 +118,19 @@ export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Set
   }
   refuseUnknown('', Object.keys(options), OPTIONS)
   const name = normaliseName(options.name)
+  const instance = options.instance === undefined ? null : text('instance', options.instance, 'a string')
+  const fileName = fileNameOf(name, instance)
   const stream = (key: 'stdout' | 'stderr', fd: number): StreamPlan => {
     if (isDaemon) return { kind: 'null' }
-    const log = output('log', options.log, fd, name)
-    return options[key] === undefined ? log : output(key, options[key], fd, name)
+    const log = output('log', options.log, fd, fileName)
+    return options[key] === undefined ? log : output(key, options[key], fd, fileName)
   }
   const identity = normaliseIdentity(options)
-  const listen = entries('listen', options.listen).map(([key, target]) => listenPlan(key, target))
+  const listen = entries('listen', options.listen).map(([key, target]) => listenPlan(key, target, fileName))
   return {
     name,
+    instance,
+    version: null,
     identity,
     detach: oneOf('detach', or(options.detach, 'auto'), [true, false, 'auto']),
     chdir: directory(options.chdir, options.chroot === undefined ? '.' : '/'),
@@ -140,13 +148,22 @@ export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Set
     signals: signalMap(options.signals),
     givenSignals: new Set(entries('signals', options.signals).map(([signal]) => signal)),
     environment: environmentOf(identity, options.env),
-    pidFile: pidFile(options.pidFile, name),
-    ready: oneOf('ready', or(options.ready, 'auto'), ['auto', 'manual']),
+    pidFile: pidFile(options.pidFile, fileName),
+    ready: readiness(or(options.ready, 'auto')),
     startTimeout: duration('startTimeout', or(options.startTimeout, START_TIMEOUT)),
     stopTimeout: duration('stopTimeout', or(options.stopTimeout, STOP_TIMEOUT)),
     idleTimeout: options.idleTimeout === undefined ? null : duration('idleTimeout', options.idleTimeout),
     supervision: supervisionOf(options),
   }
+}
+
+/** The last two where the supervisor watches: launch() and the command. */
+export type Readiness = 'auto' | 'manual' | 'port' | `fd=${number}`
+
+function readiness(value: unknown): Readiness {
+  const [, number] = typeof value === 'string' ? (/^fd=(\d+)$/.exec(value) ?? []) : []
+  if (number !== undefined) return `fd=${whole('ready', Number(number), FIRST_SOCKET, 2 ** 31 - 1)}`
+  return oneOf('ready', value, ['auto', 'manual', 'port'])
 }
 
 function normaliseName(name: unknown): string {
@@ -158,7 +175,11 @@ function normaliseName(name: unknown): string {
 }
 
 function defaultName(): string {
-  const script = process.argv[1] ?? process.execPath
+  return nameOf(process.argv[1] ?? process.execPath)
+}
+
+/** What a daemon is called if it isn't told. */
+export function nameOf(script: string): string {
   const name = basename(script, extname(script)).replaceAll(/[^A-Za-z0-9._-]/g, '_')
   return name.slice(0, 64).replace(/^\.+$/, '') || 'daemon'
 }

@@ -1,8 +1,27 @@
-// Where pid files and logs lie by default: run and state directories, of the system for root, else of the user.
-import { lstatSync, mkdirSync } from 'node:fs'
+// Where pid files and logs lie by default: run and state directories, of the system for root, else of the user;
+// DAEMONIC_RUNTIME_DIR and DAEMONIC_STATE_DIR name others.
+import { lstatSync, mkdirSync, readdirSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { DaemonError, during } from './errors.js'
+
+/** In hexadecimal digits: 48 bits, for the few projects of one user. */
+const HASH_LENGTH = 12
+
+/** The pid files in the run directory, ours or not. */
+export function pidFilesInRunDirectory(): string[] {
+  return readdirIfThere(runDirectory())
+    .filter(file => file.endsWith('.pid'))
+    .sort()
+    .map(runPath)
+}
+
+/** What files of a daemon are called, without extension: of several instances, each by a short hash of what it is for. */
+export function fileNameOf(name: string, instance: string | null): string {
+  if (instance === null) return name
+  const { createHash } = process.getBuiltinModule('node:crypto')
+  return `${name}@${createHash('sha256').update(instance).digest('hex').slice(0, HASH_LENGTH)}`
+}
 
 /** A file in the run directory. */
 export function runPath(file: string): string {
@@ -45,7 +64,8 @@ export function prepareDirectory(path: string): void {
   }
 }
 
-function runDirectory(): string {
+export function runDirectory(): string {
+  if (process.env.DAEMONIC_RUNTIME_DIR) return resolve(process.env.DAEMONIC_RUNTIME_DIR)
   if (process.geteuid?.() === 0) return '/run/daemonic'
   return process.env.XDG_RUNTIME_DIR || temporaryRunDirectory()
 }
@@ -54,7 +74,19 @@ function temporaryRunDirectory(): string {
   return join(tmpdir(), `daemonic-${process.geteuid?.()}`)
 }
 
-function stateDirectory(): string {
+export function stateDirectory(): string {
+  if (process.env.DAEMONIC_STATE_DIR) return resolve(process.env.DAEMONIC_STATE_DIR)
   if (process.geteuid?.() === 0) return '/var/log/daemonic'
   return join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'daemonic')
+}
+
+function readdirIfThere(directory: string): string[] {
+  return during('chdir', directory, () => {
+    try {
+      return readdirSync(directory)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      throw error
+    }
+  })
 }

@@ -131,6 +131,11 @@ export class PidLock implements Disposable {
     done(this.#file.started())
   }
 
+  /** @internal Whoever wants a daemon waits for the next one from now on. */
+  ending(): void {
+    this.#file.ending()
+  }
+
   /** @internal Names us to the kernel again, should other code of ours have closed the file. */
   assertOwnership(): void {
     done(this.#file.assertOwnership())

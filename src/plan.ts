@@ -1,39 +1,58 @@
 // What the core starts, made of the settings and the program.
 import type { Plan, StreamPlan } from '#native'
-import type { Note } from './arrival.js'
+import type { Given, Note } from './arrival.js'
 import type { Log } from './logs.js'
 import type { Settings } from './options.js'
 import type { Program } from './program.js'
-import { stateFiles } from './state.js'
-import { supervisorPlan } from './supervisor.js'
+import { pathsOf } from './sockets.js'
+import { companionsOf, type Known, knownOf, type LaunchRecord, stateFiles } from './state.js'
+import { supervisionFor } from './supervision.js'
+import { bound, supervisorPlan } from './supervisor.js'
 
-export function planOf(settings: Settings, program: Program): Plan {
+/** What a start by launch() has beyond one by daemonize(). */
+export interface Launching {
+  given: Given
+  record: LaunchRecord
+}
+
+/** A program that isn't Node's always runs under the supervisor. */
+export function planOf(settings: Settings, program: Program, launching?: Launching): Plan {
+  const supervision = supervisionFor(settings, program)
   const { name, pidFile, stdin, stdout, stderr, listen, limits, environment, preserve } = settings
   const { nice, oomScoreAdjust, noNewPrivileges } = settings
   const { user = process.geteuid?.(), group = process.getegid?.() } = settings.identity.change
   const isOther = user !== process.geteuid?.() || group !== process.getegid?.()
-  const note: Note = { name, pidFile: pidFile?.path ?? null, logs: logsOf(settings) }
   const owner = isOther && user !== undefined && group !== undefined ? { user, group } : undefined
+  const logs = logsOf(settings)
+  const paths = pathsOf(listen)
+  const note: Note = { name, pidFile: pidFile?.path ?? null, logs, paths, given: launching?.given ?? null }
   return {
     program: program.path,
     arguments: program.arguments,
     directory: program.directory,
     environment,
     note: JSON.stringify(note),
-    ...(pidFile && { pidFile: { ...pidFile, companions: stateFiles(pidFile.path) } }),
+    outlivesLauncher: note.given !== null,
+    ...(pidFile && filesOf(pidFile, knownOf(settings, program, logs, launching?.record))),
     stdin,
     stdout,
     stderr,
-    listen,
+    listen: bound(settings),
     limits,
     preserve,
     ...(owner && { owner }),
     ...(nice !== undefined && { nice }),
     ...(oomScoreAdjust !== undefined && { oomScoreAdjust }),
     noNewPrivileges,
-    ...(settings.supervision && {
-      supervisor: supervisorPlan(settings, settings.supervision, program, note, owner),
-    }),
+    ...(supervision && { supervisor: supervisorPlan(settings, supervision, program, note, owner) }),
+  }
+}
+
+function filesOf(pidFile: NonNullable<Settings['pidFile']>, known: Known): Pick<Plan, 'pidFile' | 'state'> {
+  const [path, draft] = stateFiles(pidFile.path)
+  return {
+    pidFile: { ...pidFile, companions: companionsOf(pidFile.path) },
+    state: { path, draft, text: JSON.stringify(known) },
   }
 }
 

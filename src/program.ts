@@ -9,6 +9,8 @@ export interface Program {
   arguments: string[]
   /** Where it was started: flags and imports may be relative. */
   directory: string
+  /** Whether it arrives at daemonize(), or is made to by the preload. @default true */
+  isOurs?: boolean
 }
 
 // Taken when the library is loaded, before the program changes its directory. Null if that has been removed.
@@ -18,10 +20,15 @@ const startDirectory = currentDirectory()
 export function sameProgram(): Program {
   const { execPath, execArgv, argv } = process
   const directory = requireStartDirectory()
-  if ('deno' in process.versions) return { path: execPath, arguments: commandLine(), directory }
-  if (isSingleExecutable()) return { path: execPath, arguments: [execPath, ...argv.slice(2)], directory }
-  refuseTextOnly(execArgv, argv[1])
-  return { path: execPath, arguments: [execPath, ...execArgv, ...argv.slice(1)], directory }
+  if (!('deno' in process.versions) && !isSingleExecutable()) refuseTextOnly(execArgv, argv[1])
+  return { path: execPath, arguments: commandLine(), directory }
+}
+
+/** What started this process, as far as its runtime tells: for a person, or a restart. */
+export function commandLine(): string[] {
+  const { execPath, execArgv, argv } = process
+  if ('deno' in process.versions) return denoCommandLine()
+  return [execPath, ...execArgv, ...argv.slice(isSingleExecutable() ? 2 : 1)]
 }
 
 /** @throws SystemCallError ENOENT: it has been removed */
@@ -80,7 +87,7 @@ function isSingleExecutable(): boolean {
 }
 
 /** Deno's own flags are in no array. */
-function commandLine(): string[] {
+function denoCommandLine(): string[] {
   return readFileSync('/proc/self/cmdline', 'utf8').split('\0').slice(0, -1)
 }
 

@@ -84,10 +84,10 @@ function closed(server: Server | UdpSocket, close: () => unknown): Promise<void>
   })
 }
 
-function isStream(server: Server | UdpSocket): server is Server {
+export function isStream(server: Server | UdpSocket): server is Server {
   return 'listen' in server
 }
 
-function isHttp(server: Server): server is HttpServer {
+export function isHttp(server: Server): server is HttpServer {
   return 'closeIdleConnections' in server
 }

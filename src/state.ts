@@ -2,8 +2,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import type { Log } from './logs.js'
 import type { Settings } from './options.js'
-import { statePath } from './paths.js'
-import { requireStartDirectory } from './program.js'
+import { controlPath, statePath } from './paths.js'
 
 /** Where nothing else is known; milliseconds. Less than Kubernetes' 30 s. */
 export const STOP_TIMEOUT = 25_000
@@ -11,8 +10,11 @@ export const STOP_TIMEOUT = 25_000
 export interface State {
   version: 1
   name: string
+  instance?: string
+  /** The program's, as launch() was told. */
+  release?: string
   pid: number
-  /** The command line, and where it was run. */
+  /** The command line, the runtime's own flags included, and where it was run. */
   arguments: readonly string[]
   directory: string
   logs: readonly string[]
@@ -21,21 +23,33 @@ export interface State {
   stopTimeout: number
   /** Milliseconds since the epoch. */
   startedAt: number
+  /** How launch() was called; absent where the program started itself. */
+  launch?: LaunchRecord
 }
 
-/** The state of the daemon of `settings`, from the process that starts it. */
-export function stateOf(
-  { name, stopTimeout }: Settings,
-  pid: number,
-  addresses: Record<string, string>,
+/** What launch() needs to do the same again, from `directory`. An `env` of null stands for `undefined`. */
+export interface LaunchRecord {
+  program: string
+  options: Readonly<Record<string, unknown>>
+}
+
+/** What is known before there is a process: the core adds pid and addresses. */
+export type Known = Omit<State, 'pid' | 'addresses'>
+
+export function knownOf(
+  { name, instance, version, stopTimeout }: Settings,
+  command: Pick<State, 'arguments' | 'directory'>,
   logs: readonly Log[],
-): State {
+  launch?: LaunchRecord,
+): Known {
   const paths = [...new Set(logs.map(log => log.path))]
-  const command = { arguments: process.argv, directory: requireStartDirectory() }
-  return { version: 1, name, pid, ...command, logs: paths, addresses, stopTimeout, startedAt: Date.now() }
+  const identity = { name, ...(instance !== null && { instance }), ...(version !== null && { release: version }) }
+  const { arguments: words, directory } = command
+  const rest = { logs: paths, stopTimeout, startedAt: Date.now(), ...(launch && { launch }) }
+  return { version: 1, ...identity, arguments: words, directory, ...rest }
 }
 
-/** Written beside, then renamed into place. It tells more than the pid file does, but nothing depends on it. */
+/** Where this very process is the daemon. Written beside, then renamed into place: it tells more than the pid file does, but nothing depends on it. */
 export function writeState(pidFile: string, state: State): void {
   const [path, draft] = stateFiles(pidFile)
   try {
@@ -52,15 +66,22 @@ export function stateFiles(pidFile: string): [path: string, draft: string] {
   return [path, `${path}.${process.pid}`]
 }
 
-export function removeState(pidFile: string): void {
-  rmSync(statePath(pidFile), { force: true })
+/** All that may lie beside a pid file, and is removed with it. */
+export function companionsOf(pidFile: string): string[] {
+  return [...stateFiles(pidFile), controlPath(pidFile)]
 }
 
 /** The state of the daemon that runs as `pid`, if it is there to be read. */
 export function readState(pidFile: string, pid: number | null): State | null {
+  const state = readLastState(pidFile)
+  return state?.pid === pid ? state : null
+}
+
+/** What was last written there: of a daemon that may have ended. */
+export function readLastState(pidFile: string): State | null {
   try {
     const state: State = JSON.parse(readFileSync(statePath(pidFile), 'utf8'))
-    return state.version === 1 && state.pid === pid ? state : null
+    return state.version === 1 ? state : null
   } catch {
     return null
   }

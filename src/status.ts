@@ -8,6 +8,10 @@ import { readState, STOP_TIMEOUT } from './state.js'
 
 export interface DaemonStatus extends PidFileState {
   readonly name: string
+  /** What it is for, of several of one name: the `instance` option. */
+  readonly instance: string | null
+  /** The program's, as launch() was told. */
+  readonly version: string | null
   /** Milliseconds. */
   readonly uptime: number | null
   /** What the daemon last said by status(). */
@@ -50,6 +54,8 @@ export async function status(target: string): Promise<DaemonStatus> {
   return {
     ...report,
     name,
+    instance: state?.instance ?? null,
+    version: state?.release ?? null,
     uptime: usage?.uptime ?? null,
     statusText: pid === null ? null : statusText(pid, name),
     addresses: state?.addresses ?? {},

@@ -1,5 +1,7 @@
 // How a daemon is supervised: the `monitor` and `workers` options.
 import { usableCpus } from './cpus.js'
+import type { Settings } from './options.js'
+import type { Program } from './program.js'
 import type { MonitorOptions, ProcessOptions } from './types.js'
 import { duration, entries, expected, oneOf, or, refuseUnknown, whole } from './values.js'
 
@@ -54,6 +56,12 @@ export function supervisionOf({ monitor = false, workers }: ProcessOptions): Sup
     maxMemory: count('maxMemory', given.maxMemory),
     killTree: oneOf('monitor.killTree', or(given.killTree, false), [true, false]),
   }
+}
+
+/** Null where the program runs on its own. One that isn't Node's can't hold its pid file: it never heard of CLOEXEC. Some readiness only a supervisor sees. */
+export function supervisionFor({ supervision, ready }: Settings, { isOurs = true }: Program): Supervision | null {
+  const isSeen = ready === 'auto' || ready === 'manual'
+  return supervision ?? (isOurs && isSeen ? null : supervisionOf({ monitor: { restart: 'no' } }))
 }
 
 function numberOf(workers: unknown): number {

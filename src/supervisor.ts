@@ -1,34 +1,40 @@
 // What the native supervisor is told: the settings, in the words of crates/supervisor/src/config.rs.
-import type { LimitPlan, OwnerPlan, SupervisorPlan } from '#native'
+import type { LimitPlan, OwnerPlan, Plan, SupervisorPlan } from '#native'
 import type { Note } from './arrival.js'
 import { supervisorPath } from './native.js'
 import type { Settings } from './options.js'
 import { controlPath } from './paths.js'
 import type { Program } from './program.js'
-import { stateFiles } from './state.js'
+import { companionsOf } from './state.js'
 import type { Supervision } from './supervision.js'
 
-/** Milliseconds that the launcher waits longer than the supervisor, which knows which worker is late and what it wrote. */
-export const LAUNCHER_PATIENCE = 2_000
+/** Milliseconds. */
+const LAUNCHER_PATIENCE = 2_000
+
+/** How long to wait for readiness: longer than a supervisor does, which knows which worker is late and what it wrote. */
+export function patience({ startTimeout }: Settings, { supervisor }: Plan): number {
+  return startTimeout + (supervisor ? LAUNCHER_PATIENCE : 0)
+}
 
 export function supervisorPlan(
   settings: Settings,
   supervision: Supervision,
-  { path, arguments: args, directory }: Program,
+  { path, arguments: args, directory, isOurs = true }: Program,
   note: Note,
   owner: OwnerPlan | undefined,
 ): SupervisorPlan {
-  const { name, pidFile, listen, limits, nice, oomScoreAdjust, noNewPrivileges, preserve } = settings
+  const { name, pidFile, limits, nice, oomScoreAdjust, noNewPrivileges, preserve } = settings
   const config = {
     name,
     executable: supervisorPath(),
     program: { path, arguments: args, directory },
-    ready: 'auto',
+    foreign: isOurs ? null : foreignContext(settings),
+    ready: readinessOf(settings),
     // The supervisor has the pid file, not the worker.
     note: { ...note, pidFile: null, workers: supervision.workers, watchdog: supervision.watchdog },
-    pidFile: pidFile && { path: pidFile.path, companions: stateFiles(pidFile.path) },
+    pidFile: pidFile && { path: pidFile.path, companions: companionsOf(pidFile.path) },
     control: pidFile && controlPath(pidFile.path),
-    sockets: listen.map(({ fd: _, ...socket }) => socket),
+    sockets: bound(settings).map(({ fd: _, ...socket }) => socket),
     logs: note.logs,
     owner,
     limits: limits.map(wholeLimit),
@@ -40,9 +46,30 @@ export function supervisorPlan(
     startTimeout: Math.ceil(settings.startTimeout),
     stopTimeout: Math.ceil(settings.stopTimeout),
     endsIdle: settings.idleTimeout !== null,
+    outlivesLauncher: note.given !== null,
     verbosity: 0,
   }
   return { executable: supervisorPath(), config: JSON.stringify(config) }
+}
+
+function readinessOf({ ready, listen }: Settings): object | string {
+  if (ready === 'port') return { port: listen.map(({ host = '', port, path }) => path ?? `${bracketed(host)}:${port}`) }
+  return ready.startsWith('fd=') ? { fd: Number(ready.slice(3)) } : ready
+}
+
+/** Nothing given: every interface, of which the loopback one is asked. */
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host || 'localhost'
+}
+
+/** The sockets that we bind: not those that the program binds itself, and answers at. */
+export function bound({ ready, listen }: Settings): Settings['listen'] {
+  return ready === 'port' ? [] : listen
+}
+
+/** What is set before the exec of a program that never heard of us. */
+function foreignContext({ identity, umask, chdir }: Settings): object {
+  return { ...identity.change, umask: umask === false ? null : umask, directory: chdir === false ? null : chdir }
 }
 
 function wholeTimes({ maxDelay, steadyAfter, watchdog }: Supervision): Partial<Supervision> {

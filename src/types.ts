@@ -85,6 +85,40 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
   workers?: number | 'cpus' | undefined
 }
 
+/** How to start another program as a daemon. Other defaults than daemonize()'s: `pidFile: true`, and `chdir` stays. */
+export interface LaunchOptions<L extends ListenMap = ListenMap> extends Omit<ProcessOptions<L>, 'ready'> {
+  /**
+   * As in {@link ProcessOptions.ready}; a program that isn't Node's is ready when it was executed and has lived for 300 ms.
+   * 'fd=N': when it writes a newline to descriptor N. 'port': when all addresses of `listen`, which it binds itself,
+   * answer. @default 'auto'
+   */
+  ready?: 'auto' | 'manual' | 'port' | `fd=${number}` | undefined
+  /** The program's own. @default none */
+  args?: readonly string[] | undefined
+  /** What runs the program: a path, or a command in PATH; null: the program itself. @default process.execPath */
+  interpreter?: string | null | undefined
+  /** @default process.execArgv, without the inspector's, if `interpreter` is ours; else none */
+  interpreterArgs?: readonly string[] | undefined
+  /**
+   * What if the pid file is locked: reject, or resolve with the daemon that has it, once that is ready. One that is just
+   * ending is waited for, and a new one started. @default 'error'
+   */
+  ifRunning?: 'error' | 'reuse' | undefined
+  /** With 'reuse': a running daemon of another version, or of none, is stopped and replaced, once. */
+  version?: string | undefined
+}
+
+/** The daemon that launch() found or started. */
+export interface Launched<L extends ListenMap = ListenMap> {
+  readonly pid: number
+  /** False: it was running. */
+  readonly started: boolean
+  /** Also what stop(), status() and connect() take as a target. */
+  readonly pidFile: string | null
+  /** Of its listening sockets, by name: HOST:PORT, or a Unix socket's path. */
+  readonly addresses: { readonly [K in keyof L]: string }
+}
+
 export interface MonitorOptions {
   /**
    * systemd's words: on-failure = non-zero exit, error signal, watchdog; on-abnormal = error signal, watchdog.
@@ -121,7 +155,8 @@ export type ListenTarget =
   | {
       host?: string | undefined
       port?: number | undefined
-      path?: string | undefined
+      /** A Unix socket. Without a slash: that file in the run directory; `true`: NAME.KEY.sock there, NAME@HASH.KEY.sock with `instance`. */
+      path?: string | true | undefined
       /** Of the socket file. */
       mode?: number | undefined
       /** @default 511 */
@@ -185,6 +220,8 @@ export interface Daemon<L extends ListenMap = ListenMap> {
   serve(server: Server | UdpSocket, socket: keyof L & string): Promise<void>
   /** Tells the launcher and the service manager; idempotent. */
   ready(status?: string): void
+  /** Holds `idleTimeout` off until disposed. */
+  busy(): Disposable
   /** A line for the process title and the service manager. */
   status(text: string): void
   /** Run after the servers have drained, last added first, when asked to stop; awaited up to stopTimeout; then exit 0, or 1 if one failed. `null`: by stop(). */

@@ -14,6 +14,8 @@ use crate::sys::process::decimal;
 
 pub const READY: &[u8] = b"READY=1\n";
 pub const TIMEOUT: &[u8] = b"TIMEOUT=1\n";
+/// The launcher's only word, where its end says nothing: the start is to be ended.
+pub const END: &[u8] = b"END=1\n";
 
 pub fn say_pid(to: RawFd, pid: i32) {
     say(to, b"MAINPID=", &[pid]);

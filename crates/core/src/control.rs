@@ -13,7 +13,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::error::{Error, Failure, Result, Step};
-use crate::pidfile::{Owner, State, Sweep, c_path, holder, inspect, owner, remove_if_free, wait_until_started};
+use crate::pidfile::{
+    Owner, State, Sweep, c_path, holder, inspect, owner, remove_if_free, replace_alone, wait_until_started,
+};
 use crate::sys::pidfd;
 
 /// A start has no owner from its lock to just before its exec: a few milliseconds, unless the machine is loaded.
@@ -29,6 +31,8 @@ pub struct Stopping {
     /// From the signal to SIGKILL, or to giving up.
     pub timeout: Duration,
     pub force: bool,
+    /// Stops nobody but this one; of several who want that at once, one does it, and the others wait.
+    pub only: Option<i32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +53,17 @@ struct Target<'a> {
 
 /// Signals the owner, waits for its end, and removes what it left. Blocks: for a thread of its own.
 pub fn stop(path: &Path, companions: &[std::path::PathBuf], how: Stopping) -> Result<Stopped> {
+    match how.only {
+        Some(_) => replace_alone(path, || stop_owner(path, companions, how)),
+        None => stop_owner(path, companions, how),
+    }
+}
+
+fn stop_owner(path: &Path, companions: &[std::path::PathBuf], how: Stopping) -> Result<Stopped> {
     let target = match Target::of(path) {
+        Ok(target) if how.only.is_some_and(|only| only != target.pid) => {
+            return Ok(Stopped { pid: None, forced: false, ended: true });
+        }
         Ok(target) => target,
         Err(Error::NotRunning { .. }) => {
             remove_stale(path, companions);

@@ -1,6 +1,7 @@
 //! The launcher's half of a start: everything that can fail with a good message is done before the first fork.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 
@@ -13,12 +14,18 @@ use crate::pidfile::{Claim, Sweep, c_path, claim};
 use crate::plan::{PidFile, Plan, Supervisor};
 use crate::sockets::{self, Bound};
 use crate::starting::Starting;
+use crate::state::StateFile;
 use crate::stdio::{Streams, Tail};
 use crate::sys::signal::{AllBlocked, Captured};
 use crate::sys::{fd, memory_file, process};
 
+/// One start at a time up to its pid: another one's middle would hold copies of this one's lock and sockets until it has
+/// closed them.
+static FORKING: Mutex<()> = Mutex::new(());
+
 /// Starts the daemon of `plan`, up to the moment when its pid is known.
 pub fn begin(plan: &Plan) -> Result<Starting> {
+    let _alone = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
     for limit in &plan.limits {
         limit.check()?;
     }
@@ -44,7 +51,9 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
     let (channel, to_launcher) = pair(lowest)?;
     let (from_daemon, to_middle) = pair(lowest)?;
 
-    let addresses = sockets.iter().map(|bound| bound.address.clone()).collect();
+    let addresses: Vec<String> = sockets.iter().map(|bound| bound.address.clone()).collect();
+    let names = plan.listen.iter().map(|each| each.name.as_str());
+    let state = plan.state.as_ref().map(|state| StateFile::new(state, names.zip(addresses.iter().map(String::as_str))));
     let channel_source = to_middle.as_raw_fd();
     let above = |file: OwnedFd, step| fd::duplicate_above(&file, lowest).during(step, "fcntl");
     let handover = Handover {
@@ -100,9 +109,12 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
         stderr_memory,
         kept,
         leftovers: leftovers.clone(),
+        state: state.transpose()?,
+        outlives_launcher: plan.outlives_launcher,
     };
 
-    let signals = Captured::new().during(Step::Signal, "sigaction")?;
+    let captured = (!plan.outlives_launcher).then(Captured::new);
+    let signals = captured.transpose().during(Step::Signal, "sigaction")?;
     let middle = {
         let _blocked = AllBlocked::new().during(Step::Sigprocmask, "pthread_sigmask")?;
         process::fork(middle::run, &prepared).map_err(|errno| fork_failure(Step::FirstFork, errno))?

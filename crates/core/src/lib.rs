@@ -24,6 +24,7 @@ pub mod plan;
 pub mod session;
 pub mod sockets;
 pub mod starting;
+mod state;
 pub mod stdio;
 #[allow(unsafe_code)]
 pub mod sys;

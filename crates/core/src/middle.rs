@@ -14,6 +14,7 @@ use crate::child::{self, Child};
 use crate::error::Step;
 use crate::pidfile::{Sweep, remove_if_free};
 use crate::sockets::SocketFile;
+use crate::state::StateFile;
 use crate::stdio::STDERR_KEPT;
 use crate::sys::{close, fd, memory_file, pidfd, process, signal};
 
@@ -34,6 +35,9 @@ pub struct Middle {
     /// The descriptors above, sorted: all others are closed.
     pub kept: Vec<RawFd>,
     pub leftovers: Leftovers,
+    pub state: Option<StateFile>,
+    /// The launcher's end is none of the daemon's business: only its word ends the start.
+    pub outlives_launcher: bool,
 }
 
 /// Files that a failed start removes.
@@ -59,6 +63,10 @@ pub fn run(middle: &Middle) -> ! {
     match start_daemon(middle) {
         Ok(daemon) => {
             close::close_all_but(&middle.kept);
+            // Before anyone hears of the daemon: who waits for it reads this.
+            if let Some(state) = &middle.state {
+                state.write(daemon);
+            }
             say_pid(launcher, daemon.as_raw());
             watch(middle, daemon);
         }
@@ -79,8 +87,10 @@ fn watch(middle: &Middle, daemon: Pid) {
     let process = pidfd::open(daemon.as_raw()).ok();
     let mut scan = ReadyScan::default();
     let mut silent = false;
+    let mut alone = false;
     loop {
-        let mut seen = wait_for_event(middle, process.as_ref(), silent);
+        let heard = [(!alone).then_some(&middle.launcher), (!silent).then_some(&middle.daemon), process.as_ref()];
+        let mut seen = wait_for_event(middle, heard);
         if seen.daemon_speaks {
             match pass_on(middle, &mut scan) {
                 Passed::Ready => return,
@@ -100,7 +110,9 @@ fn watch(middle: &Middle, daemon: Pid) {
             }
             return say_ended(launcher, end(middle, daemon));
         }
-        if seen.launcher_gone {
+        if seen.launcher_gone && middle.outlives_launcher && has_closed(&middle.launcher) {
+            alone = true;
+        } else if seen.launcher_gone {
             end(middle, daemon);
             return;
         }
@@ -124,28 +136,32 @@ struct Seen {
     launcher_gone: bool,
 }
 
-/// The launcher never writes: whatever comes from there is its end. `silent`: the daemon closed its side and lives.
-fn wait_for_event(middle: &Middle, process: Option<&OwnedFd>, silent: bool) -> Seen {
-    let nothing = PollFlags::empty();
-    let heard = if silent { nothing } else { PollFlags::POLLIN };
-    let launcher = PollFd::new(borrow(&middle.launcher), PollFlags::POLLIN);
-    // Polled descriptors report POLLHUP unasked, so what is not to be heard is replaced by one that is.
-    let daemon = PollFd::new(borrow(if silent { &middle.launcher } else { &middle.daemon }), heard);
-    let ended = process.map_or_else(
-        || PollFd::new(borrow(&middle.launcher), nothing),
-        |process| PollFd::new(borrow(process), PollFlags::POLLIN),
-    );
-    let mut all = [launcher, daemon, ended];
-    let timeout = if process.is_none() {
+/// What of launcher, daemon and the daemon's end is to be heard; a poll with none of them looks at the daemon again.
+/// The launcher's only word is an order to end: whatever comes from there is its end.
+fn wait_for_event(middle: &Middle, heard: [Option<&OwnedFd>; 3]) -> Seen {
+    // What is not to be heard is left out: polled descriptors report POLLHUP unasked.
+    let mut all = [&middle.launcher; 3].map(|unused| PollFd::new(borrow(unused), PollFlags::empty()));
+    let mut count = 0;
+    for (polled, source) in all.iter_mut().zip(heard.iter().flatten()) {
+        *polled = PollFd::new(borrow(source), PollFlags::POLLIN);
+        count += 1;
+    }
+    let timeout = if heard[2].is_none() {
         PollTimeout::from(LOOK_EVERY)
     } else if middle.stderr_memory.is_some() {
         PollTimeout::from(FORGET_EVERY)
     } else {
         PollTimeout::NONE
     };
-    let _ = poll(&mut all, timeout); // EINTR: nothing seen, and round again
-    let happened = |polled: &PollFd<'_>| polled.revents().is_some_and(|events| !events.is_empty());
-    Seen { daemon_speaks: !silent && happened(&all[1]), launcher_gone: happened(&all[0]) }
+    let _ = poll(&mut all[..count], timeout); // EINTR: nothing seen, and round again
+    let mut results = all.iter().map(|polled| polled.revents().is_some_and(|events| !events.is_empty()));
+    let [launcher, daemon, _] = heard.map(|source| source.is_some() && results.next() == Some(true));
+    Seen { daemon_speaks: daemon, launcher_gone: launcher }
+}
+
+/// Whether it has ended without a word.
+fn has_closed(launcher: &OwnedFd) -> bool {
+    !matches!(fd::read(launcher.as_raw_fd(), &mut [0]), Ok(1..))
 }
 
 enum Passed {
@@ -162,7 +178,7 @@ fn pass_on(middle: &Middle, scan: &mut ReadyScan) -> Passed {
         Ok(0) | Err(_) => Passed::End,
         Ok(length) => {
             let said = &buffer[..length];
-            if fd::send_all(middle.launcher.as_raw_fd(), said).is_err() {
+            if fd::send_all(middle.launcher.as_raw_fd(), said).is_err() && !middle.outlives_launcher {
                 return Passed::ToNobody;
             }
             if scan.feed(said) { Passed::Ready } else { Passed::Something }

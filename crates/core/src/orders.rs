@@ -28,6 +28,7 @@ impl Orders {
     }
 
     /// Blocks until there is one for the program to carry out; logs are exchanged here, whatever the event loop does.
+    #[allow(clippy::should_implement_trait)] // it never ends by itself
     pub fn next(&mut self) -> Order {
         loop {
             while let Some(end) = self.pending.iter().position(|&byte| byte == b'\n') {

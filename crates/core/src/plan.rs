@@ -17,6 +17,11 @@ pub struct Plan {
     pub environment: Vec<(String, Option<String>)>,
     /// What the daemon's side of the call wants to know, opaque here; travels in the marker.
     pub note: String,
+    /// The environment that the changes are made to: taken by the thread that may read it.
+    pub inherited: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The caller goes on: its end doesn't end the start, and its signals are its own.
+    pub outlives_launcher: bool,
+    pub state: Option<State>,
     pub pid_file: Option<PidFile>,
     pub stdin: Stream,
     pub stdout: Stream,
@@ -39,6 +44,14 @@ pub struct Supervisor {
     pub executable: PathBuf,
     /// What it is to do, opaque here; travels in a memory file.
     pub config: String,
+}
+
+/// What the file beside the pid file will say: a JSON object without the pid and the addresses.
+#[derive(Debug)]
+pub struct State {
+    pub path: PathBuf,
+    pub draft: PathBuf,
+    pub text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
-use crate::channel::{Line, Lines};
+use crate::channel::{END, Line, Lines};
 use crate::error::{Failure, Result, Step};
 use crate::launch::fork_failure;
 use crate::middle::Leftovers;
@@ -38,6 +38,7 @@ pub struct Starting {
     program: PathBuf,
     pid_file: Option<PathBuf>,
     addresses: Vec<String>,
+    outlives_launcher: bool,
     /// A signal that came before the daemon had a pid.
     interrupted: Option<Signal>,
 }
@@ -81,7 +82,7 @@ impl Starting {
         plan: &Plan,
         channel: OwnedFd,
         middle: Pid,
-        signals: Captured,
+        signals: Option<Captured>,
         tail: Option<Tail>,
         leftovers: Leftovers,
         addresses: Vec<String>,
@@ -92,7 +93,8 @@ impl Starting {
             lines: Lines::default(),
             middle: Some(middle),
             daemon: None,
-            signals: Some(signals),
+            signals,
+            outlives_launcher: plan.outlives_launcher,
             tail,
             leftovers,
             directory: plan.directory.clone(),
@@ -161,7 +163,11 @@ impl Starting {
         if self.middle.is_none() {
             return End::Ended;
         }
-        // The middle takes our end's end for the launcher's. What it has passed on by then can still be heard.
+        // The middle takes our end's end for the launcher's, or else a word. What it has passed on by then can still be
+        // heard.
+        if self.outlives_launcher {
+            let _ = fd::send_all(self.channel.as_raw_fd(), END);
+        }
         let _ = shutdown(self.channel.as_raw_fd(), Shutdown::Write);
         self.reap_middle();
         if self.is_ready_after_all() {

@@ -34,6 +34,8 @@ pub struct WorkerPlan {
     /// Where stderr goes, if that is a file.
     pub stderr_log: Option<LogFile>,
     pub leads_group: bool,
+    /// The number of the descriptor where it writes a newline when it is ready, if it does.
+    pub ready: Option<RawFd>,
     pub kind: Kind,
 }
 
@@ -41,9 +43,8 @@ pub struct WorkerPlan {
 pub enum Kind {
     /// It calls daemonize(), or is made to: it takes a marker, and sets the rest of its context itself.
     Arriving,
-    /// It never heard of us: all is set before it is executed. With the number of the descriptor where it writes a
-    /// newline when it is ready, if it does.
-    Foreign { context: ForeignContext, ready: Option<RawFd> },
+    /// It never heard of us: all is set before it is executed.
+    Foreign(ForeignContext),
 }
 
 #[derive(Debug, Default)]
@@ -83,11 +84,7 @@ impl WorkerPlan {
         note: &str,
     ) -> Result<Worker> {
         let mut kept_numbers = self.preserve.clone();
-        let ready_number = match self.kind {
-            Kind::Foreign { ready, .. } => ready,
-            Kind::Arriving => None,
-        };
-        kept_numbers.extend(ready_number);
+        kept_numbers.extend(self.ready);
         let lowest =
             Handover::lowest(sockets.len(), &kept_numbers).max(kept_numbers.iter().max().map_or(0, |max| max + 1));
         let (streams, tail) = self.streams(late, lowest)?;
@@ -98,7 +95,7 @@ impl WorkerPlan {
             preserve.push((fd::duplicate_raw(number, lowest).during(Step::Dup2, "fcntl")?, number));
         }
         let mut ready = None;
-        if let Some(number) = ready_number {
+        if let Some(number) = self.ready {
             let (reader, writer) = pair(lowest)?;
             preserve.push((writer, number));
             ready = Some(reader);
@@ -177,7 +174,7 @@ impl WorkerPlan {
     }
 
     fn context(&self) -> Result<Option<Context>> {
-        let Kind::Foreign { context: ForeignContext { identity, umask, directory }, .. } = &self.kind else {
+        let Kind::Foreign(ForeignContext { identity, umask, directory }) = &self.kind else {
             return Ok(None);
         };
         let path = |path: &Path| -> Result<CString> { c_path(path) };

@@ -27,6 +27,8 @@ pub struct StopRequest {
     /// Milliseconds.
     pub timeout: f64,
     pub force: bool,
+    /// Stops nobody but this one.
+    pub only: Option<i32>,
 }
 
 #[napi(catch_unwind, ts_return_type = "Promise<StopResult | Refusal>")]
@@ -34,7 +36,7 @@ pub fn stop_owner(env: &Env, request: StopRequest) -> napi::Result<Object<'_>> {
     let (deferred, promise) = env.create_deferred()?;
     let signal = parse(request.signal)?;
     std::thread::spawn(move || {
-        let how = Stopping { signal, timeout: milliseconds(request.timeout), force: request.force };
+        let how = Stopping { signal, timeout: milliseconds(request.timeout), force: request.force, only: request.only };
         let companions: Vec<_> = request.companions.iter().map(Into::into).collect();
         let stopped = control::stop(request.path.as_ref(), &companions, how);
         deferred.resolve(move |_| {

@@ -47,6 +47,11 @@ impl PidFile {
     }
 
     #[napi(catch_unwind)]
+    pub fn ending(&self) {
+        self.held.ending();
+    }
+
+    #[napi(catch_unwind)]
     pub fn assert_ownership(&self) -> Option<Refusal> {
         refusal(self.held.assert_ownership())
     }
@@ -122,6 +127,25 @@ impl PidFileWait {
                 Ok(match result {
                     Ok(None) => Either3::C(Null),
                     Ok(Some(held)) => Either3::A(PidFile::from(held)),
+                    Err(error) => Either3::B(Refusal::from(error)),
+                })
+            });
+        });
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(waiting);
+        Ok(promise)
+    }
+
+    /// Resolves once the owner of the file neither starts nor ends: true, or why that can't be known, or null after
+    /// `cancel()`. Call it once.
+    #[napi(catch_unwind, ts_return_type = "Promise<true | Refusal | null>")]
+    pub fn settled<'env>(&mut self, env: &'env Env, path: String) -> napi::Result<Object<'env>> {
+        let (deferred, promise) = env.create_deferred()?;
+        cancel_at_end_of(*env, &self.waiting)?;
+        let waiting = Waiting::until_settled(path.into(), move |result| {
+            deferred.resolve(move |_| {
+                Ok(match result {
+                    Ok(true) => Either3::A(true),
+                    Ok(false) => Either3::C(Null),
                     Err(error) => Either3::B(Refusal::from(error)),
                 })
             });

@@ -15,6 +15,9 @@ pub struct Plan {
     pub directory: String,
     pub environment: Vec<EnvironmentChange>,
     pub note: String,
+    /// The caller goes on, and may end before the daemon is ready.
+    pub outlives_launcher: bool,
+    pub state: Option<StatePlan>,
     pub pid_file: Option<PidFilePlan>,
     pub stdin: StreamPlan,
     pub stdout: StreamPlan,
@@ -35,6 +38,14 @@ pub struct SupervisorPlan {
     pub executable: String,
     /// Its configuration, as JSON.
     pub config: String,
+}
+
+#[napi(object)]
+pub struct StatePlan {
+    pub path: String,
+    pub draft: String,
+    /// A JSON object, to which `pid` and `addresses` are added.
+    pub text: String,
 }
 
 #[napi(object)]
@@ -102,6 +113,13 @@ impl TryFrom<Plan> for core::Plan {
             directory: plan.directory.into(),
             environment: plan.environment.into_iter().map(|change| (change.name, change.value)).collect(),
             note: plan.note,
+            inherited: daemonic_core::sys::process::environment().collect(),
+            outlives_launcher: plan.outlives_launcher,
+            state: plan.state.map(|state| core::State {
+                path: state.path.into(),
+                draft: state.draft.into(),
+                text: state.text,
+            }),
             pid_file: plan.pid_file.map(|file| core::PidFile {
                 path: file.path.into(),
                 mode: file.mode,

@@ -3,11 +3,12 @@
 use daemonic_core::launch::begin as begin_start;
 use daemonic_core::starting::{Outcome as CoreOutcome, Starting};
 use daemonic_core::takeover::become_supervisor as become_core_supervisor;
-use napi::bindgen_prelude::{Either, Function};
+use napi::Env;
+use napi::bindgen_prelude::{Either, Function, Object};
 use napi_derive::napi;
 
 use crate::plan::Plan;
-use crate::refusal::{Answer, Refusal, answer};
+use crate::refusal::{Answer, Refusal, answer, milliseconds};
 
 /// Forks; the daemon has a pid when this returns, and is not ready yet.
 #[napi(catch_unwind)]
@@ -30,6 +31,35 @@ pub fn become_supervisor(plan: Plan, bound: Function<'_, Vec<String>, ()>) -> Re
     match result {
         Err(error) => error.into(),
     }
+}
+
+#[napi(object)]
+pub struct Launch {
+    pub pid: i32,
+    /// Where its sockets listen, in the plan's order.
+    pub addresses: Vec<String>,
+    pub outcome: Outcome,
+}
+
+/// Starts the daemon and waits until it is ready, or until it and what it left is gone, in a thread of its own.
+/// Milliseconds.
+#[napi(catch_unwind, ts_return_type = "Promise<Launch | Refusal>")]
+pub fn launch(env: &Env, plan: Plan, timeout: f64) -> napi::Result<Object<'_>> {
+    let (deferred, promise) = env.create_deferred()?;
+    // Here, since only this thread may read the environment: others of ours may be changing it.
+    let plan = plan.try_into();
+    std::thread::spawn(move || {
+        let launched = plan.and_then(|plan| {
+            let mut starting = begin_start(&plan)?;
+            let outcome = starting.wait(milliseconds(timeout))?;
+            Ok(Launch { pid: starting.pid(), addresses: starting.addresses().to_vec(), outcome: outcome.into() })
+        });
+        deferred.resolve(move |_| {
+            let launched: Answer<Launch> = answer(launched);
+            Ok(launched)
+        });
+    });
+    Ok(promise)
 }
 
 #[napi]
@@ -65,7 +95,7 @@ impl Start {
         let Some(mut starting) = self.starting.take() else {
             return Either::A(Outcome::of("lost"));
         };
-        answer(starting.wait(crate::refusal::milliseconds(timeout)))
+        answer(starting.wait(milliseconds(timeout)))
     }
 
     /// Ends the daemon and removes what it left.

@@ -40,6 +40,8 @@ pub struct Config {
     pub start_timeout: Millis,
     pub stop_timeout: Millis,
     pub ends_idle: bool,
+    /// Whoever started us may have ended by the time we are ready.
+    pub outlives_launcher: bool,
     /// How much it tells: 0 info, 1 debug.
     pub verbosity: u8,
 }
@@ -164,6 +166,10 @@ impl Config {
             owner: self.owner(),
             stderr_log: stderr_log.map(|log| LogFile { path: log.path.clone(), mode: log.mode, truncate: false }),
             leads_group: self.supervision.kill_tree,
+            ready: match self.ready {
+                Ready::Fd(number) => Some(number),
+                _ => None,
+            },
             kind: self.kind(),
         }
     }
@@ -173,11 +179,7 @@ impl Config {
             return Kind::Arriving;
         };
         let identity = Change { chroot, user, group, groups, dumpable: false };
-        let ready = match self.ready {
-            Ready::Fd(number) => Some(number),
-            _ => None,
-        };
-        Kind::Foreign { context: ForeignContext { identity, umask, directory }, ready }
+        Kind::Foreign(ForeignContext { identity, umask, directory })
     }
 }
 
@@ -188,6 +190,13 @@ impl LimitPlan {
 
     fn limit(&self) -> Option<Limit> {
         Limit::new(&self.resource, self.soft, self.hard)
+    }
+}
+
+impl Ready {
+    /// What the program's runtime says of itself doesn't count.
+    pub fn is_seen_otherwise(&self) -> bool {
+        matches!(self, Self::Fd(_) | Self::Port(_))
     }
 }
 

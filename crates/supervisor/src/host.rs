@@ -139,7 +139,7 @@ impl Host {
         let mut note = self.config.note.clone();
         note.insert("worker".to_owned(), slot.into());
         let note = serde_json::Value::Object(note).to_string();
-        let foreign = matches!(self.plan.kind, Kind::Foreign { .. });
+        let foreign = matches!(self.plan.kind, Kind::Foreign(_));
         let mut variables = Vec::new();
         if let Some(address) = self.notify_address.clone().filter(|_| foreign) {
             variables.push(("NOTIFY_SOCKET".to_owned(), Some(address)));
@@ -228,7 +228,7 @@ impl World for Host {
             return;
         };
         let told = arrival.take_streams().and_then(|()| arrival.ready(self.pid_file.as_ref()));
-        if told.is_err() && self.config.note.get("outlives") != Some(&true.into()) {
+        if told.is_err() && !self.config.outlives_launcher {
             self.say(Level::Error, "the launcher ended before the daemon was ready");
             process::exit_now(1);
         }

@@ -161,6 +161,7 @@ impl Supervisor {
 
     fn heard(&mut self, pid: i32, line: Line) {
         match line {
+            Line::Ready if self.host.config.ready.is_seen_otherwise() => {}
             Line::Ready => self.fleet.ready(&mut self.host, pid),
             Line::Status(text) => self.fleet.status(pid, text),
             Line::Beat => self.fleet.beat(pid, now()),

@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::claim::{self, Claim};
 use super::kernel::{Host, Kernel};
-use super::{Identity, State, WHO};
+use super::{ENDING, Identity, MOST_RACES, State, WHO};
 use crate::error::{During, Error, Failure, Result, Step};
 use crate::sys::fd;
 use crate::sys::interrupt::Interruption;
@@ -109,6 +109,17 @@ impl Held {
         let Some(file) = &self.file else { return Ok(()) };
         table().iter_mut().filter(|entry| entry.identity == self.identity).for_each(|entry| entry.starting = false);
         claim::started(&Host, file).during(Step::PidFileLock, "fcntl").map_err(|failure| failure.at(&self.path).into())
+    }
+
+    /// From now on whoever wants a daemon waits for the next. It is only a hint, so that a lock that somebody reads just
+    /// then is tried again, but not for ever.
+    pub fn ending(&self) {
+        let Some(file) = &self.file else { return };
+        for _ in 0..MOST_RACES {
+            if Host.lock(file, Owner::OpenFile, ENDING).is_ok() {
+                return;
+            }
+        }
     }
 
     /// Removes the file, and what lies beside it, under the lock, if the path is still ours; empties it where removing

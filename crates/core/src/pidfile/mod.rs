@@ -5,6 +5,8 @@
 //! | 0 | of the process | by the owner | who: F_GETLK gives the pid |
 //! | 1 | of the open file | from start to end, across exec | that it runs: the lock that excludes |
 //! | 2 | of the open file | from start to ready | that it is starting |
+//! | 3 | of the open file | from the stop to the end | that it is ending: whoever wants a daemon waits for the next |
+//! | 4 | of the open file | by others | that one of them replaces it |
 //!
 //! The process's lock vanishes when its owner closes any descriptor of the file; the open file's doesn't, but hides its
 //! owner: hence both. Bytes 1 and 2 are taken in one request, or a start would look ready for a moment.
@@ -25,7 +27,7 @@ pub use inspect::{Owner, Report, State, inspect, owner};
 pub use kernel::{Host, Kernel};
 pub use orphan::holder;
 pub use sweep::{Sweep, remove_if_free};
-pub use wait::{Waiting, wait_until_started};
+pub use wait::{Waiting, replace_alone, wait_until_started};
 
 use crate::sys::lock::Span;
 
@@ -33,6 +35,9 @@ const WHO: Span = Span { start: 0, length: 1 };
 const RUNNING: Span = Span { start: 1, length: 1 };
 const STARTING: Span = Span { start: 2, length: 1 };
 const RUNNING_AND_STARTING: Span = Span { start: 1, length: 2 };
+const ENDING: Span = Span { start: 3, length: 1 };
+const STARTING_AND_ENDING: Span = Span { start: 2, length: 2 };
+const REPLACING: Span = Span { start: 4, length: 1 };
 
 /// How often a lost race is run again before we believe that something else is wrong.
 const MOST_RACES: u32 = 1000;

@@ -13,9 +13,10 @@ use super::claim::{Claim, attempt, c_path};
 use super::held::{self, Held, hold_awaited};
 use super::inspect::text_of;
 use super::kernel::{Host, Kernel};
-use super::{RUNNING_AND_STARTING, STARTING};
+use super::{REPLACING, RUNNING_AND_STARTING, STARTING, STARTING_AND_ENDING};
 use crate::error::{Error, Failure, Result, Step};
 use crate::sys::interrupt::{self, Interruption};
+use crate::sys::lock::Span;
 use crate::sys::{lock, pidfd};
 
 /// How long a dying owner's sockets may take to follow its lock.
@@ -31,10 +32,23 @@ pub struct Waiting {
 impl Waiting {
     /// Waits for the file at `path`; `then` gets it in the waiting thread, or None if the wait was cancelled.
     pub fn start(path: PathBuf, mode: u32, then: impl FnOnce(Result<Option<Held>>) + Send + 'static) -> Self {
+        Self::spawn(move |interruption| wait(&path, mode, interruption), then)
+    }
+
+    /// Waits while the owner of the file at `path` is starting or ending; `then` gets false if that was cancelled.
+    pub fn until_settled(path: PathBuf, then: impl FnOnce(Result<bool>) + Send + 'static) -> Self {
+        Self::spawn(move |interruption| wait_until(&path, STARTING_AND_ENDING, interruption), then)
+    }
+
+    fn spawn<T>(
+        work: impl FnOnce(&Interruption) -> Result<T> + Send + 'static,
+        then: impl FnOnce(Result<T>) + Send + 'static,
+    ) -> Self {
         let interruption = Arc::new(Interruption::default());
         let theirs = Arc::clone(&interruption);
         let thread = std::thread::spawn(move || {
-            let result = wait(&path, mode, &theirs);
+            let allowed = interrupt::allow().map_err(|errno| Failure::new(Step::Signal, "sigaction", errno).into());
+            let result = allowed.and_then(|()| work(&theirs));
             theirs.notice();
             then(result);
         });
@@ -61,7 +75,6 @@ impl Drop for Waiting {
 }
 
 fn wait(path: &Path, mode: u32, interruption: &Interruption) -> Result<Option<Held>> {
-    interrupt::allow().map_err(|errno| Failure::new(Step::Signal, "sigaction", errno))?;
     let name = c_path(path)?;
     // Whoever had the file last, of all that we waited for. What its text says when it is free is who had it, also
     // where that one came after we began to wait, and where it has unlinked the file by now.
@@ -114,20 +127,45 @@ fn block(file: &OwnedFd, interruption: &Interruption) -> nix::Result<()> {
 
 /// Waits while the file's owner is starting; at once if it is not. Blocks, uninterruptibly: a start has its own timeout.
 pub fn wait_until_started(path: &Path) -> Result<()> {
+    wait_until(path, STARTING, &Interruption::default()).map(drop)
+}
+
+/// Waits until nobody writes to the span of the file at `path`, if it is there; false: interrupted.
+fn wait_until(path: &Path, span: Span, interruption: &Interruption) -> Result<bool> {
     let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let waited = match Host.open(&c_path(path)?, flags) {
         // Nobody is starting, or we are ourselves.
-        Err(Errno::ENOENT) => return Ok(()),
+        Err(Errno::ENOENT) => return Ok(true),
         Ok(file) => loop {
-            match lock::wait_to_read(file.as_raw_fd(), STARTING) {
+            match lock::wait_to_read(file.as_raw_fd(), span) {
+                Err(Errno::EINTR) if interruption.is_wanted() => break Ok(false),
                 Err(Errno::EINTR) => {}
-                other => break other.map_err(|errno| ("fcntl", errno)),
+                other => break other.map(|()| true).map_err(|errno| ("fcntl", errno)),
             }
         },
         Err(errno) => Err(("open", errno)),
     };
     held::assert_all();
     Ok(waited.map_err(|(syscall, errno)| Failure::new(Step::PidFileLock, syscall, errno).at(path))?)
+}
+
+/// Runs `action` while none of the others who replace the owner of the file at `path` does. Blocks meanwhile.
+pub fn replace_alone<T>(path: &Path, action: impl FnOnce() -> Result<T>) -> Result<T> {
+    let failed = |syscall, errno| Failure::new(Step::PidFileLock, syscall, errno).at(path);
+    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let _file = match Host.open(&c_path(path)?, flags) {
+        Ok(file) => {
+            while let Err(errno) = lock::wait_to_write(file.as_raw_fd(), REPLACING) {
+                if errno != Errno::EINTR {
+                    return Err(failed("fcntl", errno).into());
+                }
+            }
+            Some(file)
+        }
+        Err(Errno::ENOENT) => None,
+        Err(errno) => return Err(failed("open", errno).into()),
+    };
+    action()
 }
 
 /// Whoever had the file before us.

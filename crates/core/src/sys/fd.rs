@@ -96,6 +96,25 @@ pub fn unlink(path: &std::ffi::CStr) -> Result<()> {
     Errno::result(unsafe { libc::unlink(path.as_ptr()) }).map(drop)
 }
 
+/// rename(2) by C strings. Async-signal-safe.
+pub fn rename(from: &std::ffi::CStr, to: &std::ffi::CStr) -> Result<()> {
+    // SAFETY: both paths are C strings.
+    Errno::result(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(drop)
+}
+
+/// Writes all of `bytes` to a file. Async-signal-safe.
+pub fn write_all(fd: RawFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        // SAFETY: write(2) reads `bytes.len()` bytes of a slice that lives through the call.
+        match Errno::result(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) }) {
+            Ok(written) => bytes = bytes.get(usize::try_from(written).unwrap_or(0)..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
 /// Writes all of a short text at the start of the file, and cuts what was behind it. Async-signal-safe.
 pub fn rewrite(fd: RawFd, text: &[u8]) -> Result<()> {
     // SAFETY: pwrite(2) reads `text.len()` bytes of a slice that lives through the call.

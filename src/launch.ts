@@ -1,0 +1,187 @@
+// Starting another program as a daemon, and going on; or finding the one that runs.
+import { replaceOwner } from './control.js'
+import { AlreadyRunningError, DaemonError, OptionError, StartError } from './errors.js'
+import { type LaunchedProgram, launchedProgram } from './launched-program.js'
+import { prepareDirectories, startError } from './launcher.js'
+import { named } from './naming.js'
+import { checked, native } from './native.js'
+import { nameOf, normalise, OPTIONS, type Settings } from './options.js'
+import { type Launching, planOf } from './plan.js'
+import { requireStartDirectory } from './program.js'
+import { findRunning, pause, type RunningOne } from './running.js'
+import { patience } from './supervisor.js'
+import type { Launched, LaunchOptions, ListenMap, ListenTarget } from './types.js'
+import { entries, oneOf, or, refuseUnknown, show, text } from './values.js'
+
+/** What launch() has beyond what every start has. */
+const OWN = [
+  'args',
+  'interpreter',
+  'interpreterArgs',
+  'ifRunning',
+  'version',
+] as const satisfies readonly (keyof LaunchOptions)[]
+/** What only the program itself can say. */
+const PROGRAMS_OWN: readonly string[] = ['detach', 'signals']
+/** What a Node program's preload applies; all else is done before exec. */
+const APPLIED_LATER = [
+  'name',
+  'instance',
+  'chdir',
+  'umask',
+  'chroot',
+  'user',
+  'group',
+  'groups',
+  'limits',
+  'ready',
+  'stopTimeout',
+  'idleTimeout',
+] as const satisfies readonly (keyof LaunchOptions)[]
+
+/**
+ * Starts another program as a daemon and goes on: the caller is not blocked meanwhile, and may end at any time; the
+ * daemon then gets ready without it. With `ifRunning: 'reuse'` any number of concurrent callers end up with one daemon,
+ * and every one of them resolves only once that is ready.
+ *
+ * A Node script needs no daemonize(): user, directory, umask, title and signals are taken before its first line, and it
+ * is ready when its main module has been evaluated, top-level await included, and its servers listen. If it does call
+ * daemonize(), that starts nothing: what was given here wins, then what that call gives.
+ *
+ * @throws the same errors as daemonize(); a program that isn't there: SystemCallError with `exitCode` 127
+ */
+export async function launch<const L extends ListenMap = Record<never, never>>(
+  program: string | URL,
+  options: LaunchOptions<L> = {},
+): Promise<Launched<L>> {
+  const request = requestOf(program, options as LaunchOptions)
+  const launched = request.reuses ? await findOrStart(request) : await start(request)
+  return launched as Launched<L>
+}
+
+interface Request {
+  settings: Settings
+  program: LaunchedProgram
+  launching: Launching
+  reuses: boolean
+}
+
+function requestOf(name: string | URL, options: LaunchOptions): Request {
+  if (process.platform === 'win32')
+    throw new DaemonError('Windows has no daemons of this kind: run it as a service', 'ERR_DAEMON_UNSUPPORTED')
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
+  const known = [...OPTIONS.filter(option => !PROGRAMS_OWN.includes(option)), ...OWN]
+  refuseUnknown('', Object.keys(options), known)
+  const program = launchedProgram(name, options, requireStartDirectory())
+  const common = Object.entries(options).filter(([key, value]) => value !== undefined && !isOwn(key))
+  const given = { name: nameOf(program.file), chdir: false, pidFile: true, ...Object.fromEntries(common) } as const
+  const version = options.version === undefined ? null : text('version', options.version, 'a string')
+  const settings = { ...normalise(given), version }
+  const reuses = oneOf('ifRunning', or(options.ifRunning, 'error'), ['error', 'reuse']) === 'reuse'
+  if (reuses && !settings.pidFile) {
+    throw new OptionError(
+      'ifRunning',
+      "The `ifRunning` option can't be 'reuse' without a `pidFile`: nothing tells what runs",
+    )
+  }
+  const applied = APPLIED_LATER.map(key => [key, given[key as keyof typeof given]])
+  return {
+    settings,
+    program,
+    reuses,
+    launching: {
+      given: {
+        options: { ...Object.fromEntries(applied), listen: resolved(options.listen, settings) },
+        keys: common.map(([key]) => key),
+      },
+      record: { program: program.file, options: recordOf(options) },
+    },
+  }
+}
+
+function isOwn(key: string): boolean {
+  return (OWN as readonly string[]).includes(key)
+}
+
+/** With paths that mean the same in the daemon, whatever its environment says of directories. */
+function resolved(listen: ListenMap | undefined, settings: Settings): ListenMap {
+  const paths = new Map(settings.listen.map(({ name, path }) => [name, path]))
+  const target = (name: string, value: ListenTarget): ListenTarget => {
+    const path = paths.get(name)
+    return path === undefined ? value : { path }
+  }
+  return Object.fromEntries(Object.entries(listen ?? {}).map(([name, value]) => [name, target(name, value)]))
+}
+
+/** What JSON can hold of the options: a variable that is to be removed is null. */
+function recordOf({ env, ...options }: LaunchOptions): Record<string, unknown> {
+  const variables = entries('env', env, true).map(([name, value]) => [name, value ?? null])
+  const plain = Object.entries(options).filter(([, value]) => !holdsDescriptor(value))
+  return { ...Object.fromEntries(plain), ...(env && { env: Object.fromEntries(variables) }) }
+}
+
+/** Those of the caller are nobody else's. */
+function holdsDescriptor(value: unknown): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    ('fd' in value || (Array.isArray(value) && value.some(holdsDescriptor)))
+  )
+}
+
+async function start({ settings, program, launching }: Request): Promise<Launched> {
+  prepareDirectories(settings)
+  const plan = planOf(settings, program, launching)
+  const answer = await native.launch(plan, patience(settings, plan))
+  try {
+    const { pid, addresses, outcome } = checked(answer)
+    if (outcome.kind !== 'ready') throw startError(settings, outcome)
+    return {
+      pid,
+      started: true,
+      pidFile: settings.pidFile?.path ?? null,
+      addresses: Object.fromEntries(settings.listen.map(({ name }, index) => [name, addresses[index] ?? ''])),
+    }
+  } catch (error) {
+    throw named(settings, error)
+  }
+}
+
+/** Until one has it, or has started it: others may start, replace and end it meanwhile. */
+async function findOrStart(request: Request): Promise<Launched> {
+  const { settings } = request
+  const path = settings.pidFile?.path ?? ''
+  const deadline = performance.now() + settings.startTimeout
+  for (;;) {
+    const running = await findRunning(path, deadline)
+    if (running === 'late') throw lateError(settings)
+    if (running !== null && isWanted(running, settings)) {
+      const { pid, state } = running
+      return { pid, started: false, pidFile: path, addresses: state?.addresses ?? {} }
+    }
+    if (running !== null) await replaceOwner(path, running.pid)
+    else {
+      try {
+        return await start(request)
+      } catch (error) {
+        if (!isTaken(error) || performance.now() > deadline) throw error
+        await pause()
+      }
+    }
+  }
+}
+
+function isWanted({ state }: RunningOne, { version }: Settings): boolean {
+  return version === null || state?.release === version
+}
+
+/** Somebody else was faster; or was just looking. */
+function isTaken(error: unknown): boolean {
+  return error instanceof AlreadyRunningError || (error instanceof DaemonError && error.code === 'ERR_DAEMON_BLOCKED')
+}
+
+function lateError({ name, startTimeout }: Settings): StartError {
+  const message = `${name}: the daemon that somebody else starts or ends was not ready after ${startTimeout} ms; it was left alone`
+  return new StartError(message, { exitCode: 124, stderr: '', late: true })
+}
