@@ -1,7 +1,7 @@
 // The public surface.
 export { connect } from './src/connect.js'
 export { type DetachContext, detachContext } from './src/context.js'
-export { type StopOptions, type Stopped, signal, stop } from './src/control.js'
+export { reload, reopenLogs, type StopOptions, type Stopped, signal, stop } from './src/control.js'
 export { daemonize } from './src/daemonize.js'
 export { AlreadyRunningError, DaemonError, OptionError, StartError, SystemCallError } from './src/errors.js'
 export { launch } from './src/launch.js'

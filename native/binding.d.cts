@@ -93,6 +93,9 @@ export declare function applyPriorities(nice: number | undefined | null, oomScor
 /** What the launcher handed to this process, if the marker was meant for it. Call it once. */
 export declare function arrive(marker: string): Arrival | null
 
+/** Asks the supervisor `pid` behind a control socket: its answer, a line of JSON; null: nobody listens. Milliseconds. */
+export declare function askSupervisor(path: string, pid: number, question: string, timeout: number): Promise<string | Refusal | null>
+
 /**
  * Where nothing detaches: the plan's supervisor takes this process. `bound` gets the addresses of its sockets. Returns
  * only if it fails.

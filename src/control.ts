@@ -1,11 +1,12 @@
 // Acting on a running daemon: always on the process that holds its pid file, never on a recycled pid.
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
+import { askSupervisor } from './control-socket.js'
 import { DaemonError, OptionError } from './errors.js'
 import { checked, done, native } from './native.js'
-import { statePath, targetPath } from './paths.js'
+import { targetPath } from './paths.js'
 import { PidLock } from './pid-lock.js'
-import { readState, STOP_TIMEOUT } from './state.js'
+import { companionsOf, readState, STOP_TIMEOUT } from './state.js'
 import { duration, or } from './values.js'
 
 export interface StopOptions {
@@ -44,7 +45,7 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
   const timeout = duration('timeout', or(options.timeout, stopTimeout + GRACE))
   const start = performance.now()
   const result = checked(
-    await native.stopOwner({ path, companions: [statePath(path)], signal: number, timeout, force }),
+    await native.stopOwner({ path, companions: companionsOf(path), signal: number, timeout, force }),
   )
   const elapsed = performance.now() - start
   if (!result.ended) {
@@ -57,7 +58,7 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
 /** Stops the daemon of this very pid, unless it has ended; of all processes that do so at once one does, the others wait. */
 export async function replaceOwner(path: string, pid: number): Promise<void> {
   const timeout = (readState(path, pid)?.stopTimeout ?? STOP_TIMEOUT) + GRACE
-  const companions = [statePath(path)]
+  const companions = companionsOf(path)
   checked(
     await native.stopOwner({ path, companions, signal: constants.signals.SIGTERM, timeout, force: true, only: pid }),
   )
@@ -71,6 +72,50 @@ export async function replaceOwner(path: string, pid: number): Promise<void> {
  */
 export async function signal(target: string, signal: NodeJS.Signals): Promise<void> {
   done(await native.signalOwner(resolve(targetPath(target)), signalNumber(signal)))
+}
+
+/**
+ * Reopens the logs and replaces the program without dropping anything: under a supervisor each worker's successor is
+ * ready before the worker ends, and this resolves when the last one is. A daemon without one is sent SIGHUP.
+ * @throws DaemonError ERR_DAEMON_NOT_RUNNING; ERR_DAEMON_RELOAD (a successor was not ready: the old workers go on)
+ * @throws SystemCallError ETIMEDOUT after `timeout` milliseconds: the reload goes on
+ */
+export async function reload(target: string, options: { timeout?: number | undefined } = {}): Promise<void> {
+  const path = running(target)
+  const timeout = options.timeout === undefined ? undefined : duration('timeout', options.timeout)
+  if ((await askSupervisor(path, { do: 'reload' }, 'ERR_DAEMON_RELOAD', timeout)) === null) await signal(path, 'SIGHUP')
+}
+
+/**
+ * Opens again the logs that were moved or removed. A daemon without a supervisor is sent SIGHUP, which runs its
+ * onReload hooks, too.
+ * @throws DaemonError ERR_DAEMON_NOT_RUNNING
+ */
+export async function reopenLogs(target: string): Promise<void> {
+  const path = running(target)
+  if ((await askSupervisor(path, { do: 'reopen-logs' }, 'ERR_DAEMON_REOPEN')) === null) await signal(path, 'SIGHUP')
+}
+
+/**
+ * Changes the number of workers to `to`: '4', or by '+1' or '-1'.
+ * @throws DaemonError ERR_DAEMON_NOT_RUNNING; ERR_DAEMON_SCALE: it has no workers that could be more or fewer
+ */
+export async function scale(target: string, to: string): Promise<void> {
+  const path = running(target)
+  if ((await askSupervisor(path, { do: 'scale', to }, 'ERR_DAEMON_SCALE')) === null) {
+    throw new DaemonError(
+      `${path}: it runs without a supervisor, so that there is nothing to scale`,
+      'ERR_DAEMON_SCALE',
+    )
+  }
+}
+
+/** Its pid file. @throws DaemonError ERR_DAEMON_NOT_RUNNING */
+function running(target: string): string {
+  const path = resolve(targetPath(target))
+  const { state } = PidLock.inspect(path)
+  if (state === 'running' || state === 'starting') return path
+  throw new DaemonError(`not running (${path})`, 'ERR_DAEMON_NOT_RUNNING', 7)
 }
 
 function signalNumber(signal: NodeJS.Signals): number {

@@ -18,7 +18,7 @@ export interface Identity {
 const HIGHEST_ID = 2 ** 32 - 2
 
 /** @throws OptionError, or SystemCallError EPERM where the caller may not do it */
-export function normaliseIdentity(options: DaemonizeOptions): Identity {
+export function normaliseIdentity(options: Pick<DaemonizeOptions, 'chroot' | 'user' | 'group' | 'groups'>): Identity {
   const { chroot, user, group, groups } = options
   const root = chroot === undefined ? undefined : resolve(text('chroot', chroot, 'a path'))
   if (root !== undefined && process.geteuid?.() !== 0) throw forbidden('chroot', 'chroot', root)

@@ -77,7 +77,7 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
   const common = Object.entries(options).filter(([key, value]) => value !== undefined && !isOwn(key))
   const given = { name: nameOf(program.file), chdir: false, pidFile: true, ...Object.fromEntries(common) } as const
   const version = options.version === undefined ? null : text('version', options.version, 'a string')
-  const settings = { ...normalise(given), version }
+  const settings = { ...normalise(given, false, true), version }
   const reuses = oneOf('ifRunning', or(options.ifRunning, 'error'), ['error', 'reuse']) === 'reuse'
   if (reuses && !settings.pidFile) {
     throw new OptionError(

@@ -112,7 +112,11 @@ const UNMAPPABLE = new Set(['SIGKILL', 'SIGSTOP', 'SIGCHLD'])
  * `isDaemon`: the standard streams are as the launcher made them, and what it was given for them may be gone.
  * @throws OptionError
  */
-export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Settings {
+export function normalise(
+  options: Omit<DaemonizeOptions, 'ready'> & { ready?: Readiness | undefined } = {},
+  isDaemon = false,
+  isLaunched = false,
+): Settings {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
   }
@@ -149,7 +153,7 @@ export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Set
     givenSignals: new Set(entries('signals', options.signals).map(([signal]) => signal)),
     environment: environmentOf(identity, options.env),
     pidFile: pidFile(options.pidFile, fileName),
-    ready: readiness(or(options.ready, 'auto')),
+    ready: readiness(or(options.ready, 'auto'), isLaunched),
     startTimeout: duration('startTimeout', or(options.startTimeout, START_TIMEOUT)),
     stopTimeout: duration('stopTimeout', or(options.stopTimeout, STOP_TIMEOUT)),
     idleTimeout: options.idleTimeout === undefined ? null : duration('idleTimeout', options.idleTimeout),
@@ -160,7 +164,8 @@ export function normalise(options: DaemonizeOptions = {}, isDaemon = false): Set
 /** The last two where the supervisor watches: launch() and the command. */
 export type Readiness = 'auto' | 'manual' | 'port' | `fd=${number}`
 
-function readiness(value: unknown): Readiness {
+function readiness(value: unknown, isLaunched: boolean): Readiness {
+  if (!isLaunched) return oneOf('ready', value, ['auto', 'manual'])
   const [, number] = typeof value === 'string' ? (/^fd=(\d+)$/.exec(value) ?? []) : []
   if (number !== undefined) return `fd=${whole('ready', Number(number), FIRST_SOCKET, 2 ** 31 - 1)}`
   return oneOf('ready', value, ['auto', 'manual', 'port'])

@@ -23,7 +23,7 @@ export function preload(): void {
   // The program itself calls daemonize(): it was started by that.
   if (note.given === null) return
   const { given } = note
-  const settings = normalise(given.options, true)
+  const settings = normalise(given.options, true, true)
   const daemon = arrive({ ...settings, ready: 'manual' }, arrival, note)
   if (settings.ready !== 'manual') daemon.readyAfter(mainModule())
   register(daemon, options => adopt(daemon, options, given))

@@ -1,6 +1,9 @@
 // What there is to know of a daemon from outside.
 import { readFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
+import type { ProcessUsage } from '#native'
+import { askSupervisor, type SupervisorStatus } from './control-socket.js'
+import { DaemonError } from './errors.js'
 import { native } from './native.js'
 import { targetPath } from './paths.js'
 import { type PidFileState, PidLock } from './pid-lock.js'
@@ -33,7 +36,14 @@ export interface WorkerStatus {
   readonly rss: number
   /** User and system, milliseconds. */
   readonly cpuTime: number
+  /** How often its place was filled again. */
+  readonly restarts: number
+  /** How the one before it ended, with the last line of its stderr. */
+  readonly lastExit: string | null
 }
+
+/** Milliseconds: a supervisor that doesn't answer must not keep an operator from the rest. */
+const PATIENCE = 2_000
 
 /**
  * The state of a daemon; of one that doesn't run too. `target`: a name in the run directory or, with a slash, a pid
@@ -47,22 +57,52 @@ export async function status(target: string): Promise<DaemonStatus> {
   const state = readState(path, pid)
   const usage = pid === null ? null : native.processUsage(pid)
   const name = state?.name ?? basename(path).replace(/\.pid$/, '')
-  const worker =
-    pid !== null && usage
-      ? [{ pid, ready: report.state === 'running', uptime: usage.uptime, rss: usage.rss, cpuTime: usage.cpu }]
-      : []
+  const supervisor = pid === null ? null : await supervisorStatus(path)
   return {
     ...report,
     name,
     instance: state?.instance ?? null,
     version: state?.release ?? null,
     uptime: usage?.uptime ?? null,
-    statusText: pid === null ? null : statusText(pid, name),
+    statusText: supervisor ? statusOfWorkers(supervisor) : pid === null ? null : statusText(pid, name),
     addresses: state?.addresses ?? {},
     logs: state?.logs ?? [],
     stopTimeout: state?.stopTimeout ?? STOP_TIMEOUT,
-    workers: worker,
+    workers: supervisor?.workers.map(workerOf) ?? itself(report, usage),
   }
+}
+
+/** Null where there is none, or none that tells us. */
+async function supervisorStatus(path: string): Promise<SupervisorStatus | null> {
+  try {
+    return (await askSupervisor(path, { do: 'status' }, 'ERR_DAEMON_STATUS', PATIENCE)) as SupervisorStatus | null
+  } catch (error) {
+    if (error instanceof DaemonError) return null // another user's, or one that hangs
+    throw error
+  }
+}
+
+function statusOfWorkers({ workers }: SupervisorStatus): string | null {
+  return workers.find(({ statusText, retiring }) => statusText !== null && !retiring)?.statusText ?? null
+}
+
+function workerOf({
+  pid,
+  ready,
+  uptime,
+  rss,
+  cpuTime,
+  restarts,
+  lastExit,
+}: SupervisorStatus['workers'][number]): WorkerStatus {
+  return { pid, ready, uptime, rss, cpuTime, restarts, lastExit }
+}
+
+/** A daemon without a supervisor is its only worker. */
+function itself({ pid, state }: PidFileState, usage: ProcessUsage | null): WorkerStatus[] {
+  if (pid === null || usage === null) return []
+  const { uptime, rss, cpu } = usage
+  return [{ pid, ready: state === 'running', uptime, rss, cpuTime: cpu, restarts: 0, lastExit: null }]
 }
 
 /** The process title is `NAME: TEXT`. */

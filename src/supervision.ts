@@ -37,7 +37,10 @@ const OPTIONS = [
 ] as const satisfies readonly (keyof MonitorOptions)[]
 
 /** Null where no supervisor is asked for. */
-export function supervisionOf({ monitor = false, workers }: ProcessOptions): Supervision | null {
+export function supervisionOf({
+  monitor = false,
+  workers,
+}: Pick<ProcessOptions, 'monitor' | 'workers'>): Supervision | null {
   if (monitor === false && workers === undefined) return null
   const given = typeof monitor === 'boolean' ? {} : (Object.fromEntries(entries('monitor', monitor)) as MonitorOptions)
   refuseUnknown('monitor', Object.keys(given), OPTIONS)

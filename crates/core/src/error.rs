@@ -96,6 +96,7 @@ steps! {
     Exec = "exec",
     Signal = "signal",
     Process = "process",
+    Control = "control",
 }
 
 impl Step {
@@ -122,6 +123,7 @@ impl Step {
             Self::PidFileCreate | Self::Stdin | Self::Log => "open",
             Self::Listen => "bind",
             Self::Channel => "socketpair",
+            Self::Control => "connect",
             Self::Exec => "execve",
             Self::Signal => "sigaction",
             Self::Process | Self::NoNewPrivileges => "prctl",

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod arrival;
+pub mod asking;
 pub mod channel;
 mod child;
 pub mod context;

@@ -191,7 +191,7 @@ fn is_stale(path: &Path, address: &UnixAddr) -> bool {
 }
 
 /// sun_path is short (108 bytes, 104 on BSDs): a longer path is bound through its directory's descriptor.
-fn short_address(path: &Path) -> std::result::Result<(Option<OwnedFd>, UnixAddr), Failure> {
+pub fn short_address(path: &Path) -> std::result::Result<(Option<OwnedFd>, UnixAddr), Failure> {
     if let Ok(address) = UnixAddr::new(path) {
         return Ok((None, address));
     }

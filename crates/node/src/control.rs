@@ -2,7 +2,7 @@
 
 use daemonic_core::control::{self, Stopping};
 use napi::Env;
-use napi::bindgen_prelude::{Either, Null, Object};
+use napi::bindgen_prelude::{Either, Either3, Null, Object};
 use napi_derive::napi;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -60,6 +60,23 @@ pub fn signal_owner(env: &Env, path: String, signal: i32) -> napi::Result<Object
             Ok(match refusal(sent) {
                 Some(refusal) => Either::A(refusal),
                 None => Either::B(Null),
+            })
+        });
+    });
+    Ok(promise)
+}
+
+/// Asks the supervisor `pid` behind a control socket: its answer, a line of JSON; null: nobody listens. Milliseconds.
+#[napi(catch_unwind, ts_return_type = "Promise<string | Refusal | null>")]
+pub fn ask_supervisor(env: &Env, path: String, pid: i32, question: String, timeout: f64) -> napi::Result<Object<'_>> {
+    let (deferred, promise) = env.create_deferred()?;
+    std::thread::spawn(move || {
+        let answer = daemonic_core::asking::ask(path.as_ref(), pid, &question, milliseconds(timeout));
+        deferred.resolve(move |_| {
+            Ok(match answer {
+                Ok(Some(text)) => Either3::A(text),
+                Ok(None) => Either3::C(Null),
+                Err(error) => Either3::B(Refusal::from(error)),
             })
         });
     });

@@ -1,0 +1,67 @@
+//! A question to a supervisor, over its control socket: one line of JSON there, one back.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockType, connect, socket};
+
+use crate::error::{During, Error, Failure, Result, Step, errno_of};
+use crate::sockets::short_address;
+use crate::sys::fd;
+
+/// None: nobody listens there. Only the process `pid`, by the kernel's word, is asked. Blocks: for a thread of its own.
+pub fn ask(path: &Path, pid: i32, question: &str, timeout: Duration) -> Result<Option<String>> {
+    let deadline = Instant::now().checked_add(timeout);
+    let failed = |syscall, errno| Error::from(Failure::new(Step::Control, syscall, errno).at(path));
+    let socket =
+        socket(AddressFamily::Unix, SockType::Stream, fd::SOCKET_FLAGS, None).during(Step::Control, "socket")?;
+    let (_directory, address) = short_address(path)?;
+    match connect(socket.as_raw_fd(), &address) {
+        Ok(()) => {}
+        Err(Errno::ENOENT | Errno::ECONNREFUSED) => return Ok(None),
+        Err(errno) => return Err(failed("connect", errno)),
+    }
+    if listener(socket.as_fd()) != Some(pid) {
+        return Ok(None);
+    }
+    let stream = UnixStream::from(OwnedFd::from(socket));
+    let io = |syscall| move |error: std::io::Error| failed(syscall, errno_of(&error));
+    (&stream).write_all(format!("{question}\n").as_bytes()).map_err(io("write"))?;
+    let mut reader = BufReader::new(&stream);
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\n") {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            return Err(failed("read", Errno::ETIMEDOUT));
+        }
+        stream.set_read_timeout(left).map_err(io("setsockopt"))?;
+        match reader.read_until(b'\n', &mut answer) {
+            Ok(0) => return Ok(None), // it ended meanwhile
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
+            Err(error) => return Err(io("read")(error)),
+        }
+    }
+    Ok(Some(String::from_utf8_lossy(&answer).trim_end().to_owned()))
+}
+
+/// Who listens at the other end: unix(7).
+#[cfg(target_os = "linux")]
+fn listener(stream: BorrowedFd<'_>) -> Option<i32> {
+    nix::sys::socket::getsockopt(&stream, nix::sys::socket::sockopt::PeerCredentials).ok().map(|peer| peer.pid())
+}
+
+#[cfg(target_vendor = "apple")]
+fn listener(stream: BorrowedFd<'_>) -> Option<i32> {
+    nix::sys::socket::getsockopt(&stream, nix::sys::socket::sockopt::LocalPeerPid).ok()
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn listener(_stream: BorrowedFd<'_>) -> Option<i32> {
+    None
+}

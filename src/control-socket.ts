@@ -1,0 +1,63 @@
+// Asking a daemon's supervisor, over the socket beside the pid file.
+import { existsSync } from 'node:fs'
+import { DaemonError } from './errors.js'
+import { checked, native } from './native.js'
+import { controlPath } from './paths.js'
+import { PidLock } from './pid-lock.js'
+
+type Request =
+  | { do: 'status' }
+  | { do: 'reload' }
+  | { do: 'reopen-logs' }
+  /** `4`, `+1` or `-1`. */
+  | { do: 'scale'; to: string }
+
+/** What `status` is answered with. Milliseconds, bytes. */
+export interface SupervisorStatus {
+  ok: true
+  name: string
+  pid: number
+  phase: 'starting' | 'running' | 'reloading' | 'stopping'
+  uptime: number
+  workers: {
+    pid: number
+    worker: number
+    ready: boolean
+    /** On its way out: a successor has its place, or nobody. */
+    retiring: boolean
+    uptime: number
+    rss: number
+    cpuTime: number
+    restarts: number
+    lastExit: string | null
+    statusText: string | null
+  }[]
+}
+
+type Answer = { ok: true } | { ok: false; error: string }
+
+/** What a supervisor that executes itself anew answers. */
+const RETRY = 'retry'
+
+/**
+ * The answer of the supervisor that holds the pid file at `path`; null where the daemon has none.
+ * @throws DaemonError what the supervisor refuses, with `code`
+ * @throws SystemCallError ETIMEDOUT after `timeout` milliseconds, EACCES: it is another user's
+ */
+export async function askSupervisor(
+  path: string,
+  request: Request,
+  code: string,
+  timeout = Infinity,
+): Promise<{ ok: true } | null> {
+  for (;;) {
+    const { pid } = PidLock.inspect(path)
+    const socket = controlPath(path)
+    if (pid === null || !existsSync(socket)) return null
+    const text = checked(await native.askSupervisor(socket, pid, JSON.stringify(request), timeout))
+    if (text === null) return null
+    const answer: Answer = JSON.parse(text)
+    if (answer.ok) return answer
+    if (answer.error !== RETRY) throw new DaemonError(`${path}: ${answer.error}`, code)
+  }
+}
