@@ -26,8 +26,9 @@ const DECIDED_AT_START = [
 
 /** @throws OptionError also for options that were overridden */
 export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: Given): void {
-  const wanted = normalise(options, true)
   const isGiven = (key: keyof DaemonizeOptions) => given.keys.includes(key)
+  const { name, instance } = given.options
+  const wanted = normalise({ ...options, ...(isGiven('name') && { name }), instance }, true)
   const calls = (...keys: (keyof DaemonizeOptions)[]) => keys.some(key => options[key] !== undefined && !isGiven(key))
   // One identity: a part of it from here and a part from there would be nobody's wish.
   const hasIdentity = IDENTITY.some(isGiven)

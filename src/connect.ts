@@ -5,25 +5,29 @@ import { basename, dirname, resolve } from 'node:path'
 import { DaemonError, OptionError } from './errors.js'
 import { targetPath } from './paths.js'
 import { PidLock } from './pid-lock.js'
-import { readState } from './state.js'
+import { findRunning } from './running.js'
 
+/** How long one that starts or ends is waited for, in milliseconds. */
+const PATIENCE = 30_000
 /** What sun_path of unix(7) holds, without its NUL; less on the BSDs. */
 const LONGEST_ADDRESS = process.platform === 'linux' ? 107 : 103
 
 /**
  * Connects to one of a daemon's listening sockets. `target`: a name (NAME, NAME@HASH) in the run directory or, with a
- * slash, a pid file. A daemon that is just ending may still take the connection and close it without an answer: a
+ * slash, a pid file. One that is starting or ending is waited for. One that ends at this very moment may still take the connection and close it without an answer: a
  * client that gets none calls launch() and connects again.
  * @throws DaemonError ERR_DAEMON_NOT_RUNNING also where it ended just now, and nobody answers any more
  * @throws OptionError it has no such socket
  */
 export async function connect(target: string, socket: string): Promise<Socket> {
   const path = resolve(targetPath(target))
-  const { state, pid } = PidLock.inspect(path)
-  if (state === 'absent' || state === 'free') throw notRunning(path)
-  const addresses = readState(path, pid)?.addresses ?? {}
+  const running = await findRunning(path, performance.now() + PATIENCE)
+  if (running === null || running === 'late') throw notRunning(path)
+  const addresses = running.state?.addresses ?? {}
   const address = addresses[socket]
   if (address === undefined) {
+    // What was known of it went with it.
+    if (PidLock.inspect(path).pid !== running.pid) throw notRunning(path)
     const known = Object.keys(addresses).join(', ') || 'none'
     throw new OptionError('socket', `The daemon of ${path} has no socket '${socket}'; it has: ${known}`)
   }

@@ -1,0 +1,74 @@
+// connect(): a client's way to a daemon, and where socket files lie.
+import { mkdirSync } from 'node:fs'
+import test from 'ava'
+import { connect, stop } from 'daemonic'
+import { caller, inScene, knowing, launchOnce, type Told, told } from './support/launching.js'
+import { Scene } from './support/scene.js'
+
+const SERVE = `import { createServer } from 'node:net'
+const daemon = daemonize()
+for (const name of Object.keys(daemon.sockets)) await daemon.serve(createServer(socket => socket.end(name + ' of ' + process.pid)), name)
+`
+
+async function answer(target: string, socket: string): Promise<string> {
+  let text = ''
+  for await (const piece of await connect(target, socket)) text += piece
+  return text
+}
+
+test('a client is connected by the name of the socket', async t => {
+  const scene = new Scene(t)
+  const listen = {
+    unix: './d.sock',
+    all: 0,
+    four: '127.0.0.1:0',
+    own: { path: true },
+    named: { path: 'named.sock' },
+  } as const
+  const { pid, pidFile = '', addresses } = await launchOnce(scene, knowing(scene, SERVE), { listen })
+  for (const name of Object.keys(listen)) t.is(await answer(pidFile ?? '', name), `${name} of ${pid}`)
+  t.like(addresses, {
+    unix: scene.path('d.sock'),
+    own: scene.path('d.own.sock'),
+    named: scene.path('named.sock'),
+  })
+  await stop(pidFile ?? '')
+  t.deepEqual(scene.files(), ['caller.mjs', 'd.mjs'])
+})
+
+test('a socket’s path may be longer than the kernel’s addresses', async t => {
+  const scene = new Scene(t)
+  const directory = scene.path('long'.repeat(30))
+  mkdirSync(directory)
+  const options = { listen: { main: { path: true } }, instance: '/home/me/project' } as const
+  const run = inScene(scene, { env: { DAEMONIC_RUNTIME_DIR: directory } })
+  const { pid, pidFile, addresses, error }: Told = told(
+    await scene.node(caller(scene, knowing(scene, SERVE), options), run),
+  )
+  t.is(error, undefined)
+  t.true((addresses?.main ?? '').length > 108)
+  t.is(await answer(pidFile ?? '', 'main'), `main of ${pid}`)
+  await stop(pidFile ?? '')
+})
+
+test('a daemon’s own environment doesn’t move its socket', async t => {
+  const scene = new Scene(t)
+  const options = { listen: { main: { path: true } }, env: { DAEMONIC_RUNTIME_DIR: '/nowhere' } } as const
+  const { pid, pidFile } = await launchOnce(scene, knowing(scene, SERVE), options)
+  t.is(await answer(pidFile ?? '', 'main'), `main of ${pid}`)
+  await stop(pidFile ?? '')
+  t.deepEqual(scene.files(), ['caller.mjs', 'd.mjs'])
+})
+
+test('what doesn’t run, has no such socket, or no longer answers is told apart', async t => {
+  const scene = new Scene(t)
+  const target = scene.path('d.pid')
+  await t.throwsAsync(connect(target, 'main'), { code: 'ERR_DAEMON_NOT_RUNNING' })
+  await launchOnce(scene, knowing(scene, 'daemonize()'), { listen: { main: './d.sock', other: 0 } })
+  await t.throwsAsync(connect(target, 'web'), {
+    code: 'ERR_DAEMON_OPTION',
+    message: /no socket 'web'; it has: main, other/,
+  })
+  scene.remove('d.sock')
+  await t.throwsAsync(connect(target, 'main'), { code: 'ERR_DAEMON_NOT_RUNNING' })
+})

@@ -1,0 +1,138 @@
+// launch() with `ifRunning: 'reuse'`: any number of callers, one daemon.
+import test from 'ava'
+import { PidLock, status, stop } from 'daemonic'
+import { knowing, launchMany, launchOnce, script, type Told } from './support/launching.js'
+import { Scene } from './support/scene.js'
+
+const CALLERS = 50
+/** Ready a while after its start, and noted. */
+const SLOW = `await new Promise(resolve => setTimeout(resolve, 300)); tell('ready', 'x')`
+/** One line for each that starts. */
+const COUNTED = `tell('starts', process.pid);`
+
+function pids(all: readonly Told[]): number[] {
+  return [...new Set(all.map(each => each.pid ?? 0))]
+}
+
+test(`${CALLERS} concurrent callers end with one daemon, and each resolves only once it is ready`, async t => {
+  const scene = new Scene(t)
+  const path = script(scene, COUNTED + SLOW)
+  const all = await launchMany(scene, CALLERS, path, { ifRunning: 'reuse', listen: { main: { path: true } } })
+  t.deepEqual(
+    all.filter(each => each.error),
+    [],
+  )
+  t.deepEqual(pids(all), [PidLock.inspect(scene.path('d.pid')).pid ?? -1])
+  t.is(all.filter(each => each.started).length, 1)
+  t.true(all.every(each => each.wasReady))
+  t.true(all.every(each => each.addresses?.main === scene.path('d.main.sock') && each.pidFile === scene.path('d.pid')))
+  t.is(scene.read('starts').trimEnd().split('\n').length, 1)
+})
+
+test('if the first one dies before it is ready, another is started, and nobody hangs', async t => {
+  const scene = new Scene(t)
+  const path = script(
+    scene,
+    `const isFirst = !fs.existsSync(here + '/starts'); ${COUNTED} ${SLOW.replace(';', '; if (isFirst) process.exit(4);')}`,
+  )
+  const all = await launchMany(scene, 20, path, { ifRunning: 'reuse' })
+  const failed = all.filter(each => each.error)
+  t.is(failed.length, 1)
+  t.like(failed[0]?.error, { code: 'ERR_DAEMON_START', exitCode: 4 })
+  t.is(pids(all.filter(each => !each.error)).length, 1)
+  t.is(scene.read('starts').trimEnd().split('\n').length, 2)
+})
+
+test('if none ever gets ready, every caller hears why', async t => {
+  const scene = new Scene(t)
+  const path = script(scene, `await new Promise(resolve => setTimeout(resolve, 50)); throw new Error('no database')`)
+  const all = await launchMany(scene, 8, path, { ifRunning: 'reuse' })
+  t.true(all.every(each => each.error?.message.includes('no database')))
+  t.deepEqual(scene.processes(), [])
+})
+
+test('if the first one is killed while it starts, those who wait start another', async t => {
+  const scene = new Scene(t)
+  const path = script(
+    scene,
+    `if (!fs.existsSync(here + '/starts')) { ${COUNTED} await new Promise(() => {}) } ${COUNTED}`,
+  )
+  const all = launchMany(scene, 10, path, { ifRunning: 'reuse' })
+  const first = await scene.until('it starts', () => scene.exists('starts') && Number(scene.read('starts')))
+  process.kill(first, 'SIGKILL')
+  const told = await all
+  t.true(told.filter(each => each.error).length <= 1, 'whoever started the first hears of its end')
+  t.is(pids(told.filter(each => !each.error)).length, 1)
+})
+
+test('one that somebody else starts is waited for no longer than `startTimeout`, and left alone', async t => {
+  const scene = new Scene(t)
+  const path = script(scene, `${COUNTED} await new Promise(() => {})`)
+  const first = launchOnce(scene, path, { startTimeout: 60_000 })
+  const pid = await scene.until('it starts', () => scene.exists('starts') && Number(scene.read('starts')))
+  const { error } = await launchOnce(scene, path, { ifRunning: 'reuse', startTimeout: 200 })
+  t.like(error, { code: 'ERR_DAEMON_START_TIMEOUT', exitCode: 124 })
+  t.is(PidLock.inspect(scene.path('d.pid')).pid, pid)
+  process.kill(pid, 'SIGKILL')
+  t.is((await first).error?.code, 'ERR_DAEMON_START')
+})
+
+test('a daemon of another version is replaced once, also when many callers find out together', async t => {
+  const scene = new Scene(t)
+  const path = script(scene, COUNTED)
+  const options = { ifRunning: 'reuse', log: './d.log' } as const
+  const { pid: old } = await launchOnce(scene, path, { ...options, version: '1' })
+  t.is((await launchOnce(scene, path, { ...options, version: '1' })).pid, old)
+  t.is((await launchOnce(scene, path, options)).pid, old, 'without a version any will do')
+
+  const all = await launchMany(scene, CALLERS, path, { ...options, version: '2' })
+  t.deepEqual(
+    all.filter(each => each.error),
+    [],
+  )
+  const [pid, ...others] = pids(all)
+  t.deepEqual(others, [])
+  t.not(pid, old)
+  t.is(all.filter(each => each.started).length, 1)
+  t.is(scene.read('starts').trimEnd().split('\n').length, 2)
+  t.is((await status(scene.path('d.pid'))).version, '2')
+  t.regex(scene.read('d.log'), /^\S+ d\[\d+\] info: stopping on SIGTERM\n$/, 'stopped once, by one signal')
+})
+
+test('one that has no version is of another version', async t => {
+  const scene = new Scene(t)
+  const path = script(scene, '')
+  const { pid } = await launchOnce(scene, path)
+  const { pid: second, started } = await launchOnce(scene, path, { ifRunning: 'reuse', version: '1' })
+  t.true(started)
+  t.not(second, pid)
+})
+
+test('a daemon that is just ending is waited for, and followed by a new one', async t => {
+  const scene = new Scene(t)
+  const path = knowing(
+    scene,
+    `daemonize().onStop(() => { tell('stopping', 'x'); return new Promise(resolve => setTimeout(resolve, 500)) })`,
+  )
+  const { pid } = await launchOnce(scene, path)
+  const stopped = stop(scene.path('d.pid'))
+  await scene.until('it is stopping', () => scene.exists('stopping'))
+  const { pid: next, started, error } = await launchOnce(scene, path, { ifRunning: 'reuse' })
+  t.is(error, undefined)
+  t.true(started)
+  t.not(next, pid)
+  t.is((await stopped).pid, pid ?? null)
+})
+
+test('instances are daemons of their own, whatever their names look like', async t => {
+  const scene = new Scene(t)
+  const path = script(scene, '')
+  const instances = ['/home/me/project', '/home/me/project/', `/${'long/'.repeat(200)}`, 'ü\n"\\']
+  const all: Told[][] = []
+  for (const instance of instances) all.push(await launchMany(scene, 2, path, { ifRunning: 'reuse', instance }))
+  t.is(pids(all.flat()).length, instances.length)
+  for (const [index, [told]] of all.entries()) {
+    t.regex(told?.pidFile ?? '', /\/d@[0-9a-f]{12}\.pid$/)
+    t.is((await status(told?.pidFile ?? '')).instance, instances[index] ?? '')
+  }
+})
