@@ -1,4 +1,5 @@
 // The public surface.
+export { type Config, type DaemonConfig, defineConfig } from './src/config.js'
 export { connect } from './src/connect.js'
 export { type DetachContext, detachContext } from './src/context.js'
 export { type StopOptions, type Stopped, signal, stop } from './src/control.js'

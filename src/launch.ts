@@ -7,7 +7,7 @@ import { named } from './naming.js'
 import { checked, native } from './native.js'
 import { nameOf, normalise, OPTIONS, type Settings } from './options.js'
 import { type Launching, planOf, supervisedPlanOf } from './plan.js'
-import { requireStartDirectory } from './program.js'
+import { requireDirectory } from './program.js'
 import { findRunning, pause, type RunningOne } from './running.js'
 import type { Launched, LaunchOptions, ListenMap, ListenTarget } from './types.js'
 import { entries, oneOf, or, refuseUnknown, show, text } from './values.js'
@@ -72,7 +72,7 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
     throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
   const known = [...OPTIONS.filter(option => !PROGRAMS_OWN.includes(option)), ...OWN]
   refuseUnknown('', Object.keys(options), known)
-  const program = launchedProgram(name, options, requireStartDirectory())
+  const program = launchedProgram(name, options, requireDirectory())
   const common = Object.entries(options).filter(([key, value]) => value !== undefined && !isOwn(key))
   const given = { name: nameOf(program.file), chdir: false, pidFile: true, ...Object.fromEntries(common) } as const
   const version = options.version === undefined ? null : text('version', options.version, 'a string')
