@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { fileNameOf } from '../paths.js'
 import type { MonitorOptions } from '../types.js'
-import type { StartOptions } from './backend.js'
+import { type StartOptions, UNMONITORED } from './backend.js'
 import { type OptionDefinition, START_OPTIONS } from './options.js'
 import type { Options } from './parse.js'
 import { UsageError } from './usage.js'
@@ -77,9 +77,9 @@ function limits(options: Options): Record<string, unknown> {
 export function monitorOf(options: Options): MonitorOptions | undefined {
   const parts = START_OPTIONS.filter(({ name, api }) => api?.startsWith('monitor.') && options.has(name))
   const given = Object.fromEntries(parts.map(({ name, api = '' }) => [api.replace('monitor.', ''), options.get(name)]))
-  if (given.restart === undefined && !options.has('workers'))
-    given.restart = options.has('monitor') ? 'on-failure' : 'no'
-  return given
+  if (options.has('monitor')) return { restart: 'on-failure', ...given }
+  if (parts.length === 0) return UNMONITORED
+  return options.has('workers') ? given : { restart: 'no', ...given }
 }
 
 function present<K extends string, V extends object>(key: K, value: V | undefined): { [P in K]?: V } {
