@@ -1,4 +1,6 @@
 // The public surface.
+export { command } from './src/command.js'
+export { commandHelp } from './src/command-line.js'
 export { type Config, type DaemonConfig, defineConfig } from './src/config.js'
 export { connect } from './src/connect.js'
 export { type DetachContext, detachContext } from './src/context.js'

@@ -1,8 +1,9 @@
 // stop, reload, reopen, signal, scale: acting on daemons that run, one after the other.
 import { DaemonError, OptionError } from '../errors.js'
+import { elapsed } from '../phrases.js'
 import { reload, reopenLogs, scale, signal, stop } from './backend.js'
 import { namesFrom } from './config.js'
-import { elapsed, type Output } from './output.js'
+import type { Output } from './output.js'
 import type { Invocation, Options } from './parse.js'
 import { absence, everyTarget, type Target, targetOf } from './targets.js'
 import { inOurWords, UsageError } from './usage.js'

@@ -68,10 +68,3 @@ export function columns(fd: number): number {
   const { columns = 80 } = fd === 1 ? process.stdout : process.stderr
   return columns || 80
 }
-
-/** `63 ms`, `1.2 s`, `4 min`: how long something took. */
-export function elapsed(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`
-  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`
-  return `${Math.round(ms / 60_000)} min`
-}

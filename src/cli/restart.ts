@@ -4,6 +4,7 @@ import { statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { DaemonError, during } from '../errors.js'
 import { statePath } from '../paths.js'
+import { startedPhrase } from '../phrases.js'
 import { PidLock } from '../pid-lock.js'
 import { readLastState, type State } from '../state.js'
 import { launch, type StartOptions } from './backend.js'
@@ -12,7 +13,7 @@ import { failure, stopOne, targetsOf } from './control.js'
 import type { Output } from './output.js'
 import type { Invocation } from './parse.js'
 import { whileWaiting } from './progress.js'
-import { described, jobOf, startOne } from './start.js'
+import { jobOf, startOne } from './start.js'
 import { absence, lookAt, type Target } from './targets.js'
 
 export async function restart(invocation: Invocation, output: Output): Promise<number> {
@@ -67,7 +68,7 @@ async function startAgain(target: Target, timeout: number | undefined, output: O
   const begin = performance.now()
   const launched = last.launch ? await launchAgain(target, last.launch, last.directory) : await runAgain(target, last)
   const time = performance.now() - begin
-  output.result(`${target.name}: ${described(launched, time)}`, { name: target.name, ...launched, elapsed: time })
+  output.result(`${target.name}: ${startedPhrase(launched, time)}`, { name: target.name, ...launched, elapsed: time })
 }
 
 async function stopIfRunning(target: Target, timeout: number | undefined, output: Output): Promise<void> {

@@ -2,10 +2,11 @@
 import { resolve } from 'node:path'
 import { AlreadyRunningError, DaemonError, SystemCallError } from '../errors.js'
 import { nameOf, normalise } from '../options.js'
-import { type Launched, launch, type StartOptions, superviseHere, UNMONITORED } from './backend.js'
+import { startedPhrase } from '../phrases.js'
+import { launch, type StartOptions, superviseHere, UNMONITORED } from './backend.js'
 import { daemonsFrom, type NamedConfig } from './config.js'
 import { failure } from './control.js'
-import { elapsed, type Output } from './output.js'
+import type { Output } from './output.js'
 import type { Invocation, Options } from './parse.js'
 import { whileWaiting } from './progress.js'
 import { launchOptions, monitorOf, overwriting } from './start-options.js'
@@ -46,20 +47,7 @@ export async function startOne(job: Job, output: Output): Promise<void> {
   const begin = performance.now()
   const launched = await whileWaiting(`${job.name}: starting`, launch(job.program, job.options))
   const time = performance.now() - begin
-  output.result(`${job.name}: ${described(launched, time)}`, { name: job.name, ...launched, elapsed: time })
-}
-
-export function described({ pid, started, addresses }: Launched, time: number): string {
-  if (!started) return `already running as pid ${pid}`
-  const listening = Object.entries(addresses).map(([name, address]) => shown(name, address))
-  const where = listening.length > 0 ? `, listening on ${listening.join(', ')}` : ''
-  return `running as pid ${pid}${where} (${elapsed(time)})`
-}
-
-/** Terminals make a link of it. */
-export function shown(name: string, address: string): string {
-  const scheme = /^(https?)\d*$/.exec(name)?.[1]
-  return scheme && !address.startsWith('/') ? `${scheme}://${address}` : address
+  output.result(`${job.name}: ${startedPhrase(launched, time)}`, { name: job.name, ...launched, elapsed: time })
 }
 
 export function jobOf({ name, config }: NamedConfig, more: StartOptions = {}): Job {
