@@ -37,11 +37,19 @@ export async function control(invocation: Invocation, output: Output): Promise<n
 /** Prints what went wrong with one of several targets; gives its exit code. */
 export function failure(error: unknown, target: Target, output: Output, options: Options): number {
   if (!(error instanceof DaemonError)) throw error
-  const isAbsent = error.code === 'ERR_DAEMON_NOT_RUNNING'
-  const text = error instanceof OptionError && !options.has('config') ? inOurWords(error) : error.message
-  const message = isAbsent ? `not running (${absence(target)})` : text.replace(`${target.name}: `, '')
-  output.error(`${target.name}: ${message}${options.verbosity >= 2 ? `\n${error.stack}` : ''}`)
+  const stack = options.verbosity >= 2 ? `\n${error.stack}` : ''
+  if (error instanceof OptionError && !options.has('config')) {
+    output.error(`daemonic: ${inOurWords(error)}${stack}`)
+  } else {
+    const isAbsent = error.code === 'ERR_DAEMON_NOT_RUNNING'
+    const message = isAbsent ? `not running (${absence(target)})` : withoutName(error.message, target)
+    output.error(`${target.name}: ${message}${stack}`)
+  }
   return error.exitCode
+}
+
+function withoutName(message: string, { name }: Target): string {
+  return message.startsWith(`${name}: `) ? message.slice(name.length + 2) : message
 }
 
 /** At least one, or everything that a configuration names. @throws UsageError */

@@ -28,6 +28,7 @@ export function helpText(command: CommandDefinition | undefined, places: Places,
   const style = (format: 'bold' | 'cyan') => (text: string) => styleText(format, text, { validateStream: false })
   help.configureHelp({
     helpWidth: Math.min(width, WIDEST),
+    minWidthToWrap: 10,
     ...(hasColors && { styleTitle: style('bold'), styleOptionTerm: style('cyan'), styleSubcommandTerm: style('cyan') }),
   })
   help.configureOutput({ getOutHasColors: () => hasColors })
