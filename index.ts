@@ -1,4 +1,7 @@
 // The public surface.
+export { command } from './src/command.js'
+export { commandHelp } from './src/command-line.js'
+export { type Config, type DaemonConfig, defineConfig } from './src/config.js'
 export { connect } from './src/connect.js'
 export { type DetachContext, detachContext } from './src/context.js'
 export { reload, reopenLogs, type StopOptions, type Stopped, signal, stop } from './src/control.js'

@@ -1,24 +1,21 @@
 // Where nothing is detached: this very process becomes the daemon, as far as that goes.
-import { rmSync } from 'node:fs'
-import { closeInspector } from './context.js'
 import { RunningDaemon } from './daemon.js'
-import { during, errorOf } from './errors.js'
+import { during } from './errors.js'
 import { changeIdentity } from './identity.js'
 import { naming } from './naming.js'
 import { checked, done, native } from './native.js'
 import type { Settings } from './options.js'
-import { flush } from './output.js'
 import { prepareDirectory, statePath } from './paths.js'
 import { PidLock } from './pid-lock.js'
-import { planOf } from './plan.js'
 import { commandLine, requireStartDirectory, sameProgram } from './program.js'
 import { listenHere } from './sockets.js'
 import { knownOf, writeState } from './state.js'
+import { takeOver } from './takeover.js'
 import type { Daemon } from './types.js'
 
 /** Standard streams and the working directory stay as they are. */
 export function stay(settings: Settings): Daemon {
-  if (settings.supervision) return superviseHere(settings)
+  if (settings.supervision) return takeOver({ ...settings, ...INHERITED }, sameProgram())
   const { name, pidFile: file, chdir, umask, environment, limits } = settings
   if (file) prepareDirectory(file.path)
   const pidFile =
@@ -63,29 +60,8 @@ export function stay(settings: Settings): Daemon {
   }
 }
 
-/** The supervisor takes this very process; the program goes on in its workers. */
-function superviseHere(settings: Settings): never {
-  const { pidFile } = settings
-  if (pidFile) prepareDirectory(pidFile.path)
-  const program = sameProgram()
-  closeInspector()
-  flush()
-  const passed = native.passedSockets()
-  const listen = settings.listen.map(socket => ({ ...socket, ...pick(passed.find(each => each.name === socket.name)) }))
-  const inherited = { kind: 'inherit' } as const
-  const here = { ...settings, listen, stdin: inherited, stdout: inherited, stderr: inherited }
-  return naming(settings, () => {
-    const refusal = native.becomeSupervisor(planOf(here, program), bound => {
-      if (!pidFile) return
-      const addresses = Object.fromEntries(listen.map(({ name }, index) => [name, bound[index] ?? '']))
-      writeState(pidFile.path, { ...knownOf(here, program, []), pid: process.pid, addresses })
-    })
-    if (pidFile) rmSync(statePath(pidFile.path), { force: true })
-    throw errorOf(refusal)
-  })
-}
-
-const pick = (passed: { fd: number } | undefined) => passed && { fd: passed.fd }
+const INHERIT = { kind: 'inherit' } as const
+const INHERITED = { stdin: INHERIT, stdout: INHERIT, stderr: INHERIT }
 
 /** On a terminal, the defaults of job control and HUP; what the caller asked for is done. */
 function keepTerminalSignals({ signals, givenSignals }: Settings): void {

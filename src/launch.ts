@@ -7,9 +7,11 @@ import { named } from './naming.js'
 import { checked, native } from './native.js'
 import { nameOf, normalise, OPTIONS, type Settings } from './options.js'
 import { type Launching, planOf } from './plan.js'
-import { requireStartDirectory } from './program.js'
+import { requireDirectory } from './program.js'
 import { findRunning, pause, type RunningOne } from './running.js'
+import { supervisionOf } from './supervision.js'
 import { patience } from './supervisor.js'
+import { takeOver } from './takeover.js'
 import type { Launched, LaunchOptions, ListenMap, ListenTarget } from './types.js'
 import { entries, oneOf, or, refuseUnknown, show, text } from './values.js'
 
@@ -59,6 +61,16 @@ export async function launch<const L extends ListenMap = Record<never, never>>(
   return launched as Launched<L>
 }
 
+/**
+ * The same in this process, which the supervisor takes: in the foreground, for containers, service managers and
+ * debugging. Returns only by throwing.
+ */
+export function run(program: string, options: LaunchOptions): never {
+  const { settings, program: launched, launching } = requestOf(program, options)
+  const supervision = settings.supervision ?? supervisionOf({ monitor: { restart: 'no' } })
+  takeOver({ ...settings, supervision }, launched, launching)
+}
+
 interface Request {
   settings: Settings
   program: LaunchedProgram
@@ -73,7 +85,7 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
     throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
   const known = [...OPTIONS.filter(option => !PROGRAMS_OWN.includes(option)), ...OWN]
   refuseUnknown('', Object.keys(options), known)
-  const program = launchedProgram(name, options, requireStartDirectory())
+  const program = launchedProgram(name, options, requireDirectory())
   const common = Object.entries(options).filter(([key, value]) => value !== undefined && !isOwn(key))
   const given = { name: nameOf(program.file), chdir: false, pidFile: true, ...Object.fromEntries(common) } as const
   const version = options.version === undefined ? null : text('version', options.version, 'a string')

@@ -33,7 +33,16 @@ export function commandLine(): string[] {
 
 /** @throws SystemCallError ENOENT: it has been removed */
 export function requireStartDirectory(): string {
-  if (startDirectory !== null) return startDirectory
+  return required(startDirectory)
+}
+
+/** Where the process is now. @throws SystemCallError ENOENT: it has been removed */
+export function requireDirectory(): string {
+  return required(currentDirectory())
+}
+
+function required(directory: string | null): string {
+  if (directory !== null) return directory
   const detail = 'the directory where it was started has been removed: change to one that exists'
   throw new SystemCallError({ step: 'chdir', syscall: 'getcwd', errno: constants.errno.ENOENT, detail })
 }

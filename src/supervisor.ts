@@ -47,7 +47,7 @@ export function supervisorPlan(
     stopTimeout: Math.ceil(settings.stopTimeout),
     endsIdle: settings.idleTimeout !== null,
     outlivesLauncher: note.given !== null,
-    verbosity: 0,
+    verbosity: verbosityOf(settings),
   }
   return { executable: supervisorPath(), config: JSON.stringify(config) }
 }
@@ -70,6 +70,12 @@ export function bound({ ready, listen }: Settings): Settings['listen'] {
 /** What is set before the exec of a program that never heard of us. */
 function foreignContext({ identity, umask, chdir }: Settings): object {
   return { ...identity.change, umask: umask === false ? null : umask, directory: chdir === false ? null : chdir }
+}
+
+/** 0: info. The command's -v says so by this variable. */
+function verbosityOf({ environment }: Settings): number {
+  const given = environment.find(({ name }) => name === 'DAEMONIC_LOG')
+  return ['debug', 'trace'].includes((given ? given.value : process.env.DAEMONIC_LOG) ?? '') ? 1 : 0
 }
 
 function wholeTimes({ maxDelay, steadyAfter, watchdog }: Supervision): Partial<Supervision> {

@@ -175,7 +175,7 @@ fn give(file: impl AsFd, user: u32, group: u32) -> nix::Result<()> {
     nix::unistd::fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))
 }
 
-fn open_input(path: &Path) -> Result<OwnedFd> {
+pub fn open_input(path: &Path) -> Result<OwnedFd> {
     let failed = |syscall, errno| Failure::new(Step::Stdin, syscall, errno).at(path);
     // O_NONBLOCK: a fifo without a writer is not waited for; then reads shall wait as ever.
     let flags = libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
@@ -189,7 +189,7 @@ fn open_input(path: &Path) -> Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn null_device(lowest: RawFd) -> Result<OwnedFd> {
+pub fn null_device(lowest: RawFd) -> Result<OwnedFd> {
     let path = Path::new("/dev/null");
     let null = OpenOptions::new()
         .read(true)

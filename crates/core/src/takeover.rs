@@ -9,8 +9,9 @@ use crate::arrival::Marker;
 use crate::error::{During, Failure, Result, Step};
 use crate::handover::image;
 use crate::pidfile::{self, Host, claim};
-use crate::plan::{Plan, Supervisor};
+use crate::plan::{Plan, Stream, Supervisor};
 use crate::sockets::{self, Bound};
+use crate::stdio;
 use crate::sys::{fd, memory_file, process};
 
 /// Descriptors are handed over above these numbers, which Node uses: should the exec fail, it can go on.
@@ -54,6 +55,7 @@ fn execute(plan: &Plan, supervisor: &Supervisor, pid_file: Option<&OwnedFd>, soc
     let base = process::environment();
     let image =
         image(&supervisor.executable, &arguments, base, &plan.environment, &names, Some(marker.text(&plan.note)))?;
+    redirect(plan)?;
     fd::keep_at_exec(config.as_raw_fd()).during(Step::Exec, "fcntl")?;
     for &number in &plan.preserve {
         fd::keep_at_exec(number).during(Step::Exec, "fcntl")?;
@@ -64,6 +66,21 @@ fn execute(plan: &Plan, supervisor: &Supervisor, pid_file: Option<&OwnedFd>, soc
     }
     let errno = image.execute();
     Err(Failure::new(Step::Exec, "execve", errno).at(&supervisor.executable).into())
+}
+
+/// The outputs that shall not stay as they are.
+fn redirect(plan: &Plan) -> Result<()> {
+    for (stream, number) in [(&plan.stdin, 0), (&plan.stdout, 1), (&plan.stderr, 2)] {
+        let file = match stream {
+            Stream::Inherit => continue,
+            Stream::Null => stdio::null_device(LOWEST)?,
+            Stream::Descriptor(given) => fd::duplicate_raw(*given, LOWEST).during(Step::Dup2, "fcntl")?,
+            Stream::File(file) if number == 0 => stdio::open_input(&file.path)?,
+            Stream::File(file) => stdio::open_log(file, plan.owner)?,
+        };
+        fd::place(file.as_raw_fd(), number).during(Step::Dup2, "dup2")?;
+    }
+    Ok(())
 }
 
 /// Consecutive numbers, open at exec, closed when dropped.

@@ -1,0 +1,145 @@
+// stop, signal, reload: what the command says and does to daemons that run, and to those that don't.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import test from 'ava'
+import { cli, isReadable, started } from './support/cli.js'
+import { asRoot, NOBODY, owner, STAY, withNamespaces } from './support/locks.js'
+import { program } from './support/program.js'
+import { Scene } from './support/scene.js'
+
+test('stop ends it and waits; a second one is content', async t => {
+  const scene = new Scene(t)
+  const pid = await started(scene)
+  const first = await cli(scene, ['stop', 'web'])
+  t.is(first.code, 0, first.stderr)
+  t.regex(first.stdout, new RegExp(`^web: stopped \\(pid ${pid}, \\d+ ms\\)\n$`))
+  t.deepEqual(scene.processes(), [])
+  const second = await cli(scene, ['stop', 'web'])
+  t.is(second.code, 0)
+  t.is(second.stdout, `web: not running (no pid file ${scene.path('run/web.pid')})\n`)
+  t.is(second.stderr, '')
+})
+
+test('two stops at once both see it end', async t => {
+  const scene = new Scene(t)
+  await started(scene)
+  const results = await Promise.all([cli(scene, ['stop', 'web']), cli(scene, ['stop', 'web'])])
+  for (const { code, stderr } of results) t.is(code, 0, stderr)
+  t.deepEqual(scene.processes(), [])
+})
+
+test('several targets, by name and by pid file, are stopped one after the other', async t => {
+  const scene = new Scene(t)
+  await started(scene, 'a')
+  await started(scene, 'b', ['--pid-file', './b.pid'])
+  const { code, stdout } = await cli(scene, ['stop', 'a', './b.pid', 'c'])
+  t.is(code, 0)
+  t.regex(stdout, /^a: stopped .*\nb: stopped .*\nc: not running .*\n$/)
+})
+
+test('what ignores the signal is killed at the timeout, or left with --no-force', async t => {
+  const scene = new Scene(t)
+  program(scene, `daemonize({ signals: { SIGTERM: 'ignore' } }); ${STAY}`, 'tough.mjs')
+  const { code, stderr } = await cli(scene, ['start', 'tough.mjs'])
+  t.is(code, 0, stderr)
+  const left = await cli(scene, ['stop', '--timeout', '200ms', '--no-force', 'tough'])
+  t.is(left.code, 1)
+  t.regex(left.stderr, /^tough: pid \d+ still runs \d+ ms after SIGTERM/)
+  const killed = await cli(scene, ['stop', '--timeout', '200ms', 'tough'])
+  t.is(killed.code, 0)
+  t.regex(killed.stdout, /^tough: killed \(pid \d+, \d+ ms\)\n$/)
+})
+
+test('--signal is what asks it to end; --json tells what came of it', async t => {
+  const scene = new Scene(t)
+  const pid = await started(scene)
+  const { stdout } = await cli(scene, ['stop', '--json', '--signal', 'int', 'web'])
+  const { elapsed, ...rest } = JSON.parse(stdout)
+  t.true(elapsed >= 0)
+  t.deepEqual(rest, { name: 'web', pidFile: scene.path('run/web.pid'), pid, wasRunning: true, forced: false })
+})
+
+test('signal sends one, by name or number', async t => {
+  const scene = new Scene(t)
+  program(
+    scene,
+    `for (const name of ['SIGUSR1', 'SIGUSR2', 'SIGWINCH']) process.on(name, () => tell('got', name)); ${STAY}`,
+    'app.mjs',
+  )
+  await cli(scene, ['start', 'app.mjs'])
+  for (const [given, name] of [
+    ['USR2', 'SIGUSR2'],
+    ['sigusr1', 'SIGUSR1'],
+    ['28', 'SIGWINCH'],
+  ] as const) {
+    const { code, stdout, stderr } = await cli(scene, ['signal', 'app', given])
+    t.is(code, 0, stderr)
+    t.is(stdout, `app: sent ${name}\n`)
+    await scene.until('it has it', () => scene.exists('got') && scene.read('got').endsWith(`${name}\n`))
+  }
+})
+
+for (const args of [
+  ['signal', 'web', 'HUP'],
+  ['reload', 'web'],
+  ['reopen', 'web'],
+  ['scale', 'web', '+1'],
+]) {
+  test(`7: ${args[0]} of what doesn’t run`, async t => {
+    const scene = new Scene(t)
+    const result = await cli(scene, args)
+    t.is(result.code, 7)
+    t.is(result.stderr, `web: not running (no pid file ${scene.path('run/web.pid')})\n`)
+    isReadable(t, result)
+  })
+}
+
+test('the nearest name is suggested', async t => {
+  const scene = new Scene(t)
+  await started(scene, 'nightly')
+  const { stderr, code } = await cli(scene, ['signal', 'nightli', 'HUP'])
+  t.is(code, 7)
+  t.regex(stderr, /^nightli: not running \(no pid file .*; did you mean `nightly`\?\)\n$/)
+  t.regex((await cli(scene, ['stop', 'nightly.pid'])).stdout, /for a pid file write \.\/nightly\.pid/)
+})
+
+test('a stale and an empty pid file are told apart, and removed by stop', async t => {
+  const scene = new Scene(t)
+  mkdirSync(scene.path('run'))
+  writeFileSync(scene.path('run/old.pid'), '4194303\n')
+  writeFileSync(scene.path('run/void.pid'), '')
+  const { code, stdout } = await cli(scene, ['stop', 'old', 'void'])
+  t.is(code, 0)
+  t.regex(
+    stdout,
+    /^old: not running \(its pid file .*old\.pid was left by pid 4194303\)\nvoid: .*void\.pid is empty\)\n$/,
+  )
+})
+
+asRoot('a daemon of another user is not touched, and the message says whose it is', async t => {
+  const scene = new Scene(t)
+  const child = await owner(scene)
+  const stranger = { uid: NOBODY, gid: NOBODY }
+  for (const args of [
+    ['stop', './d.pid'],
+    ['signal', './d.pid', 'TERM'],
+  ]) {
+    scene.write('d.pid.note', '')
+    const result = await cli(scene, args, stranger)
+    t.is(result.code, 1)
+    t.regex(result.stderr, /^d: cannot .*E(PERM|ACCES)/)
+    isReadable(t, result)
+  }
+  t.is(child.exitCode, null)
+})
+
+withNamespaces('a daemon in another pid namespace is refused', async t => {
+  const scene = new Scene(t)
+  const path = program(scene, `daemonic.PidLock.acquire('./d.pid'); tell('up', '1'); ${STAY}`, 'owner.mjs')
+  scene.spawn('unshare', ['--pid', '--fork', '--kill-child', process.execPath, path])
+  await scene.until('it has the file', () => scene.exists('up'))
+  const result = await cli(scene, ['stop', './d.pid'])
+  t.is(result.code, 1)
+  t.regex(result.stderr, /^d: .*nothing was signalled/)
+  isReadable(t, result)
+  t.is((await cli(scene, ['status', './d.pid'])).code, 0)
+})

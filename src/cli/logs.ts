@@ -1,0 +1,82 @@
+// logs: the last lines of what daemons wrote, and what they write from now on.
+import { existsSync } from 'node:fs'
+import { logPath } from '../paths.js'
+import { readLastState } from '../state.js'
+import { status as statusOf } from './backend.js'
+import { targetsOf } from './control.js'
+import { follow } from './follow.js'
+import { type Line, lastLines, merged } from './log-lines.js'
+import { type Output, write } from './output.js'
+import type { Invocation } from './parse.js'
+import { absence, type Target } from './targets.js'
+import { unexpected } from './values.js'
+
+const LINES = 100
+
+interface LogFile {
+  path: string
+  /** Before each line, where there are several files. */
+  label: string
+}
+
+export async function logs(invocation: Invocation, output: Output): Promise<number> {
+  const { options } = invocation
+  const count = options.get<number>('lines') ?? (options.has('since') ? Number.POSITIVE_INFINITY : LINES)
+  if (count < 0) throw unexpected('--lines', 'a whole number from 0', String(count))
+  const since = options.get<number>('since')
+  const targets = await targetsOf(invocation)
+  const found: LogFile[][] = []
+  for (const target of targets) found.push(await filesOf(target))
+  for (const [index, files] of found.entries()) {
+    const target = targets[index]
+    if (files.length === 0 && target) output.error(`${target.name}: ${await whyNone(target)}`)
+  }
+  const files = labelled(found, targets)
+  const starts = files.map(file => {
+    const { lines, end, hasTimes } = lastLines(file.path, count, since)
+    if (since !== undefined && !hasTimes && lines.length > 0) {
+      output.note(`${file.path}: no line begins with a time: --since leaves nothing out`)
+    }
+    return { file, lines: lines.map(line => ({ ...line, label: file.label })), end }
+  })
+  show(merged(starts.map(({ lines }) => lines)).slice(count === 0 ? Number.POSITIVE_INFINITY : -count))
+  if (!options.has('follow') || files.length === 0) return found.some(each => each.length === 0) ? 1 : 0
+  await follow(
+    starts.map(({ file: { path, label }, end }) => ({ path, end, print: text => show([{ text, label }]) })),
+    message => output.note(message),
+  )
+  return 0
+}
+
+function show(lines: readonly (Pick<Line, 'text'> & { label: string })[]): void {
+  if (lines.length > 0) write(1, lines.map(({ text, label }) => `${label}${text}\n`).join(''))
+}
+
+/** Of one that runs, what it says; else what it said last, or the default. */
+async function filesOf(target: Target): Promise<LogFile[]> {
+  const running = (await statusOf(target.path)).logs
+  const last = running.length > 0 ? running : (readLastState(target.path)?.logs ?? [])
+  const standard = logPath(target.name)
+  const paths = last.length > 0 ? last : existsSync(standard) ? [standard] : []
+  return paths.map(path => ({ path, label: '' }))
+}
+
+async function whyNone(target: Target): Promise<string> {
+  const { state } = await statusOf(target.path)
+  const isRunning = state === 'running' || state === 'starting'
+  return isRunning
+    ? 'it has no log: it was started without one, or its output goes to what it was given'
+    : `no log ${logPath(target.name)}, and not running (${absence(target)})`
+}
+
+function labelled(found: readonly LogFile[][], targets: readonly Target[]): LogFile[] {
+  const isOne = found.flat().length < 2
+  return found.flatMap((files, index) =>
+    files.map(file => {
+      const { name } = targets[index] ?? { name: '' }
+      const which = files.length < 2 ? '' : file === files[0] ? ' out' : ' err'
+      const label = targets.length < 2 ? which.trim() : `${name}${which}`
+      return { ...file, label: isOne ? '' : `${label} | ` }
+    }),
+  )
+}

@@ -1,0 +1,87 @@
+// Options of start and run, as launch() takes them.
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { parseEnv } from 'node:util'
+import { fileNameOf } from '../paths.js'
+import type { MonitorOptions } from '../types.js'
+import { type StartOptions, UNMONITORED } from './backend.js'
+import { type OptionDefinition, START_OPTIONS } from './options.js'
+import type { Options } from './parse.js'
+import { UsageError } from './usage.js'
+import type { Assignment } from './values.js'
+
+/** Those that are given, relative paths resolved here. @throws UsageError */
+export function launchOptions(options: Options): StartOptions {
+  const plain: Record<string, unknown> = {}
+  for (const option of START_OPTIONS) {
+    const { name, api, repeatable } = option
+    if (api === undefined || api.includes('.') || repeatable || !options.has(name)) continue
+    plain[api] = absolute(option, options.get(name))
+  }
+  return {
+    ...plain,
+    ...present('env', environment(options)),
+    ...present('listen', listen(options)),
+    ...present('limits', limits(options)),
+    ...(options.has('preserve') && { preserve: options.all<number>('preserve') }),
+  }
+}
+
+/** The file to be taken over is the default one, if none is named. */
+export function overwriting({ pidFile, instance }: StartOptions, name: string): StartOptions {
+  const path = typeof pidFile === 'string' ? pidFile : `${fileNameOf(name, instance ?? null)}.pid`
+  return { pidFile: { path, overwrite: true } }
+}
+
+/** A configuration's relative paths start elsewhere. */
+function absolute({ name, kind }: OptionDefinition, value: unknown): unknown {
+  if (typeof value !== 'string') return value
+  const isPath =
+    kind === 'path' || (kind === 'stream' && /[/.]/.test(value)) || (name === 'pid-file' && value.includes('/'))
+  return isPath ? resolve(value) : value
+}
+
+function environment(options: Options): Record<string, string | undefined> {
+  const fromFiles = options.all<string>('env-file').map(readEnvironment)
+  const assigned = options.all<Assignment>('env').map(({ name, value }) => ({ [name]: value }))
+  return Object.assign({}, ...fromFiles, ...assigned)
+}
+
+function readEnvironment(path: string): object {
+  try {
+    return parseEnv(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw new UsageError(`--env-file ${path} can't be read: ${(error as Error).message}`)
+  }
+}
+
+/** The unnamed are http, http2, http3 and so on. */
+function listen(options: Options): Record<string, string> {
+  const sockets: Record<string, string> = {}
+  let unnamed = 0
+  for (const { name, address } of options.all<{ name?: string; address: string }>('listen')) {
+    if (name === undefined) unnamed += 1
+    const key = name ?? (unnamed === 1 ? 'http' : `http${unnamed}`)
+    if (key in sockets) throw new UsageError(`Expected the sockets of --listen to differ in name, got '${key}' twice`)
+    sockets[key] = address
+  }
+  return sockets
+}
+
+function limits(options: Options): Record<string, unknown> {
+  const given = options.all<{ name: string; limit: unknown }>('limit')
+  return Object.fromEntries(given.map(({ name, limit }) => [name, limit]))
+}
+
+/** Nothing is restarted unless something says so: --monitor, --restart or --workers. */
+export function monitorOf(options: Options): MonitorOptions | undefined {
+  const parts = START_OPTIONS.filter(({ name, api }) => api?.startsWith('monitor.') && options.has(name))
+  const given = Object.fromEntries(parts.map(({ name, api = '' }) => [api.replace('monitor.', ''), options.get(name)]))
+  if (options.has('monitor')) return { restart: 'on-failure', ...given }
+  if (parts.length === 0) return UNMONITORED
+  return options.has('workers') ? given : { restart: 'no', ...given }
+}
+
+function present<K extends string, V extends object>(key: K, value: V | undefined): { [P in K]?: V } {
+  return value !== undefined && Object.keys(value).length > 0 ? ({ [key]: value } as { [P in K]?: V }) : {}
+}

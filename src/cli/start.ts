@@ -1,0 +1,113 @@
+// start and run: a script or a program becomes a daemon.
+import { resolve } from 'node:path'
+import { AlreadyRunningError, DaemonError, SystemCallError } from '../errors.js'
+import { nameOf, normalise } from '../options.js'
+import { startedPhrase } from '../phrases.js'
+import { launch, run as runHere, type StartOptions, UNMONITORED } from './backend.js'
+import { daemonsFrom, type NamedConfig } from './config.js'
+import { failure } from './control.js'
+import type { Output } from './output.js'
+import type { Invocation, Options } from './parse.js'
+import { whileWaiting } from './progress.js'
+import { launchOptions, monitorOf, overwriting } from './start-options.js'
+
+/** What is to be started. */
+export interface Job {
+  name: string
+  program: string
+  options: StartOptions
+}
+
+export async function start(invocation: Invocation, output: Output): Promise<number> {
+  const jobs = await jobsOf(invocation)
+  let exitCode = 0
+  for (const job of jobs) {
+    try {
+      await startOne(job, output)
+    } catch (error) {
+      const { pidFile } = job.options
+      const path = typeof pidFile === 'object' ? pidFile.path : String(pidFile)
+      exitCode = Math.max(
+        exitCode,
+        failure(inWords(optionsFirst(error, job)), { name: job.name, path }, output, invocation.options),
+      )
+    }
+  }
+  return exitCode
+}
+
+export async function run(invocation: Invocation): Promise<number> {
+  const [job, another] = await jobsOf(invocation)
+  if (!job || another)
+    throw new DaemonError('`run` supervises one program: name one of the configuration’s', 'ERR_DAEMON_USAGE', 2)
+  runHere(job.program, job.options)
+}
+
+export async function startOne(job: Job, output: Output): Promise<void> {
+  const begin = performance.now()
+  const launched = await whileWaiting(`${job.name}: starting`, launch(job.program, job.options))
+  const time = performance.now() - begin
+  output.result(`${job.name}: ${startedPhrase(launched, time)}`, { name: job.name, ...launched, elapsed: time })
+}
+
+export function jobOf({ name, config }: NamedConfig, more: StartOptions = {}): Job {
+  const { script, program, ...options } = config
+  const interpreter = script === undefined ? { interpreter: null } : {}
+  return {
+    name: options.name ?? name,
+    program: script === undefined ? (program ?? '') : resolve(script),
+    options: withDefaults({ name, ...interpreter, ...options, ...more }, 'start'),
+  }
+}
+
+async function jobsOf({ command, options, words, isProgram }: Invocation): Promise<Job[]> {
+  const given = { ...launchOptions(options), ...verbosity(options) }
+  const config = options.get<string>('config')
+  if (config !== undefined) {
+    const monitored = ['monitor', 'restart'].some(name => options.has(name)) ? { monitor: monitorOf(options) } : {}
+    const daemons = await daemonsFrom(config, words)
+    return daemons.map(each => jobOf(each, { ...given, ...monitored }))
+  }
+  const [program = '', ...args] = words
+  const name = given.name ?? nameOf(program)
+  const launching: StartOptions = { ...given, name, args, monitor: monitorOf(options) }
+  if (isProgram) launching.interpreter = null
+  if (options.has('overwrite-pid-file')) Object.assign(launching, overwriting(given, name))
+  return [{ name, program: isProgram ? program : resolve(program), options: withDefaults(launching, command.name) }]
+}
+
+/** `start` leaves a log and a pid file; what it starts is always supervised. `run` is for those who have both. */
+function withDefaults(options: StartOptions, verb: string): StartOptions {
+  const isRestartedByDefault = options.workers !== undefined
+  return {
+    ...options,
+    chdir: options.chdir ?? false,
+    monitor: options.monitor || (isRestartedByDefault ? {} : UNMONITORED),
+    ...(verb === 'run'
+      ? { log: options.log ?? 'inherit', stdin: options.stdin ?? 'inherit', pidFile: options.pidFile ?? false }
+      : { log: options.log ?? true, pidFile: options.pidFile ?? true }),
+  }
+}
+
+function verbosity(options: Options): StartOptions {
+  const level = ['info', 'debug', 'trace'][options.verbosity - 1]
+  return level === undefined ? {} : { env: { DAEMONIC_LOG: level, ...launchOptions(options).env } }
+}
+
+/** A wrong option is told before a missing program. */
+function optionsFirst(error: unknown, { options }: Job): unknown {
+  if (!(error instanceof SystemCallError) || error.step !== 'exec') return error
+  const { args: _, interpreter: _i, interpreterArgs: _a, ifRunning: _r, version: _v, ready: _when, ...rest } = options
+  try {
+    normalise(rest)
+    return error
+  } catch (wrong) {
+    return wrong
+  }
+}
+
+function inWords(error: unknown): unknown {
+  if (!(error instanceof AlreadyRunningError)) return error
+  error.message = error.message.replace(` (${error.path})`, '')
+  return error
+}

@@ -1,0 +1,209 @@
+// The table of status, as wide as the terminal: columns that don't fit are left out, the least important first.
+import { styleText } from 'node:util'
+import measure from 'fast-string-truncated-width'
+import type { Look } from './help.js'
+import type { Row } from './status.js'
+
+interface Column {
+  title: string
+  /** What goes first where there is no room for all: the highest. */
+  dispensable: number
+  isRight?: boolean
+  text(row: Row, history: History | undefined): string
+}
+
+/** What was seen before, of one daemon. */
+export interface History {
+  /** Percent of one CPU. */
+  cpu: readonly number[]
+  memory: readonly number[]
+}
+
+const GAP = '  '
+const NONE = '-'
+/** Narrower than that nothing can be read. */
+const NARROWEST = 4
+
+const COLUMNS: readonly Column[] = [
+  { title: 'NAME', dispensable: 0, text: row => row.name },
+  { title: 'PID', dispensable: 2, isRight: true, text: row => textOf(row, ({ pid }) => pid) },
+  { title: 'STATE', dispensable: 1, text: row => stateOf(row) },
+  {
+    title: 'UPTIME',
+    dispensable: 3,
+    isRight: true,
+    text: row => textOf(row, ({ uptime }) => uptime && duration(uptime)),
+  },
+  { title: 'WORKERS', dispensable: 8, isRight: true, text: row => textOf(row, workers) },
+  { title: 'RESTARTS', dispensable: 9, isRight: true, text: row => textOf(row, restarts) },
+  {
+    title: 'MEMORY',
+    dispensable: 4,
+    isRight: true,
+    text: row => textOf(row, () => (memory(row) > 0 ? size(memory(row)) : null)),
+  },
+  { title: '', dispensable: 10, text: (_, history) => chart(history?.memory) },
+  { title: 'CPU', dispensable: 5, isRight: true, text: (row, history) => cpuText(row, history) },
+  { title: '', dispensable: 10, text: (_, history) => chart(history?.cpu) },
+  {
+    title: 'LISTENING',
+    dispensable: 6,
+    text: row => textOf(row, ({ addresses }) => Object.values(addresses).join(' ')),
+  },
+  {
+    title: 'STATUS',
+    dispensable: 7,
+    text: row => (row.state === 'unknown' ? row.error.message : textOf(row, s => s.statusText)),
+  },
+]
+
+/** Ends with a newline. */
+export function table(rows: readonly Row[], look: Look, histories?: ReadonlyMap<string, History>): string {
+  const cells = COLUMNS.map(column => ({
+    column,
+    texts: rows.map(row => column.text(row, histories?.get(row.pidFile)).replaceAll(/\p{Cc}+/gu, ' ')),
+  }))
+  // A column in which nothing stands says nothing.
+  const used = cells.filter(
+    ({ texts, column }) => column.dispensable < 3 || texts.some(text => text !== NONE && text !== ''),
+  )
+  const widths = new Map(used.map(each => [each, Math.max(...[each.column.title, ...each.texts].map(widthOf))]))
+  const shown = fitting(used, widths, look.width)
+  const line = (text: (cell: (typeof cells)[number]) => string) =>
+    shown
+      .map(cell => padded(text(cell), widths.get(cell) ?? 0, cell.column.isRight))
+      .join(GAP)
+      .trimEnd()
+  const title = line(({ column }) => column.title)
+  const lines = rows.map((row, index) =>
+    colored(
+      line(({ texts }) => texts[index] ?? ''),
+      row,
+      look,
+    ),
+  )
+  return `${[look.hasColors ? style('bold', title) : title, ...lines].join('\n')}\n`
+}
+
+/** Leaves out the most dispensable until the rest fits; what is left of the widest is cut. */
+function fitting<C extends { column: Column }>(cells: readonly C[], widths: Map<C, number>, limit: number): C[] {
+  const total = (some: readonly C[]) =>
+    some.reduce((sum, cell) => sum + (widths.get(cell) ?? 0), GAP.length * (some.length - 1))
+  let shown = [...cells]
+  for (;;) {
+    const excess = total(shown) - limit
+    if (excess <= 0) return shown
+    const last = shown.toSorted((a, b) => b.column.dispensable - a.column.dispensable)[0]
+    if (!last) return shown
+    const width = widths.get(last) ?? 0
+    const least = Math.max(NARROWEST, widthOf(last.column.title))
+    const isText = last.column.title === 'STATUS' || last.column.title === 'LISTENING' || last.column.dispensable === 0
+    if (isText && (width - excess >= least || shown.length === 1)) {
+      widths.set(last, Math.max(1, width - excess))
+      return shown
+    }
+    shown = shown.filter(cell => cell !== last)
+  }
+}
+
+function padded(text: string, width: number, isRight = false): string {
+  const cut = cutTo(text, width)
+  const space = ' '.repeat(Math.max(0, width - widthOf(cut)))
+  return isRight ? space + cut : cut + space
+}
+
+function widthOf(text: string): number {
+  return measure(text).width
+}
+
+function cutTo(text: string, limit: number): string {
+  const { index, ellipsed } = measure(text, { limit, ellipsis: '…' })
+  return ellipsed ? `${text.slice(0, index)}…` : text.slice(0, index)
+}
+
+function colored(line: string, { state }: Row, { hasColors }: Look): string {
+  if (!hasColors || state === 'running') return line
+  return style(state === 'starting' ? 'yellow' : state === 'absent' ? 'dim' : 'red', line)
+}
+
+function style(format: 'bold' | 'yellow' | 'dim' | 'red', text: string): string {
+  return styleText(format, text, { validateStream: false })
+}
+
+type Known = Exclude<Row, { state: 'unknown' }>
+
+function textOf(row: Row, part: (row: Known) => string | number | null | undefined): string {
+  if (row.state === 'unknown') return NONE
+  const value = part(row)
+  return value === null || value === undefined || value === '' ? NONE : String(value)
+}
+
+function stateOf(row: Row): string {
+  switch (row.state) {
+    case 'free':
+      return row.pid === null ? 'stopped' : 'dead'
+    case 'absent':
+      return 'stopped'
+    default:
+      return row.state
+  }
+}
+
+function workers({ workers }: Known): string | null {
+  if (workers.length === 0) return null
+  const ready = workers.filter(each => each.ready).length
+  return ready === workers.length ? String(ready) : `${ready}/${workers.length}`
+}
+
+function restarts({ workers }: Known): number | null {
+  const counts = workers.map(worker => (worker as { restarts?: number }).restarts)
+  return counts.some(count => count !== undefined) ? counts.reduce<number>((sum, count) => sum + (count ?? 0), 0) : null
+}
+
+/** Resident, of all its workers, in bytes. */
+export function memory(row: Row): number {
+  return row.state === 'unknown' ? 0 : row.workers.reduce((sum, { rss }) => sum + rss, 0)
+}
+
+/** Milliseconds that its workers have used. */
+export function cpuTime(row: Row): number {
+  return row.state === 'unknown' ? 0 : row.workers.reduce((sum, worker) => sum + worker.cpuTime, 0)
+}
+
+/** Lately, where it is watched; else since it began. */
+function cpuText(row: Row, history: History | undefined): string {
+  const lately = history?.cpu.at(-1)
+  if (lately !== undefined) return percent(lately)
+  return textOf(row, ({ workers }) => {
+    const time = Math.max(0, ...workers.map(({ uptime }) => uptime))
+    return time > 0 ? percent((100 * cpuTime(row)) / time) : null
+  })
+}
+
+function percent(value: number): string {
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)}%`
+}
+
+export function duration(ms: number): string {
+  const seconds = Math.floor(ms / 1_000)
+  const [minutes, hours, days] = [Math.floor(seconds / 60), Math.floor(seconds / 3_600), Math.floor(seconds / 86_400)]
+  if (days > 0) return `${days}d ${hours % 24}h`
+  if (hours > 0) return `${hours}h ${minutes % 60}m`
+  if (minutes > 0) return `${minutes}m ${seconds % 60}s`
+  return `${seconds}s`
+}
+
+export function size(bytes: number): string {
+  const units = ['B', 'K', 'M', 'G', 'T']
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10))
+  const value = bytes / 2 ** (10 * power)
+  return `${value < 10 && power > 0 ? value.toFixed(1) : Math.round(value)}${units[power]}`
+}
+
+const BARS = '▁▂▃▄▅▆▇█'
+
+/** From 0 to the highest. */
+function chart(values: readonly number[] = []): string {
+  const highest = Math.max(...values, Number.EPSILON)
+  return values.map(value => BARS[Math.round((value / highest) * (BARS.length - 1))]).join('')
+}

@@ -1,0 +1,60 @@
+// Help, version and completions: loaded when they are asked for.
+import { readFileSync } from 'node:fs'
+import { nameOf } from '../options.js'
+import { logPath, runPath } from '../paths.js'
+import { COMMANDS, SHELLS } from './commands.js'
+import { extra } from './extra.js'
+import { columns, hasColors, write } from './output.js'
+import { type Invocation, unknownCommand } from './parse.js'
+import { everyTarget } from './targets.js'
+import { UsageError } from './usage.js'
+import { unexpected } from './values.js'
+
+/** Null: nothing was asked for, which is wrong. */
+export async function showHelp(invocation: Invocation | null): Promise<number> {
+  const { helpText } = extra('help')
+  const fd = invocation ? 1 : 2
+  const [word, script] =
+    invocation?.command.name === 'help' ? invocation.words : [invocation?.command.name, invocation?.words[0]]
+  const command = COMMANDS.find(({ name }) => name === word)
+  if (word !== undefined && !command) throw unknownCommand(word)
+  const name = script === undefined ? 'NAME' : nameOf(script)
+  const places = { pidFile: runPath(`${name}.pid`), log: logPath(name), name }
+  write(fd, helpText(command, places, { width: columns(fd), hasColors: hasColors(fd) }))
+  return 0
+}
+
+export async function showVersion(): Promise<number> {
+  write(1, `${version()}\n`)
+  return 0
+}
+
+/** `completion targets` is what the scripts themselves ask. */
+export async function showCompletion({ words: [shell = ''] }: Invocation): Promise<number> {
+  if (shell === 'targets') {
+    write(
+      1,
+      everyTarget()
+        .map(({ name }) => `${name}\n`)
+        .join(''),
+    )
+    return 0
+  }
+  const known = SHELLS.find(each => each === shell)
+  if (!known) throw wrongShell(shell)
+  write(1, readFileSync(packageFile(`dist/completions/daemonic.${known}`), 'utf8'))
+  return 0
+}
+
+function wrongShell(shell: string): UsageError {
+  return new UsageError(unexpected('the shell', SHELLS.join(', '), shell, SHELLS).message, 'completion')
+}
+
+function version(): string {
+  return (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version
+}
+
+/** The bundle lies in dist. */
+function packageFile(path: string): URL {
+  return new URL(`../${path}`, import.meta.url)
+}

@@ -1,0 +1,122 @@
+// A program's own command line: start, stop, restart, reload, status and run, for this one daemon.
+import { writeSync } from 'node:fs'
+import { basename } from 'node:path'
+import { mayBeDaemon } from './arrival.js'
+import { type CommandLine, commandHelp, commandLineOf, merged, pidFileOf, VERBS } from './command-line.js'
+import { signal, stop } from './control.js'
+import { daemonize } from './daemonize.js'
+import { DaemonError, OptionError } from './errors.js'
+import { nameOf, normalise } from './options.js'
+import { elapsed, listeningPhrase } from './phrases.js'
+import { registered } from './registry.js'
+import { status } from './status.js'
+import type { Daemon, DaemonizeOptions, ListenMap } from './types.js'
+
+/**
+ * Makes a command of a program: `app.js start | stop | restart | reload | status | run`, where `start` makes a daemon of
+ * this very program and `run` stays in the foreground; both call `main` then. The options are daemonize()'s, but
+ * `pidFile` and `log` are true unless given. The line may also say --detach, --no-chdir, --pid-file[=FILE],
+ * --overwrite-pid-file, --monitor and -v ({@link commandHelp} explains them); what else is on it stays in process.argv.
+ *
+ * Where `main` is not called, the process ends here, with the exit codes of `daemonic`.
+ */
+export async function command<const L extends ListenMap = Record<never, never>>(
+  options: DaemonizeOptions<L>,
+  main: (daemon: Daemon<L>) => unknown,
+  argv: readonly string[] = process.argv.slice(2),
+): Promise<void> {
+  const program = options as DaemonizeOptions
+  const name = program.name ?? nameOf(process.argv[1] ?? '')
+  const daemon = await told(name, () => become(program, name, argv))
+  await main(daemon as Daemon<L>)
+}
+
+/** Gives the daemon where this process is it; else does what the line says, and ends the process. */
+async function become(program: DaemonizeOptions, name: string, argv: readonly string[]): Promise<Daemon> {
+  const line = commandLineOf(argv)
+  const options = merged(program, line.options)
+  const isDaemon = mayBeDaemon || registered() !== undefined
+  if (!isDaemon && !['start', 'run', 'restart'].includes(line.verb))
+    process.exit(await control(line, options, name, argv))
+  normalise(options)
+  if (!isDaemon && line.verb === 'restart') await control(line, options, name, argv)
+  const daemon = daemonize({ ...options, detach: detachFor(line, options) })
+  process.argv = [...process.argv.slice(0, 2), ...line.rest]
+  return daemon
+}
+
+/** Who asks for a daemon gets one, in a container too; DAEMONIC_DETACH still has its say. */
+function detachFor({ verb }: CommandLine, { detach = 'auto' }: DaemonizeOptions): boolean | 'auto' {
+  if (verb === 'run') return false
+  return detach === 'auto' && !process.env.DAEMONIC_DETACH ? true : detach
+}
+
+/** Gives the exit code. */
+async function control(
+  { verb }: CommandLine,
+  options: DaemonizeOptions,
+  name: string,
+  argv: readonly string[],
+): Promise<number> {
+  if (verb === 'help') return help(options, argv.length > 0)
+  const path = pidFileOf(options)
+  if (path === null) throw new OptionError('pidFile', `\`${verb}\` needs a pid file: nothing tells what runs`)
+  const target = path.includes('/') ? path : `./${path}`
+  switch (verb) {
+    case 'stop':
+    case 'restart': {
+      const { pid, wasRunning, forced, elapsed: time } = await stop(target)
+      const how = forced ? 'killed' : 'stopped'
+      if (wasRunning || verb === 'stop')
+        say(1, `${name}: ${wasRunning ? `${how} (pid ${pid}, ${elapsed(time)})` : `not running (${path})`}`)
+      return 0
+    }
+    case 'reload':
+      await signal(target, 'SIGHUP')
+      say(1, `${name}: reloading`)
+      return 0
+    default:
+      return tellStatus(target, name)
+  }
+}
+
+/** The LSB's codes: 0 running, 1 dead with a pid file, 3 not running. */
+async function tellStatus(target: string, name: string): Promise<number> {
+  const { state, pid, uptime, addresses, statusText } = await status(target)
+  if (state === 'absent' || state === 'free') {
+    const isDead = pid !== null
+    say(1, `${name}: not running (${isDead ? `${target} was left by pid ${pid}` : `no pid file ${target}`})`)
+    return isDead ? 1 : 3
+  }
+  const since = uptime === null ? '' : `, since ${new Date(Date.now() - uptime).toISOString()}`
+  say(1, `${name}: ${state} as pid ${pid}${listeningPhrase(addresses)}${since}${statusText ? `: ${statusText}` : ''}`)
+  return 0
+}
+
+/** What nobody asked for is an error's text. */
+function help(options: DaemonizeOptions, isAsked: boolean): number {
+  const program = basename(process.argv[1] ?? 'program')
+  say(isAsked ? 1 : 2, `Usage: ${program} ${VERBS.join('|')} [options] [args…]\n\n${commandHelp(options).trimEnd()}`)
+  return isAsked ? 0 : 2
+}
+
+/** Errors of ours are for the person at the terminal; of a daemon, for its log. */
+async function told<T>(name: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    if (!(error instanceof DaemonError) || mayBeDaemon) throw error
+    const message = error.message.startsWith(`${name}: `) ? error.message : `${name}: ${error.message}`
+    say(2, message)
+    return process.exit(error.exitCode)
+  }
+}
+
+/** Whole, though the process is about to end. Nobody may be there to read it. */
+function say(fd: 1 | 2, text: string): void {
+  try {
+    writeSync(fd, `${text}\n`)
+  } catch {
+    // a closed pipe
+  }
+}
