@@ -203,6 +203,7 @@ fn peer(stream: BorrowedFd<'_>) -> Option<u32> {
     nix::unistd::getpeereid(stream).ok().map(|(user, _)| user.as_raw())
 }
 
+#[allow(clippy::needless_pass_by_value)] // for map_err
 fn refused(error: std::io::Error) -> daemonic_core::error::Failure {
     use daemonic_core::error::{Failure, Step, errno_of};
     Failure::new(Step::Listen, "socket", errno_of(&error))

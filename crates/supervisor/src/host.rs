@@ -308,15 +308,13 @@ impl World for Host {
         for (path, (mode, numbers)) in self.config.logs_by_path() {
             let [first, ..] = numbers[..] else { continue };
             let Some(text) = path.to_str() else { continue };
-            match logs::reopen(first, text, mode, self.config.owner()) {
-                Ok(false) => continue,
-                Err(Error::System(failure)) => {
-                    let line = format!("{}; the old file goes on being used", self.explain(&failure));
-                    self.say(Level::Warning, &line);
-                    continue;
-                }
-                Err(_) => continue,
-                Ok(true) => {}
+            let reopened = logs::reopen(first, text, mode, self.config.owner());
+            if let Err(Error::System(failure)) = &reopened {
+                let line = format!("{}; the old file goes on being used", self.explain(failure));
+                self.say(Level::Warning, &line);
+            }
+            if !matches!(reopened, Ok(true)) {
+                continue;
             }
             for &number in &numbers[1..] {
                 let _ = fd::place(first, number);

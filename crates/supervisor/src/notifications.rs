@@ -1,10 +1,11 @@
 //! What programs tell by sd_notify(3): datagrams on a socket of ours, believed by the kernel's word on who sent them.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use daemonic_core::channel::{Line, Lines};
+use daemonic_core::channel::Line;
 
 /// Longer ones are no notifications.
+#[cfg(target_os = "linux")]
 const LONGEST: usize = 4096;
 
 pub struct Notifications {
@@ -16,6 +17,8 @@ pub struct Notifications {
 impl Notifications {
     /// In the abstract namespace, so that there is no file, and that a program in another root finds it, too.
     pub fn open() -> nix::Result<Self> {
+        use std::os::fd::AsRawFd;
+
         use nix::sys::socket::{
             AddressFamily, SockFlag, SockType, UnixAddr, bind, setsockopt, socket, sockopt::PassCred,
         };
@@ -29,8 +32,11 @@ impl Notifications {
 
     /// One that came: who sent it, and what it says.
     pub fn receive(&self) -> Option<(i32, Vec<Line>)> {
-        use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
         use std::io::IoSliceMut;
+        use std::os::fd::AsRawFd;
+
+        use daemonic_core::channel::Lines;
+        use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
         loop {
             let mut buffer = [0; LONGEST];
             let mut vectors = [IoSliceMut::new(&mut buffer)];

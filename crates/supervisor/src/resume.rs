@@ -30,11 +30,20 @@ struct State {
     config: Config,
     fleet: Fleet,
     pid_file: Option<RawFd>,
-    listeners: Vec<(String, RawFd, Vec<(usize, RawFd)>)>,
+    listeners: Vec<ListenerState>,
     /// By pid.
     channels: Vec<(i32, RawFd)>,
     late: [Option<RawFd>; 3],
     manager: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenerState {
+    name: String,
+    shared: RawFd,
+    /// By slot.
+    own: Vec<(usize, RawFd)>,
 }
 
 /// Returns only if that can't be: then all is as it was.
@@ -100,7 +109,7 @@ fn state_of(supervisor: &Supervisor) -> Result<String, String> {
             .iter()
             .map(|listener| {
                 let own = listener.own.iter().map(|(&slot, socket)| (slot, socket.as_raw_fd())).collect();
-                (listener.name.clone(), listener.shared.as_raw_fd(), own)
+                ListenerState { name: listener.name.clone(), shared: listener.shared.as_raw_fd(), own }
             })
             .collect(),
         channels: host
@@ -142,12 +151,12 @@ fn image(host: &Host, executable: &Path, state: RawFd) -> Result<Image, String> 
 
 /// For [`CHECK`]: whether the state on standard input is one that we can go on from.
 pub fn is_understood() -> bool {
-    fd::duplicate_raw(0, 3).ok().and_then(read).is_some()
+    fd::duplicate_raw(0, 3).is_ok_and(|file| read(&file).is_some())
 }
 
 /// Goes on from the state in descriptor `number`.
 pub fn resume(number: RawFd, environment: Environment) -> nix::Result<Supervisor> {
-    let state = read(fd::adopt(number)).ok_or(Errno::EINVAL)?;
+    let state = read(&fd::adopt(number)).ok_or(Errno::EINVAL)?;
     let own = |number: RawFd| {
         let _ = fd::close_at_exec(number);
         fd::adopt(number)
@@ -162,10 +171,10 @@ pub fn resume(number: RawFd, environment: Environment) -> nix::Result<Supervisor
     host.listeners = state
         .listeners
         .into_iter()
-        .map(|(name, shared, others)| Listener {
-            name,
-            shared: own(shared),
-            own: others.into_iter().map(|(slot, number)| (slot, own(number))).collect(),
+        .map(|listener| Listener {
+            name: listener.name,
+            shared: own(listener.shared),
+            own: listener.own.into_iter().map(|(slot, number)| (slot, own(number))).collect(),
         })
         .collect();
     for (pid, channel) in state.channels {
@@ -183,7 +192,7 @@ pub fn resume(number: RawFd, environment: Environment) -> nix::Result<Supervisor
     Supervisor::new(state.fleet, host)
 }
 
-fn read(file: OwnedFd) -> Option<State> {
-    let text = memory_file::text_of(&file).ok()?;
+fn read(file: &OwnedFd) -> Option<State> {
+    let text = memory_file::text_of(file).ok()?;
     serde_json::from_str(&text).ok()
 }

@@ -37,7 +37,7 @@ pub fn run() -> i32 {
 
 fn started() -> Option<Supervisor> {
     let mut arrival = Arrival::take(&std::env::var(arrival::MARKER).ok()?)?;
-    let config: Config = parse(arrival.config.take()?)?;
+    let config: Config = parse(&arrival.config.take()?)?;
     let sockets = arrival::passed_sockets(arrival.first_socket);
     let manager = std::env::var(NOTIFY_SOCKET).ok().filter(|address| !address.is_empty() && is_for_us());
     let mut host = Host::new(config, environment(), manager, Title::take_over());
@@ -71,8 +71,8 @@ fn environment() -> Environment {
     process::environment().filter(|(name, _)| !OURS.iter().any(|each| each.as_bytes() == name)).collect()
 }
 
-fn parse(file: OwnedFd) -> Option<Config> {
-    let text = memory_file::text_of(&file).ok()?;
+fn parse(file: &OwnedFd) -> Option<Config> {
+    let text = memory_file::text_of(file).ok()?;
     match serde_json::from_str(&text) {
         Ok(config) => Some(config),
         Err(error) => {

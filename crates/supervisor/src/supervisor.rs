@@ -119,7 +119,6 @@ impl Supervisor {
         while let Some((signal, from_process)) = self.watch.next() {
             self.control_is_in_place();
             match signal {
-                libc::SIGCHLD => {}
                 libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => self.fleet.stop(&mut self.host, signal),
                 libc::SIGHUP => self.fleet.reload(&mut self.host, None),
                 libc::SIGUSR1 => self.host.reopen_logs(),
@@ -127,7 +126,7 @@ impl Supervisor {
                 // The terminal sends these as well, to a background process that touches it.
                 libc::SIGTTIN if from_process => self.scale_by(1),
                 libc::SIGTTOU if from_process => self.scale_by(-1),
-                libc::SIGTTIN | libc::SIGTTOU => {}
+                libc::SIGTTIN | libc::SIGTTOU | libc::SIGCHLD => {}
                 other => self.fleet.pass_on(&mut self.host, other),
             }
         }
@@ -200,13 +199,10 @@ impl Supervisor {
 
     fn open_control(&mut self) {
         let Some(path) = &self.host.config.control else { return };
-        match Control::open(path) {
-            Ok(control) => self.control = Some(control),
-            Err(_) => {
-                let line =
-                    format!("no control socket at {}: status and reload of it are not to be had", path.display());
-                self.host.say(Level::Warning, &line);
-            }
+        self.control = Control::open(path).ok();
+        if self.control.is_none() {
+            let line = format!("no control socket at {}: its status and reload are not to be had", path.display());
+            self.host.say(Level::Warning, &line);
         }
     }
 

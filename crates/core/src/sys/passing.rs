@@ -13,7 +13,7 @@ use super::fd;
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], file: BorrowedFd<'_>) -> Result<()> {
     let files = [file.as_raw_fd()];
     let control = [ControlMessage::ScmRights(&files)];
-    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    let flags = MsgFlags::from_bits_retain(libc::MSG_NOSIGNAL) | MsgFlags::MSG_DONTWAIT;
     sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], &control, flags, None).map(drop)
 }
 
