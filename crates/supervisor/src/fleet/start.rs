@@ -59,10 +59,15 @@ impl Fleet {
     }
 
     pub(super) fn current_ended(&mut self, world: &mut impl World, worker: &Worker, exit: Exit) {
-        let slot = worker.slot;
-        if self.reload_waits_for(worker.pid) {
+        let is_awaited = self.reload_waits_for(worker.pid);
+        self.replace_or_end(world, worker, exit);
+        if is_awaited {
             self.fail_reload(world, &format!("pid {} {exit}", worker.pid));
         }
+    }
+
+    fn replace_or_end(&mut self, world: &mut impl World, worker: &Worker, exit: Exit) {
+        let slot = worker.slot;
         if let Some(successor) = self.workers.iter_mut().find(|each| each.slot == slot && each.role == Role::Successor)
         {
             successor.role = Role::Current;
