@@ -245,6 +245,8 @@ test('status tells what the daemon is, from the kernel and its own words', async
     pid,
     verified: true,
     name: 'd',
+    instance: null,
+    version: null,
     statusText: 'serving all of them',
     logs: [scene.path('d.log')],
     stopTimeout: 1234,
@@ -263,6 +265,8 @@ test('status tells of a start, of one that has ended, and of nothing', async t =
   const scene = new Scene(t)
   const rest = {
     name: 'd',
+    instance: null,
+    version: null,
     uptime: null,
     statusText: null,
     addresses: {},

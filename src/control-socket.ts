@@ -1,9 +1,9 @@
 // Asking a daemon's supervisor, over the socket beside the pid file.
-import { existsSync } from 'node:fs'
 import { DaemonError } from './errors.js'
 import { checked, native } from './native.js'
 import { controlPath } from './paths.js'
 import { PidLock } from './pid-lock.js'
+import { readState } from './state.js'
 
 type Request =
   | { do: 'status' }
@@ -52,9 +52,9 @@ export async function askSupervisor(
 ): Promise<{ ok: true } | null> {
   for (;;) {
     const { pid } = PidLock.inspect(path)
-    const socket = controlPath(path)
-    if (pid === null || !existsSync(socket)) return null
-    const text = checked(await native.askSupervisor(socket, pid, JSON.stringify(request), timeout))
+    // A socket of that name may be the program's own.
+    if (pid === null || !readState(path, pid)?.supervised) return null
+    const text = checked(await native.askSupervisor(controlPath(path), pid, JSON.stringify(request), timeout))
     if (text === null) return null
     const answer: Answer = JSON.parse(text)
     if (answer.ok) return answer

@@ -3,6 +3,8 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import type { Log } from './logs.js'
 import type { Settings } from './options.js'
 import { controlPath, statePath } from './paths.js'
+import type { Program } from './program.js'
+import { supervisionFor } from './supervision.js'
 
 /** Where nothing else is known; milliseconds. Less than Kubernetes' 30 s. */
 export const STOP_TIMEOUT = 25_000
@@ -21,6 +23,8 @@ export interface State {
   addresses: Readonly<Record<string, string>>
   /** Milliseconds. */
   stopTimeout: number
+  /** Whether a supervisor answers on the control socket. */
+  supervised: boolean
   /** Milliseconds since the epoch. */
   startedAt: number
   /** How launch() was called; absent where the program started itself. */
@@ -37,15 +41,17 @@ export interface LaunchRecord {
 export type Known = Omit<State, 'pid' | 'addresses'>
 
 export function knownOf(
-  { name, instance, version, stopTimeout }: Settings,
-  command: Pick<State, 'arguments' | 'directory'>,
+  settings: Settings,
+  command: Pick<Program, 'arguments' | 'directory' | 'isOurs'>,
   logs: readonly Log[],
   launch?: LaunchRecord,
 ): Known {
+  const { name, instance, version, stopTimeout } = settings
   const paths = [...new Set(logs.map(log => log.path))]
   const identity = { name, ...(instance !== null && { instance }), ...(version !== null && { release: version }) }
   const { arguments: words, directory } = command
-  const rest = { logs: paths, stopTimeout, startedAt: Date.now(), ...(launch && { launch }) }
+  const supervised = supervisionFor(settings, command) !== null
+  const rest = { logs: paths, stopTimeout, supervised, startedAt: Date.now(), ...(launch && { launch }) }
   return { version: 1, ...identity, arguments: words, directory, ...rest }
 }
 

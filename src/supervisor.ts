@@ -1,6 +1,7 @@
 // What the native supervisor is told: the settings, in the words of crates/supervisor/src/config.rs.
 import type { LimitPlan, OwnerPlan, Plan, SupervisorPlan } from '#native'
 import type { Note } from './arrival.js'
+import { OptionError } from './errors.js'
 import { supervisorPath } from './native.js'
 import type { Settings } from './options.js'
 import { controlPath } from './paths.js'
@@ -24,6 +25,15 @@ export function supervisorPlan(
   owner: OwnerPlan | undefined,
 ): SupervisorPlan {
   const { name, pidFile, limits, nice, oomScoreAdjust, noNewPrivileges, preserve } = settings
+  const control = pidFile && controlPath(pidFile.path)
+  const conflict = settings.listen.find(socket => socket.path !== undefined && socket.path === control)
+  if (conflict) {
+    const option = `listen.${conflict.name}`
+    throw new OptionError(
+      option,
+      `The \`${option}\` option names ${control}, the supervisor’s own control socket: give it another name`,
+    )
+  }
   const config = {
     name,
     executable: supervisorPath(),
@@ -33,7 +43,7 @@ export function supervisorPlan(
     // The supervisor has the pid file, not the worker.
     note: { ...note, pidFile: null, workers: supervision.workers, watchdog: supervision.watchdog },
     pidFile: pidFile && { path: pidFile.path, companions: companionsOf(pidFile.path) },
-    control: pidFile && controlPath(pidFile.path),
+    control,
     sockets: bound(settings).map(({ fd: _, ...socket }) => socket),
     logs: note.logs,
     owner,
