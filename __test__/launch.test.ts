@@ -62,7 +62,14 @@ test('with other modules to be loaded before the program, too: they, and it, are
     scene,
     `fs.appendFileSync('${scene.path('order')}', 'program '); await new Promise(resolve => setTimeout(resolve, 100)); tell('ready', 'x')`,
   )
-  for (const interpreterArgs of [['--import', early], ['--import=./early.mjs']]) {
+  scene.write(
+    'hooks.mjs',
+    `import { register } from 'node:module'
+     import './early.mjs'
+     const slow = 'export const resolve = async (...all) => { await new Promise(done => setTimeout(done, 30)); return all[2](all[0], all[1]) }'
+     register('data:text/javascript,' + encodeURIComponent(slow))`,
+  )
+  for (const interpreterArgs of [['--import', early], ['--import=./early.mjs'], ['--import', './hooks.mjs']]) {
     t.true((await launchOnce(scene, path, { interpreterArgs })).wasReady)
     t.is(scene.read('order'), 'early program ')
     await stop(scene.path('d.pid'))

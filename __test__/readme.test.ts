@@ -88,6 +88,17 @@ test('behind an entry that imports nothing else, a program runs once', async t =
   t.is(scene.read('runs'), scene.read('main.pid'))
 })
 
+test('a tool and its helper work as the README shows: one daemon answers every call', async t => {
+  const scene = install(t, ['helper.mjs', 'tool.mjs'])
+  const env = { DAEMONIC_RUNTIME_DIR: scene.directory }
+  const answers = [await run(scene, 'tool.mjs', env), await run(scene, 'tool.mjs', env)]
+  const [pid] = scene.processes()
+  for (const { code, stdout, stderr } of answers) {
+    t.is(code, 0, stderr)
+    t.is(stdout, `Hello from process ${pid}\n`)
+  }
+})
+
 test('PidLock works as the README shows', async t => {
   const scene = install(t)
   writeFileSync(

@@ -4,6 +4,7 @@ import { measureAddon } from './addon.js'
 import { measurePidLock } from './pid-lock.js'
 import { measureParts, measureStart } from './start.js'
 import { listSystemCalls } from './system-calls.js'
+import { measureToolDaemon } from './tool-daemon.js'
 
 const MEASUREMENTS: Record<string, () => unknown> = {
   start: () => measureStart(),
@@ -11,6 +12,7 @@ const MEASUREMENTS: Record<string, () => unknown> = {
   calls: () => listSystemCalls(),
   addon: () => measureAddon(),
   'pid-lock': () => measurePidLock(),
+  'tool-daemon': () => measureToolDaemon(),
 }
 
 const wanted = process.argv.slice(2)

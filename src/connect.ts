@@ -14,8 +14,8 @@ const LONGEST_ADDRESS = process.platform === 'linux' ? 107 : 103
 
 /**
  * Connects to one of a daemon's listening sockets. `target`: a name (NAME, NAME@HASH) in the run directory or, with a
- * slash, a pid file. One that is starting or ending is waited for. One that ends at this very moment may still take the connection and close it without an answer: a
- * client that gets none calls launch() and connects again.
+ * slash, a pid file. One that is starting or ending is waited for. One that ends at this very moment may still take the
+ * connection and close it without an answer: a client that gets none calls launch() and connects again.
  * @throws DaemonError ERR_DAEMON_NOT_RUNNING also where it ended just now, and nobody answers any more
  * @throws OptionError it has no such socket
  */

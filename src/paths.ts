@@ -16,9 +16,12 @@ export function pidFilesInRunDirectory(): string[] {
     .map(runPath)
 }
 
-/** What files of a daemon are called, without extension: of several instances, each by a short hash of what it is for. */
-export function fileNameOf(name: string, instance: string | null): string {
-  if (instance === null) return name
+/**
+ * The target of a daemon in the run directory, NAME or NAME@HASH: also what its files there are called, without extension.
+ * The hash is short, since `instance` may be anything.
+ */
+export function targetOf(name: string, instance?: string | null): string {
+  if (instance === undefined || instance === null) return name
   const { createHash } = process.getBuiltinModule('node:crypto')
   return `${name}@${createHash('sha256').update(instance).digest('hex').slice(0, HASH_LENGTH)}`
 }
