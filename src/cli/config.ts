@@ -4,10 +4,10 @@ import { basename, dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Config, DaemonConfig } from '../config.js'
 import { OptionError } from '../errors.js'
-import { runPath } from '../paths.js'
+import { runPath, targetOf } from '../paths.js'
 import { entries, refuseUnknown, show, suggestion } from '../values.js'
 import { START_OPTIONS } from './options.js'
-import { type Target, targetOf } from './targets.js'
+import { parseTarget, type Target } from './targets.js'
 import { UsageError } from './usage.js'
 
 export interface NamedConfig {
@@ -42,7 +42,7 @@ export async function daemonsFrom(file: string, names: readonly string[]): Promi
 /** The same, as targets of verbs. */
 export async function namesFrom(file: string, names: readonly string[]): Promise<Target[]> {
   const daemons = await daemonsFrom(file, names)
-  return daemons.map(({ name, config }) => ({ ...targetOf(pidFileOf(name, config)), name }))
+  return daemons.map(({ name, config }) => ({ ...parseTarget(pidFileOf(name, config)), name }))
 }
 
 function pidFileOf(key: string, { pidFile, name = key, instance }: DaemonConfig): string {

@@ -5,7 +5,7 @@ import { reload, reopenLogs, scale, signal, stop } from './backend.js'
 import { namesFrom } from './config.js'
 import type { Output } from './output.js'
 import type { Invocation, Options } from './parse.js'
-import { absence, everyTarget, type Target, targetOf } from './targets.js'
+import { absence, everyTarget, parseTarget, type Target } from './targets.js'
 import { inOurWords, UsageError } from './usage.js'
 import { scaleOf, signalNamed } from './values.js'
 
@@ -21,7 +21,7 @@ export async function control(invocation: Invocation, output: Output): Promise<n
   const { options, words } = invocation
   const action = actionOf(invocation)
   const targets =
-    words.length === 2 && isWithArgument(invocation) ? [targetOf(words[0] ?? '')] : await targetsOf(invocation)
+    words.length === 2 && isWithArgument(invocation) ? [parseTarget(words[0] ?? '')] : await targetsOf(invocation)
   let exitCode = 0
   for (const target of targets) {
     try {
@@ -64,7 +64,7 @@ export async function targetsOf({ command, options, words }: Invocation): Promis
     const or = command.options.some(({ name }) => name === 'all') ? ', or --all' : ''
     throw new UsageError(`Expected at least one TARGET${or}`, command.name)
   }
-  return words.map(targetOf)
+  return words.map(parseTarget)
 }
 
 function isWithArgument({ command }: Invocation): boolean {

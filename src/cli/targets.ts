@@ -16,7 +16,7 @@ export interface Target {
 const NAME = /^[A-Za-z0-9._-]{1,64}(@[A-Za-z0-9._-]{1,64})?$/
 
 /** @throws UsageError */
-export function targetOf(given: string): Target {
+export function parseTarget(given: string): Target {
   if (given.includes('/') && !given.includes('\0')) {
     const path = resolve(given)
     return { name: readLastState(path)?.name ?? basename(path).replace(/\.pid$/, ''), path }
