@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const ARCHITECTURES = { x64: 'x86_64', arm64: 'aarch64' }
 const architecture = ARCHITECTURES[process.arch]
-const profile = process.argv.includes('--debug') ? 'debug' : 'release'
+const isDebug = process.argv.includes('--debug')
 
 const musl = process.platform === 'linux' && architecture ? `${architecture}-unknown-linux-musl` : undefined
 if (musl && hasTarget(musl)) build(musl)
@@ -25,13 +25,13 @@ function hasTarget(target) {
 
 function build(target, env = {}) {
   const args = ['build', '--package', 'daemonic-supervisor']
-  if (profile === 'release') args.push('--release')
+  if (!isDebug) args.push('--profile', 'supervisor')
   // With a target of its own, its flags don't make the other crates build anew.
   const directory = target ?? (env.RUSTFLAGS ? hostTarget() : undefined)
   if (directory) args.push('--target', directory)
   const { status } = spawnSync('cargo', args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } })
   if (status !== 0) process.exit(status ?? 1)
-  const built = join(root, 'target', directory ?? '', profile, 'daemonic-supervisor')
+  const built = join(root, 'target', directory ?? '', isDebug ? 'debug' : 'supervisor', 'daemonic-supervisor')
   // Renamed into place: one that runs can't be overwritten.
   const draft = join(root, 'native', `daemonic-supervisor.${process.pid}`)
   copyFileSync(built, draft)

@@ -103,14 +103,18 @@ export class RunningDaemon implements Daemon<ListenMap> {
       const known = Object.keys(this.sockets).join(', ') || 'none'
       throw new OptionError('listen', `There is no socket '${socket}' in \`listen\`; there is: ${known}`)
     }
-    this.#idleness.watch(server)
-    const listening = listenOn(server, target.fd).then(drain => {
-      this.#drains.push(drain)
+    // Another promise: readiness, which looks at the first, must not make a failure count as handled.
+    return this.inherit(server, target).then(() => {
       server.once('close', () => this.#closedUnasked(socket))
     })
+  }
+
+  /** @internal The same for a server that never heard of us, and may close when it likes. */
+  inherit(server: Server | UdpSocket, { fd }: ListenSocket): Promise<void> {
+    this.#idleness.watch(server)
+    const listening = listenOn(server, fd).then(drain => void this.#drains.push(drain))
     this.#serving.push(listening)
-    // Another promise: readiness, which looks at the first, must not make a failure count as handled.
-    return listening.then(() => {})
+    return listening
   }
 
   ready(status?: string): void {

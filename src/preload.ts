@@ -2,6 +2,7 @@
 import { pathToFileURL } from 'node:url'
 import { adopt } from './adopt.js'
 import { arrive, noteOf, takeArrival } from './arrival.js'
+import { inheritListening } from './inherited-listen.js'
 import { normalise } from './options.js'
 import { requireStartDirectory } from './program.js'
 import { register } from './registry.js'
@@ -26,6 +27,7 @@ export function preload(): void {
   const settings = normalise(given.options, true, true)
   const daemon = arrive({ ...settings, ready: 'manual' }, arrival, note)
   if (settings.ready !== 'manual') daemon.readyAfter(mainModule())
+  inheritListening(daemon)
   register(daemon, options => adopt(daemon, options, given))
 }
 

@@ -1,6 +1,7 @@
 // How to start the same program again, in every runtime; and where that can't be done.
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
+import { isAbsolute } from 'node:path'
 import { DaemonError, SystemCallError } from './errors.js'
 
 export interface Program {
@@ -29,6 +30,28 @@ export function commandLine(): string[] {
   const { execPath, execArgv, argv } = process
   if ('deno' in process.versions) return denoCommandLine()
   return [execPath, ...execArgv, ...argv.slice(isSingleExecutable() ? 2 : 1)]
+}
+
+/**
+ * The same by the path that the shell knows, which may lead through symbolic links: whoever starts it again later goes
+ * where they point by then. Node itself knows the directory's own path only.
+ */
+export function throughLinks(program: Program): Program {
+  const { PWD = '' } = process.env
+  const { directory } = program
+  if (!isAbsolute(PWD) || PWD === directory || !isSameFile(PWD, directory)) return program
+  const moved = (word: string) => (word.startsWith(`${directory}/`) ? PWD + word.slice(directory.length) : word)
+  const [first = '', ...words] = program.arguments
+  return { ...program, directory: PWD, arguments: [first, ...words.map(moved)] }
+}
+
+function isSameFile(one: string, other: string): boolean {
+  try {
+    const [a, b] = [statSync(one), statSync(other)]
+    return a.dev === b.dev && a.ino === b.ino
+  } catch {
+    return false
+  }
 }
 
 /** @throws SystemCallError ENOENT: it has been removed */

@@ -5,7 +5,7 @@ import { OptionError } from './errors.js'
 import { supervisorPath } from './native.js'
 import type { Settings } from './options.js'
 import { controlPath } from './paths.js'
-import type { Program } from './program.js'
+import { type Program, throughLinks } from './program.js'
 import { companionsOf } from './state.js'
 import type { Supervision } from './supervision.js'
 
@@ -20,10 +20,12 @@ export function patience({ startTimeout }: Settings, { supervisor }: Plan): numb
 export function supervisorPlan(
   settings: Settings,
   supervision: Supervision,
-  { path, arguments: args, directory, isOurs = true }: Program,
+  program: Program,
   note: Note,
   owner: OwnerPlan | undefined,
 ): SupervisorPlan {
+  const { isOurs = true } = program
+  const { path, arguments: args, directory } = throughLinks(program)
   const { name, pidFile, limits, nice, oomScoreAdjust, noNewPrivileges, preserve } = settings
   const control = pidFile && controlPath(pidFile.path)
   const conflict = settings.listen.find(socket => socket.path !== undefined && socket.path === control)
