@@ -62,13 +62,13 @@ test('signal sends one, by name or number', async t => {
   const scene = new Scene(t)
   program(
     scene,
-    `for (const name of ['SIGURG', 'SIGIO', 'SIGWINCH']) process.on(name, () => tell('got', name)); ${STAY}`,
+    `for (const name of ['SIGALRM', 'SIGIO', 'SIGWINCH']) process.on(name, () => tell('got', name)); ${STAY}`,
     'app.mjs',
   )
   await cli(scene, ['start', 'app.mjs'])
   for (const [given, name] of [
     ['IO', 'SIGIO'],
-    ['sigurg', 'SIGURG'],
+    ['sigalrm', 'SIGALRM'],
     ['28', 'SIGWINCH'],
   ] as const) {
     const { code, stdout, stderr } = await cli(scene, ['signal', 'app', given])

@@ -3,7 +3,7 @@ import { readFileSync, realpathSync } from 'node:fs'
 import test from 'ava'
 import { PidLock } from 'daemonic'
 import { cli, isReadable, ownLines, SERVER, started, workerOf } from './support/cli.js'
-import { asRoot, NOBODY, STAY } from './support/locks.js'
+import { areWaiting, asRoot, NOBODY, STAY } from './support/locks.js'
 import { program } from './support/program.js'
 import { Scene } from './support/scene.js'
 
@@ -80,7 +80,12 @@ test('what isn’t known can’t be restarted', async t => {
 test('two restarts at once are one', async t => {
   const scene = new Scene(t)
   const first = await started(scene)
-  const results = await Promise.all([cli(scene, ['restart', 'web']), cli(scene, ['restart', 'web'])])
+  // Both have been called before either begins.
+  const lock = PidLock.acquire(scene.path('run/web.restart'))
+  const both = Promise.all([cli(scene, ['restart', 'web']), cli(scene, ['restart', 'web'])])
+  await areWaiting(scene, 2, 'run/web.restart')
+  lock.release()
+  const results = await both
   for (const { code, stderr } of results) t.is(code, 0, stderr)
   const { state, pid } = PidLock.inspect(scene.path('run/web.pid'))
   t.is(state, 'running')
