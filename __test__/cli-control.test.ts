@@ -36,9 +36,9 @@ test('several targets, by name and by pid file, are stopped one after the other'
   t.regex(stdout, /^a: stopped .*\nb: stopped .*\nc: not running .*\n$/)
 })
 
-test('what ignores the signal is killed at the timeout, or left with --no-force', async t => {
+test('what doesn’t end is killed at the timeout, or left with --no-force', async t => {
   const scene = new Scene(t)
-  program(scene, `daemonize({ signals: { SIGTERM: 'ignore' } }); ${STAY}`, 'tough.mjs')
+  program(scene, `daemonize().onStop(() => new Promise(() => {})); ${STAY}`, 'tough.mjs')
   const { code, stderr } = await cli(scene, ['start', 'tough.mjs'])
   t.is(code, 0, stderr)
   const left = await cli(scene, ['stop', '--timeout', '200ms', '--no-force', 'tough'])
@@ -62,13 +62,13 @@ test('signal sends one, by name or number', async t => {
   const scene = new Scene(t)
   program(
     scene,
-    `for (const name of ['SIGUSR1', 'SIGUSR2', 'SIGWINCH']) process.on(name, () => tell('got', name)); ${STAY}`,
+    `for (const name of ['SIGALRM', 'SIGIO', 'SIGWINCH']) process.on(name, () => tell('got', name)); ${STAY}`,
     'app.mjs',
   )
   await cli(scene, ['start', 'app.mjs'])
   for (const [given, name] of [
-    ['USR2', 'SIGUSR2'],
-    ['sigusr1', 'SIGUSR1'],
+    ['IO', 'SIGIO'],
+    ['sigalrm', 'SIGALRM'],
     ['28', 'SIGWINCH'],
   ] as const) {
     const { code, stdout, stderr } = await cli(scene, ['signal', 'app', given])

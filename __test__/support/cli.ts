@@ -85,6 +85,18 @@ export async function started(scene: Scene, name = 'web', options: readonly stri
   return JSON.parse(stdout).pid
 }
 
+/** The worker of a daemon that `start` started: the program itself. */
+export async function workerOf(scene: Scene, name: string): Promise<number> {
+  const { stdout } = await cli(scene, ['status', '--json', name])
+  return JSON.parse(stdout).daemons[0].workers[0].pid
+}
+
+/** What a program wrote into its log, without what the supervisor did. */
+export function ownLines(scene: Scene, log: string): string[] {
+  const lines = scene.exists(log) ? scene.read(log).split('\n').slice(0, -1) : []
+  return lines.filter(line => !/^\S+Z [\w.-]+\[\d+\] /.test(line))
+}
+
 /** No message of ours is a stack trace. */
 export function isReadable(t: ExecutionContext, { stderr }: Result): void {
   t.notRegex(stderr, /^\s+at .*:\d+:\d+\)?$/m)

@@ -47,8 +47,8 @@ export function waiters(scene: Scene, file = 'd.pid'): number {
   return lines.filter(line => line.includes('->') && line.includes(`:${stat.ino} `)).length
 }
 
-export function areWaiting(scene: Scene, count: number): Promise<true> {
-  return scene.until(`${count} wait`, () => waiters(scene) === count && (true as const))
+export function areWaiting(scene: Scene, count: number, file?: string): Promise<true> {
+  return scene.until(`${count} wait`, () => waiters(scene, file) === count && (true as const))
 }
 
 export interface ForeignLock {

@@ -1,9 +1,10 @@
 // restart: what runs is stopped, and started as it was.
 import { once } from 'node:events'
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
+import { dirname } from 'node:path'
 import { DaemonError, during } from '../errors.js'
-import { statePath } from '../paths.js'
+import { prepareDirectory, statePath } from '../paths.js'
 import { startedPhrase } from '../phrases.js'
 import { PidLock } from '../pid-lock.js'
 import { readLastState, type State } from '../state.js'
@@ -27,6 +28,8 @@ export async function restart(invocation: Invocation, output: Output): Promise<n
   for (const [index, target] of targets.entries()) {
     const job = jobs[index]
     try {
+      if (job) prepareDirectory(target.path)
+      else if (!existsSync(dirname(target.path))) lastState(target)
       await alone(target, async () => {
         if (await isDoneByAnother(target, calledAt, output)) return
         if (!job) return startAgain(target, timeout, output)

@@ -68,6 +68,9 @@ export function table(rows: readonly Row[], look: Look, histories?: ReadonlyMap<
     ({ texts, column }) => column.dispensable < 3 || texts.some(text => text !== NONE && text !== ''),
   )
   const widths = new Map(used.map(each => [each, Math.max(...[each.column.title, ...each.texts].map(widthOf))]))
+  for (const cell of used) {
+    if (cell.column.title === 'NAME') widths.set(cell, Math.min(widths.get(cell) ?? 0, longestName(look.width)))
+  }
   const shown = fitting(used, widths, look.width)
   const line = (text: (cell: (typeof cells)[number]) => string) =>
     shown
@@ -83,6 +86,11 @@ export function table(rows: readonly Row[], look: Look, histories?: ReadonlyMap<
     ),
   )
   return `${[look.hasColors ? style('bold', title) : title, ...lines].join('\n')}\n`
+}
+
+/** So that what is known of it has room beside. */
+function longestName(width: number): number {
+  return Math.max(NARROWEST, Math.floor(width / 3))
 }
 
 /** Leaves out the most dispensable until the rest fits; what is left of the widest is cut. */

@@ -1,0 +1,99 @@
+// `--config`: daemons of a file, by name or all of them.
+import { mkdirSync } from 'node:fs'
+import test from 'ava'
+import { cli, isReadable, ownLines, SERVER } from './support/cli.js'
+import { STAY } from './support/locks.js'
+import { LIBRARY } from './support/program.js'
+import { Scene } from './support/scene.js'
+
+/** Two daemons in a directory of their own. */
+function project(scene: Scene, daemons: object = { web: { script: 'web.mjs' }, worker: { script: './worker.mjs' } }) {
+  mkdirSync(scene.path('project'))
+  scene.write('project/web.mjs', SERVER)
+  scene.write('project/worker.mjs', `console.log(process.cwd(), ...process.argv.slice(2), process.env.GIVEN); ${STAY}`)
+  return scene.write('project/daemons.json', JSON.stringify({ daemons }))
+}
+
+test('start, status, restart and stop take all daemons of the file, in its directory', async t => {
+  const scene = new Scene(t)
+  const config = project(scene)
+  const start = await cli(scene, ['start', '--config', config])
+  t.is(start.code, 0, start.stderr)
+  t.regex(start.stdout, /^web: running as pid \d+ .*\nworker: running as pid \d+ .*\n$/)
+  await scene.until('it has logged', () => ownLines(scene, 'state/worker.log').length > 0)
+  t.deepEqual(ownLines(scene, 'state/worker.log'), [`${scene.path('project')} undefined`])
+  t.is((await cli(scene, ['status', '--config', config])).code, 0)
+  const restart = await cli(scene, ['restart', '--config', config])
+  t.is(restart.code, 0, restart.stderr)
+  t.regex(restart.stdout, /^web: running .*\nworker: running .*\n$/)
+  t.regex((await cli(scene, ['stop', '--config', config])).stdout, /^web: stopped .*\nworker: stopped .*\n$/)
+  t.is((await cli(scene, ['status', '--config', config])).code, 3)
+})
+
+test('names take some of them', async t => {
+  const scene = new Scene(t)
+  const config = project(scene)
+  t.regex((await cli(scene, ['start', '--config', config, 'worker'])).stdout, /^worker: running .*\n$/)
+  const wrong = await cli(scene, ['stop', '--config', config, 'wroker'])
+  t.is(wrong.code, 2)
+  t.regex(wrong.stderr, /has no daemon 'wroker'; did you mean `worker`\?/)
+  isReadable(t, wrong)
+})
+
+test('options of the line win over the file’s, which are launch()’s', async t => {
+  const scene = new Scene(t)
+  const worker = { script: 'worker.mjs', args: ['a b'], log: './own.log', env: { GIVEN: 'file' }, pidFile: './w.pid' }
+  const config = project(scene, { worker })
+  t.is((await cli(scene, ['start', '--config', config])).code, 0)
+  await scene.until('it has logged', () => ownLines(scene, 'project/own.log').length > 0)
+  t.deepEqual(ownLines(scene, 'project/own.log'), [`${scene.path('project')} a b file`])
+  t.true(scene.exists('project/w.pid'))
+  t.is((await cli(scene, ['stop', '--config', config])).code, 0)
+  t.is((await cli(scene, ['start', '--config', config, '--log', 'line.log', '--env', 'GIVEN=line'])).code, 0)
+  await scene.until('it has logged', () => ownLines(scene, 'line.log').length > 0)
+  t.regex(ownLines(scene, 'line.log')[0] ?? '', / line$/)
+  t.is((await cli(scene, ['stop', '--config', config])).code, 0)
+})
+
+test('a module with defineConfig() is one too', async t => {
+  const scene = new Scene(t)
+  project(scene)
+  scene.write(
+    'project/daemons.mjs',
+    `import { defineConfig } from '${LIBRARY}'
+export default defineConfig({ daemons: { sleeper: { program: 'sleep', args: ['1000'] } } })`,
+  )
+  const { code, stdout, stderr } = await cli(scene, ['start', '--config', 'project/daemons.mjs'])
+  t.is(code, 0, stderr)
+  t.regex(stdout, /^sleeper: running as pid/)
+})
+
+const WRONG: Readonly<Record<string, readonly [content: string, says: RegExp]>> = {
+  'that is no JSON': ['{', /can't be read: .*JSON/],
+  'with a wrong key': ['{"daemon":{}}', /wrong\.json: Unknown option `daemon`; did you mean `daemons`\?/],
+  'without daemons': ['{"daemons":{}}', /Expected at least one daemon in `daemons`/],
+  'that is a list': ['[]', /Expected the `config` option to be an object, got an array/],
+  'with a wrong option': [
+    '{"daemons":{"web":{"script":"web.mjs","wrokers":2}}}',
+    /Unknown option `daemons\.web\.wrokers`; did you mean `workers`\?/,
+  ],
+  'that runs nothing': ['{"daemons":{"web":{}}}', /Expected `daemons\.web` to have a `script` or a `program`/],
+  'that runs two things': ['{"daemons":{"web":{"script":"a","program":"b"}}}', /to have a `script` or a `program`/],
+  'that runs a number': ['{"daemons":{"web":{"script":7}}}', /Expected what `daemons\.web` runs to be a path, got 7/],
+  'with a wrong value': [
+    '{"daemons":{"web":{"script":"web.mjs","nice":99}}}',
+    /^web: Expected the `nice` option to be a whole number/,
+  ],
+}
+
+for (const [what, [content, says]] of Object.entries(WRONG)) {
+  test(`2: a configuration ${what}`, async t => {
+    const scene = new Scene(t)
+    project(scene)
+    const result = await cli(scene, ['start', '--config', scene.write('project/wrong.json', content)])
+    t.regex(result.stderr, says)
+    t.is(result.code, 2)
+    isReadable(t, result)
+    t.deepEqual(scene.processes(), [])
+  })
+}
