@@ -72,7 +72,11 @@ fn execute(plan: &Plan, supervisor: &Supervisor, pid_file: Option<&OwnedFd>, soc
 fn redirect(plan: &Plan) -> Result<()> {
     for (stream, number) in [(&plan.stdin, 0), (&plan.stdout, 1), (&plan.stderr, 2)] {
         let file = match stream {
-            Stream::Inherit => continue,
+            Stream::Inherit => {
+                // Node marks even these at its start; one that is closed stays so.
+                let _ = fd::keep_at_exec(number);
+                continue;
+            }
             Stream::Null => stdio::null_device(LOWEST)?,
             Stream::Descriptor(given) => fd::duplicate_raw(*given, LOWEST).during(Step::Dup2, "fcntl")?,
             Stream::File(file) if number == 0 => stdio::open_input(&file.path)?,

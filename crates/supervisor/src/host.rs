@@ -277,7 +277,8 @@ impl World for Host {
             }
             return text;
         }
-        process.tail.as_mut().map(Tail::read).unwrap_or_default()
+        let text = process.tail.as_mut().map(Tail::read).unwrap_or_default();
+        self.journal.without_own(&text)
     }
 
     fn resident(&mut self, pid: i32) -> Option<u64> {

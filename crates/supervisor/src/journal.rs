@@ -29,7 +29,18 @@ impl Journal {
             Level::Info => "info",
             Level::Debug => "debug",
         };
-        let line = format!("{time} {}[{}] {word}: {text}\n", self.name, std::process::id());
+        let line = format!("{time}{}{word}: {text}\n", self.mark());
         let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+
+    /// What others wrote to a log that is ours, too.
+    pub fn without_own(&self, text: &str) -> String {
+        let mark = self.mark();
+        let is_own = |line: &str| line.split_once('Z').is_some_and(|(_, rest)| rest.starts_with(&mark));
+        text.split_inclusive('\n').filter(|line| !is_own(line)).collect()
+    }
+
+    fn mark(&self) -> String {
+        format!(" {}[{}] ", self.name, std::process::id())
     }
 }
