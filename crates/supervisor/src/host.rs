@@ -299,6 +299,12 @@ impl World for Host {
         }
     }
 
+    fn ending(&mut self) {
+        if let Some(file) = &self.pid_file {
+            file.ending();
+        }
+    }
+
     fn drop_slot(&mut self, slot: usize) {
         for listener in &mut self.listeners {
             listener.own.remove(&slot);

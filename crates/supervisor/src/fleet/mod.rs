@@ -34,6 +34,8 @@ pub trait World {
     /// Bytes; None if it can't be told.
     fn resident(&mut self, pid: i32) -> Option<u64>;
     fn forbid_core_dumps(&mut self);
+    /// Nothing is started any more: whoever wants a daemon waits for the next.
+    fn ending(&mut self);
     /// The slot is no more.
     fn drop_slot(&mut self, slot: usize);
     fn reopen_logs(&mut self);

@@ -19,6 +19,7 @@ impl Fleet {
     pub(super) fn end_with(&mut self, world: &mut impl World, code: i32, signal: i32) {
         self.phase = Phase::Stopping { code };
         world.notify("STOPPING=1");
+        world.ending();
         for slot in &mut self.slots {
             slot.restart_at = None;
         }

@@ -65,6 +65,7 @@ impl World for Simulated {
     fn forbid_core_dumps(&mut self) {
         self.note("no cores");
     }
+    fn ending(&mut self) {}
     fn drop_slot(&mut self, slot: usize) {
         self.note(format!("drop {slot}"));
     }
