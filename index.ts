@@ -8,7 +8,7 @@ export { reload, reopenLogs, type StopOptions, type Stopped, signal, stop } from
 export { daemonize } from './src/daemonize.js'
 export { AlreadyRunningError, DaemonError, OptionError, StartError, SystemCallError } from './src/errors.js'
 export { launch } from './src/launch.js'
-export { fileNameOf as targetOf } from './src/paths.js'
+export { targetOf } from './src/paths.js'
 export { type LockOptions, type PidFileState, PidLock, type WaitOptions } from './src/pid-lock.js'
 export { type ProcessInfo, processInfo } from './src/process-info.js'
 export { type DaemonStatus, status, type WorkerStatus } from './src/status.js'

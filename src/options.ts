@@ -7,7 +7,7 @@ import { OptionError } from './errors.js'
 import { type Identity, normaliseIdentity } from './identity.js'
 import { listenPlan } from './listen.js'
 import { native } from './native.js'
-import { fileNameOf, logPath, runPath } from './paths.js'
+import { logPath, runPath, targetOf } from './paths.js'
 import { STOP_TIMEOUT } from './state.js'
 import { type Supervision, supervisionOf } from './supervision.js'
 import type { DaemonizeOptions, SignalAction, SignalMap } from './types.js'
@@ -123,7 +123,7 @@ export function normalise(
   refuseUnknown('', Object.keys(options), OPTIONS)
   const name = normaliseName(options.name)
   const instance = options.instance === undefined ? null : text('instance', options.instance, 'a string')
-  const fileName = fileNameOf(name, instance)
+  const fileName = targetOf(name, instance)
   const stream = (key: 'stdout' | 'stderr', fd: number): StreamPlan => {
     if (isDaemon) return { kind: 'null' }
     const log = output('log', options.log, fd, fileName)

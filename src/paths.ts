@@ -20,7 +20,7 @@ export function pidFilesInRunDirectory(): string[] {
  * The target of a daemon in the run directory, NAME or NAME@HASH: also what its files there are called, without extension.
  * The hash is short, since `instance` may be anything.
  */
-export function fileNameOf(name: string, instance?: string | null): string {
+export function targetOf(name: string, instance?: string | null): string {
   if (instance === undefined || instance === null) return name
   const { createHash } = process.getBuiltinModule('node:crypto')
   return `${name}@${createHash('sha256').update(instance).digest('hex').slice(0, HASH_LENGTH)}`
