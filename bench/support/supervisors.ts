@@ -78,12 +78,14 @@ function child(world: World, name: string, script: string): Supervisor {
 /** pm2 in cluster mode, the mode that shares a socket, with a home of its own. */
 export class Pm2 implements Supervisor, AsyncDisposable {
   readonly name = 'pm2'
+  readonly command: string
+  readonly env: NodeJS.ProcessEnv
   readonly #world: World
-  readonly #command: string
 
   private constructor(world: World, directory: string) {
+    this.command = join(directory, 'node_modules/.bin/pm2')
+    this.env = { PM2_HOME: world.path('pm2') }
     this.#world = world
-    this.#command = join(directory, 'node_modules/.bin/pm2')
   }
 
   static install(world: World): Pm2 | null {
@@ -92,7 +94,7 @@ export class Pm2 implements Supervisor, AsyncDisposable {
   }
 
   async run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<void> {
-    await this.#world.run(this.#command, args, { PM2_HOME: this.#world.path('pm2'), ...env })
+    await this.#world.run(this.command, args, { ...this.env, ...env })
   }
 
   async start({ workers, env = {} }: Job): Promise<Running> {
