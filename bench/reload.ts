@@ -1,10 +1,10 @@
 // What requests a reload costs: none. The same under pm2, and without draining, so that it shows what would be lost.
 import { setTimeout as delay } from 'node:timers/promises'
-import { status } from 'daemonic'
 import { Load, type LoadOptions } from './support/load.js'
 import { until } from './support/marks.js'
 import { median, ms, verdict } from './support/numbers.js'
-import { ours, Pm2, type Running, type Supervisor } from './support/supervisors.js'
+import { order } from './support/orders.js'
+import { ours, Pm2, type Supervisor } from './support/supervisors.js'
 import { printTable } from './support/table.js'
 import { World } from './support/world.js'
 
@@ -24,7 +24,7 @@ const LOADS: Record<string, LoadOptions> = {
 interface Contender {
   supervisor: Supervisor
   env?: NodeJS.ProcessEnv
-  reload(running: Running): Promise<void>
+  reload(): Promise<void>
 }
 
 export async function measureReload(reloads = RELOADS): Promise<void> {
@@ -59,7 +59,7 @@ async function outcomeOf({ supervisor, env = {}, reload }: Contender, times: num
     for (let each = 0; each < times; each++) {
       await delay(PAUSE)
       const began = performance.now()
-      await reload(running)
+      await reload()
       reloads.push(performance.now() - began)
     }
     await delay(PAUSE)
@@ -108,16 +108,9 @@ function total(loads: Iterable<Load>, what: 'sent' | 'failed' | 'races'): number
   return sum
 }
 
-/** HUP; over when every worker is another one, and ready. */
-function rollOver(world: World): (running: Running) => Promise<void> {
-  const workers = async () => {
-    const { workers } = await status(world.pidFile)
-    return workers.every(({ ready }) => ready) ? workers.map(({ pid }) => pid) : []
-  }
-  return async ({ pid }) => {
-    const before = await workers()
-    process.kill(pid, 'SIGHUP')
-    for (let now = before; now.length !== WORKERS || now.some(each => before.includes(each)); now = await workers())
-      await delay(10)
+/** By the control socket, which answers when it is over. */
+function rollOver(world: World): () => Promise<void> {
+  return async () => {
+    await order(world.pidFile, 'reload')
   }
 }

@@ -2,9 +2,8 @@
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { PidLock } from 'daemonic'
+import { launch } from 'daemonic'
 import { now } from '../support/clock.js'
-import { daemonic } from '../support/command.js'
 import { until } from '../support/marks.js'
 import { verdict } from '../support/numbers.js'
 import { printTable } from '../support/table.js'
@@ -21,10 +20,13 @@ export async function measureCrashes(crashes = CRASHES): Promise<void> {
   const armed = world.path('armed')
   // From bench/, not dist/: a shell script isn't compiled.
   const script = fileURLToPath(new URL('../../../bench/programs/crash.sh', import.meta.url))
-  const [command = '', ...first] = daemonic()
-  const options = ['--pid-file', world.pidFile, '--log', world.path('log'), '--restart', 'always', '--max-delay', '1ms']
-  await world.run(command, [...first, 'start', ...options, '--', '/bin/sh', script, armed])
-  const pid = PidLock.inspect(world.pidFile).pid ?? Number.NaN
+  const { pid } = await launch(script, {
+    args: [armed],
+    interpreter: '/bin/sh',
+    pidFile: world.pidFile,
+    log: world.path('log'),
+    monitor: { restart: 'always', maxDelay: 1 },
+  })
   const before = await facts(pid)
 
   writeFileSync(armed, '')

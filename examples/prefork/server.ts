@@ -23,7 +23,7 @@ const web = createWebServer(async ({ url }, response) => {
   if (url === '/events') return stream(response)
   if (url === '/slow') await delay(SLOW)
   response.setHeader('content-type', 'text/plain; charset=utf-8')
-  response.end(`Hello from ${me}\n`)
+  response.end(`Hello from ${me}, worker ${daemon.worker}\n`)
 })
 
 // Half-open: who has said all may still hear the goodbye.
