@@ -101,7 +101,9 @@ export class Pm2 implements Supervisor, AsyncDisposable {
     const marks = new Marks(this.#world)
     const port = await freePort()
     const settings = { PORT: String(port), MARKS: marks.path, ...env }
-    await this.run(['start', program('plain'), '--name', 'web', '-i', String(workers)], settings)
+    // By default it gives up after 16 runs of less than a second.
+    const options = ['--name', 'web', '-i', String(workers), '--max-restarts', '1000']
+    await this.run(['start', program('plain'), ...options], settings)
     await allServe(marks, workers)
     const pid = Number(readFileSync(join(this.#world.path('pm2'), 'pm2.pid'), 'utf8'))
     return { pid, address: `127.0.0.1:${port}`, marks, stop: () => this.kill() }
