@@ -30,7 +30,8 @@ export class Load {
   /** Answers by the process that gave them: the first number in their text. */
   readonly answeredBy = new Map<number, number>()
   readonly #url: string
-  readonly #agent: Agent
+  /** Without one, every request has a connection of its own. */
+  readonly #agent: Agent | false
   readonly #most: number
   readonly #done: Promise<unknown>
   #stopping = false
@@ -38,7 +39,7 @@ export class Load {
   /** Starts at once. */
   constructor(address: string, { clients, keepAlive, path = '/', requests = Number.POSITIVE_INFINITY }: LoadOptions) {
     this.#url = `http://${address}${path}`
-    this.#agent = new Agent({ keepAlive, maxSockets: clients })
+    this.#agent = keepAlive && new Agent({ keepAlive, maxSockets: clients })
     this.#most = requests
     this.#done = Promise.all(Array.from({ length: clients }, () => this.#client()))
   }
@@ -46,7 +47,7 @@ export class Load {
   /** Resolves when all is answered that was asked for in `requests`. */
   async end(): Promise<this> {
     await this.#done
-    this.#agent.destroy()
+    if (this.#agent) this.#agent.destroy()
     return this
   }
 
