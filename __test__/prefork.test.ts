@@ -6,9 +6,8 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
-import { status, stop } from 'daemonic'
+import { reload, status, stop } from 'daemonic'
 import { Load } from '../bench/support/load.js'
-import { order } from '../bench/support/orders.js'
 import { portOf } from './support/listening.js'
 import { Scene } from './support/scene.js'
 
@@ -33,8 +32,8 @@ test('it is reloaded under load without a failed request', async t => {
     await scene.until('more is answered', () => loads.every(({ answered }, each) => answered >= (wanted[each] ?? 0)))
   }
   await moreAnswers()
-  for (let reload = 0; reload < RELOADS; reload++) {
-    await order(scene.path('d.pid'), 'reload')
+  for (let each = 0; each < RELOADS; each++) {
+    await reload(scene.path('d.pid'))
     await moreAnswers()
   }
   for (const load of loads) {
@@ -79,7 +78,7 @@ test('a stream of events ends with a whole answer when its worker is rolled over
   const { scene, http } = await started(t)
   const [response] = (await once(get(`http://${http}/events`), 'response')) as [IncomingMessage]
   const body = text(response)
-  await order(scene.path('d.pid'), 'reload')
+  await reload(scene.path('d.pid'))
   t.regex(await body, /^event: hello\n.*\nretry: 0\nevent: goodbye\n/s)
   t.true(response.complete)
 })
@@ -115,7 +114,7 @@ async function started(t: ExecutionContext): Promise<Started> {
 }
 
 async function workersOf(scene: Scene): Promise<number[]> {
-  const { workers } = await order(scene.path('d.pid'), 'status')
+  const { workers } = await status(scene.path('d.pid'))
   return workers.map(({ pid }) => pid)
 }
 

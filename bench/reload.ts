@@ -1,9 +1,9 @@
 // What requests a reload costs: none. The same under pm2, and without draining, so that it shows what would be lost.
 import { setTimeout as delay } from 'node:timers/promises'
+import { reload } from 'daemonic'
 import { Load, type LoadOptions } from './support/load.js'
 import { until } from './support/marks.js'
 import { median, ms, verdict } from './support/numbers.js'
-import { order } from './support/orders.js'
 import { ours, Pm2, type Supervisor } from './support/supervisors.js'
 import { printTable } from './support/table.js'
 import { World } from './support/world.js'
@@ -30,15 +30,16 @@ interface Contender {
 export async function measureReload(reloads = RELOADS): Promise<void> {
   await using world = new World()
   await using pm2 = Pm2.install(world)
+  const rollOver = () => reload(world.pidFile)
   const contenders = new Map<string, Contender>([
-    ['daemonic', { supervisor: ours(world), reload: rollOver(world) }],
-    ['daemonic, reusePort', { supervisor: ours(world), env: { REUSE_PORT: 'yes' }, reload: rollOver(world) }],
-    ['daemonic, not drained', { supervisor: ours(world), env: { DRAIN: 'no' }, reload: rollOver(world) }],
+    ['daemonic', { supervisor: ours(world), reload: rollOver }],
+    ['daemonic, reusePort', { supervisor: ours(world), env: { REUSE_PORT: 'yes' }, reload: rollOver }],
+    ['daemonic, not drained', { supervisor: ours(world), env: { DRAIN: 'no' }, reload: rollOver }],
   ])
   if (pm2) {
-    const reload = () => pm2.run(['reload', 'web'])
-    contenders.set('pm2, the plain server', { supervisor: pm2, reload })
-    contenders.set('pm2, ending as its manual says', { supervisor: pm2, env: { STOP: 'graceful' }, reload })
+    const itsReload = () => pm2.run(['reload', 'web'])
+    contenders.set('pm2, the plain server', { supervisor: pm2, reload: itsReload })
+    contenders.set('pm2, ending as its manual says', { supervisor: pm2, env: { STOP: 'graceful' }, reload: itsReload })
   }
   const outcomes: [string, Outcome][] = []
   for (const [name, contender] of contenders) outcomes.push([name, await outcomeOf(contender, reloads)])
@@ -106,11 +107,4 @@ function total(loads: Iterable<Load>, what: 'sent' | 'failed' | 'races'): number
   let sum = 0
   for (const load of loads) sum += what === 'failed' ? load.failures.length : load[what]
   return sum
-}
-
-/** By the control socket, which answers when it is over. */
-function rollOver(world: World): () => Promise<void> {
-  return async () => {
-    await order(world.pidFile, 'reload')
-  }
 }

@@ -1,16 +1,14 @@
 // `daemonic start`, from its spawn until it has ended and the server listens, against others' commands.
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync, rmSync } from 'node:fs'
-import { bareStart } from '../support/bare.js'
+import { bareStart, emptyRun } from '../support/bare.js'
 import { now } from '../support/clock.js'
 import { Marks, until } from '../support/marks.js'
 import { median, ms, quantile, verdict } from '../support/numbers.js'
 import { others, ours, type Starter } from '../support/starters.js'
 import { Pm2 } from '../support/supervisors.js'
 import { printTable } from '../support/table.js'
-import { program, World } from '../support/world.js'
+import { World } from '../support/world.js'
 
 const WARM_UP = 2
 const ROUNDS = 20
@@ -111,11 +109,4 @@ function isAlive(pid: number): boolean {
   } catch {
     return false
   }
-}
-
-async function emptyRun(world: World): Promise<number> {
-  const began = now()
-  const child = spawn(process.execPath, [program('empty')], { stdio: 'ignore', env: world.environment() })
-  await once(child, 'exit')
-  return now() - began
 }

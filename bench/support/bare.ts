@@ -1,4 +1,4 @@
-// The server without anything around it: the unit of what a start costs.
+// Programs without anything around them: the units of what a start costs.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { now } from './clock.js'
@@ -18,4 +18,12 @@ export async function bareStart(world: World, marks: Marks): Promise<number> {
   child.kill('SIGKILL')
   await end
   return (serving?.time ?? Number.NaN) - start
+}
+
+/** Milliseconds of a Node program that does nothing. */
+export async function emptyRun(world: World): Promise<number> {
+  const began = now()
+  const child = spawn(process.execPath, [program('empty')], { stdio: 'ignore', env: world.environment() })
+  await once(child, 'exit')
+  return now() - began
 }

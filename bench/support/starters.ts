@@ -17,7 +17,7 @@ export interface Starter {
 }
 
 const FOREVER_VERSION = '4.0.3'
-const DAEMONIZE_PROCESS_VERSION = '3.0.0'
+const DAEMONIZE_PROCESS_VERSION = '4.1.1'
 
 export function ours(world: World): Starter {
   const options = ['--pid-file', world.pidFile, '--log', world.path('log')]
