@@ -30,6 +30,7 @@ pub fn run() -> i32 {
         eprintln!("daemonic-supervisor is started by daemonic, it is no command of its own: see `daemonic --help`");
         return 2;
     };
+    supervisor.fleet.show(&mut supervisor.host);
     let code = supervisor.run();
     end(&mut supervisor);
     code

@@ -166,7 +166,6 @@ impl Fleet {
                 self.start(world, slot, Role::Current);
             }
         }
-        self.show(world);
     }
 
     pub fn ready(&mut self, world: &mut impl World, pid: i32) {
@@ -269,7 +268,7 @@ impl Fleet {
     }
 
     /// The process title: how many, and how they are.
-    fn show(&self, world: &mut impl World) {
+    pub fn show(&self, world: &mut impl World) {
         let whom = match self.workers.iter().find(|worker| worker.role == Role::Current) {
             Some(worker) if self.slots.len() == 1 => format!("monitoring pid {}", worker.pid),
             _ => format!("monitoring {} workers", self.slots.len()),
