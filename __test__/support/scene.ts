@@ -2,7 +2,16 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises'
@@ -35,6 +44,8 @@ export interface RunOptions extends Pick<SpawnOptions, 'cwd' | 'stdio' | 'uid' |
 export function fixture(name: string): string {
   return fileURLToPath(new URL(`../fixtures/${name}.js`, import.meta.url))
 }
+
+type Perhaps<T> = T | undefined | null | false
 
 export class Scene {
   readonly directory = mkdtempSync(join(tmpdir(), 'daemonic-test-'))
@@ -113,9 +124,9 @@ export class Scene {
   }
 
   /** Waits until `condition` gives something, and returns that. */
-  async until<T>(what: string, condition: () => T | undefined | null | false): Promise<T> {
+  async until<T>(what: string, condition: () => Perhaps<T> | Promise<Perhaps<T>>): Promise<T> {
     for (const deadline = Date.now() + DEADLINE; ; ) {
-      const value = condition()
+      const value = await condition()
       if (value !== undefined && value !== null && value !== false) return value
       if (Date.now() > deadline) throw new Error(`waited ${DEADLINE} ms in vain until ${what}`)
       await delay(LOOK_EVERY)
@@ -130,20 +141,33 @@ export class Scene {
   #isOurs(pid: string): boolean {
     try {
       // Empty where a process is ending or has ended: it doesn't count.
-      return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(this.#mark)
+      const isMarked = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(this.#mark)
+      return isMarked || this.#isOurSupervisor(pid)
     } catch {
       return false
     }
   }
 
+  /** Its title is where its environment was; it is known by the files that it has open. */
+  #isOurSupervisor(pid: string): boolean {
+    if (!readlinkSync(`/proc/${pid}/exe`).includes('/daemonic-supervisor')) return false
+    const isHere = (fd: string) => readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith(`${this.directory}/`)
+    return readdirSync(`/proc/${pid}/fd`).some(isHere)
+  }
+
   async #end(): Promise<void> {
-    for (const pid of this.processes()) {
-      try {
-        process.kill(pid, 'SIGKILL')
-      } catch {
-        // ended by itself
+    // Again and again: a supervisor may start another before its own end.
+    await this.until('no process is left', () => {
+      const left = this.processes()
+      for (const pid of left) {
+        try {
+          process.kill(pid, 'SIGKILL')
+        } catch {
+          // ended by itself
+        }
       }
-    }
+      return left.length === 0
+    })
     await this.empty()
     rmSync(this.directory, { recursive: true, force: true })
   }

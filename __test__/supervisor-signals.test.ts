@@ -1,0 +1,110 @@
+// Signals to the native supervisor, and to those around it.
+import { renameSync } from 'node:fs'
+import test from 'ava'
+import { processInfo } from 'daemonic'
+import { program } from './support/program.js'
+import { finished, Scene } from './support/scene.js'
+import { childrenOf, foregroundSupervised, Supervisor, startSupervised, supervised } from './support/supervised.js'
+
+/** It tells how it is stopped, and takes its time. */
+const STOPPED_BY = `daemon.onStop(async signal => { tell('stopped', String(signal)); await new Promise(resolve => setTimeout(resolve, 300)); tell('stopped', 'done') })`
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
+  test(`${signal} lets every worker end in its own time, then ends the supervisor with 0`, async t => {
+    const scene = new Scene(t)
+    const { supervisor, end } = await foregroundSupervised(scene, { workers: 2 }, STOPPED_BY)
+    supervisor.signal(signal)
+    const { code, stderr } = await end
+    t.is(code, 0)
+    t.is(scene.read('stopped'), `${signal}\n${signal}\ndone\ndone\n`)
+    t.regex(stderr, new RegExp(`info: stopping on ${signal}\n`))
+    t.deepEqual(scene.files(), ['program.mjs', 'stopped'])
+  })
+}
+
+test('a signal to the whole group counts once, and so do its repeats', async t => {
+  const scene = new Scene(t)
+  // setsid(1) becomes the program: a session, and a group, of its own.
+  const path = program(scene, supervised({ workers: 2 }, STOPPED_BY))
+  const child = scene.spawn('setsid', [process.execPath, path], { detach: 'false' })
+  const end = finished(child)
+  const supervisor = new Supervisor(scene, child.pid ?? 0)
+  const [worker = 0] = await supervisor.pids(2)
+  t.is(processInfo(worker).pgid, supervisor.pid)
+  const stopped = () => (scene.exists('stopped') ? scene.read('stopped') : '')
+  process.kill(-supervisor.pid, 'SIGINT')
+  await scene.until('both are stopping', () => stopped().length > 12)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const) process.kill(-supervisor.pid, signal)
+  const { code, stderr } = await end
+  t.is(code, 0, stderr)
+  t.is(stopped(), 'SIGINT\nSIGINT\ndone\ndone\n')
+})
+
+test('HUP reopens the logs, then replaces each worker by one that is ready', async t => {
+  const scene = new Scene(t)
+  const supervisor = await startSupervised(scene, { workers: 2 }, STOPPED_BY)
+  const before = await supervisor.pids(2)
+  renameSync(scene.path('d.log'), scene.path('old.log'))
+  supervisor.signal('SIGHUP')
+  const after = await supervisor.pids(2, before)
+  t.deepEqual(supervisor.children().sort(), after.toSorted())
+  t.deepEqual(scene.read('stopped').trim().split('\n').sort(), ['done', 'done', 'null', 'null'])
+  t.regex(scene.read('d.log'), /info: reloaded\n/)
+  t.regex(scene.read('old.log'), /info: reloading\n$/)
+})
+
+test('USR1 makes supervisor and workers write to a new log where the old one was moved, and disturbs nobody', async t => {
+  const scene = new Scene(t)
+  const text = `let n = 0; setInterval(() => console.log('line ' + n++), 5); process.on('SIGUSR1', () => tell('usr1', 'x'))`
+  const supervisor = await startSupervised(scene, { workers: 2 }, text)
+  const before = await supervisor.pids(2)
+  await supervisor.logged(/line 3/)
+  renameSync(scene.path('d.log'), scene.path('old.log'))
+  supervisor.signal('SIGUSR1')
+  const lines = (pattern: RegExp) => (scene.exists('d.log') ? scene.read('d.log').match(pattern) : null)
+  await scene.until('both write to it', () => (lines(/^line \d+$/gm)?.length ?? 0) > 20)
+  supervisor.signal('SIGTTIN')
+  await supervisor.logged(/info: 3 workers instead of 2\n/)
+  t.deepEqual((await supervisor.pids(3)).slice(0, 2), before)
+  t.false(scene.exists('usr1'))
+  // Of each, the numbers go on from file to file: none is lost or doubled.
+  process.kill(supervisor.pid, 'SIGKILL')
+  await scene.empty()
+  const numbers = [...`${scene.read('old.log')}${scene.read('d.log')}`.matchAll(/^line (\d+)$/gm)].map(([, n]) => n)
+  const times = new Map<string | undefined, number>()
+  for (const n of numbers) times.set(n, (times.get(n) ?? 0) + 1)
+  t.true([...times.values()].every(count => count <= 3))
+  t.true((times.get('3') ?? 0) >= 2 && (times.get('5') ?? 0) >= 2)
+})
+
+test('what else it gets is passed on to the workers', async t => {
+  const scene = new Scene(t)
+  const text = `process.on('SIGWINCH', () => tell('got', String(daemon.worker)))`
+  const supervisor = await startSupervised(scene, { workers: 2 }, text)
+  supervisor.signal('SIGWINCH')
+  const got = () => (scene.exists('got') ? scene.read('got').split('\n').sort().join('') : '')
+  await scene.until('both have it', () => got() === '01')
+  t.is((await supervisor.pids(2)).length, 2)
+})
+
+test('but not to one that is starting and would die of it: that gets it when it is ready', async t => {
+  const scene = new Scene(t)
+  const text = `if (fs.existsSync(here + '/slow')) {
+  tell('booting', String(process.pid))
+  while (!fs.existsSync(here + '/go')) await new Promise(resolve => setTimeout(resolve, 5))
+}
+process.on('SIGALRM', () => tell('got', String(process.pid)))
+daemon.ready()`
+  const supervisor = await startSupervised(scene, { monitor: true, ready: 'manual' }, text)
+  const worker = await supervisor.worker()
+  scene.write('slow', '')
+  process.kill(worker, 'SIGKILL')
+  const successor = await scene.until('the next one boots', () => scene.exists('booting') && scene.read('booting'))
+  supervisor.signal('SIGALRM')
+  supervisor.signal('SIGALRM')
+  await scene.until('it has taken them', () => childrenOf(supervisor.pid).length === 1)
+  await supervisor.status()
+  scene.write('go', '')
+  await scene.until('it has it', () => scene.exists('got') && scene.read('got').startsWith(successor))
+  t.is(await supervisor.worker([worker]), Number(successor))
+})
