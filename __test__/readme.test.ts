@@ -74,6 +74,32 @@ test('the commands that show that it is a daemon show it', async t => {
   )
 })
 
+test('the commands start, show, reload and stop it as they stand', async t => {
+  const scene = install(t, ['hello.mjs'])
+  mkdirSync(scene.path('node_modules/.bin'))
+  symlinkSync('../daemonic/dist/cli.cjs', scene.path('node_modules/.bin/daemonic'))
+  const env = {
+    ...{ PORT: String(await freePort()), PATH: `${scene.path('node_modules/.bin')}:${process.env.PATH}` },
+    ...{ DAEMONIC_RUNTIME_DIR: scene.path('run'), DAEMONIC_STATE_DIR: scene.path('state') },
+  }
+  // npx would ask the network for news of itself.
+  const line = (command: string) => scene.run('sh', ['-c', `npx() { "$@"; }; ${command}`], { env })
+  const [start = '', status = '', logs = '', reload = '', stop = ''] = shell('daemonic start').trim().split('\n')
+
+  const started = await line(start)
+  t.is(started.code, 0, started.stderr)
+  const listening = `listening on http://127.0.0.1:${env.PORT} `
+  t.regex(started.stdout, new RegExp(`^hello: running as pid \\d+, ${listening}\\(\\d+ ms\\)\n$`))
+  t.regex(await (await fetch(`http://127.0.0.1:${env.PORT}`)).text(), /^Hello from process \d+\n$/)
+  t.regex((await line(status)).stdout, new RegExp(`hello +\\d+ +running .* 127\\.0\\.0\\.1:${env.PORT}`))
+  await scene.until('both have logged', () => scene.read('state/hello.log').split('listening on').length > 2)
+  t.regex((await line(logs)).stdout, /listening on/)
+  const reloaded = await line(reload)
+  t.is(reloaded.code, 0, reloaded.stderr)
+  t.regex(reloaded.stdout, /^hello: reloaded \(/)
+  t.regex((await line(stop)).stdout, /^hello: stopped \(/)
+})
+
 test('behind an entry that imports nothing else, a program runs once', async t => {
   const scene = install(t, ['entry.mjs'])
   writeFileSync(

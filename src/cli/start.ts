@@ -1,6 +1,6 @@
 // start and run: a script or a program becomes a daemon.
 import { resolve } from 'node:path'
-import { AlreadyRunningError, DaemonError, SystemCallError } from '../errors.js'
+import { AlreadyRunningError, SystemCallError } from '../errors.js'
 import { nameOf, normalise } from '../options.js'
 import { startedPhrase } from '../phrases.js'
 import { launch, run as runHere, type StartOptions, UNMONITORED } from './backend.js'
@@ -10,6 +10,7 @@ import type { Output } from './output.js'
 import type { Invocation, Options } from './parse.js'
 import { whileWaiting } from './progress.js'
 import { launchOptions, monitorOf, overwriting } from './start-options.js'
+import { UsageError } from './usage.js'
 
 /** What is to be started. */
 export interface Job {
@@ -25,22 +26,27 @@ export async function start(invocation: Invocation, output: Output): Promise<num
     try {
       await startOne(job, output)
     } catch (error) {
-      const { pidFile } = job.options
-      const path = typeof pidFile === 'object' ? pidFile.path : String(pidFile)
-      exitCode = Math.max(
-        exitCode,
-        failure(inWords(optionsFirst(error, job)), { name: job.name, path }, output, invocation.options),
-      )
+      exitCode = Math.max(exitCode, failureOf(job, error, invocation, output))
     }
   }
   return exitCode
 }
 
-export async function run(invocation: Invocation): Promise<number> {
+/** Comes back only with an exit code for what went wrong. */
+export async function run(invocation: Invocation, output: Output): Promise<number> {
   const [job, another] = await jobsOf(invocation)
-  if (!job || another)
-    throw new DaemonError('`run` supervises one program: name one of the configuration’s', 'ERR_DAEMON_USAGE', 2)
-  runHere(job.program, job.options)
+  if (!job || another) throw new UsageError('Expected one daemon of the configuration: name it', 'run')
+  try {
+    return runHere(job.program, job.options)
+  } catch (error) {
+    return failureOf(job, error, invocation, output)
+  }
+}
+
+function failureOf(job: Job, error: unknown, { options }: Invocation, output: Output): number {
+  const { pidFile } = job.options
+  const path = typeof pidFile === 'object' ? pidFile.path : String(pidFile)
+  return failure(inWords(optionsFirst(error, job)), { name: job.name, path }, output, options)
 }
 
 export async function startOne(job: Job, output: Output): Promise<void> {
@@ -50,13 +56,14 @@ export async function startOne(job: Job, output: Output): Promise<void> {
   output.result(`${job.name}: ${startedPhrase(launched, time)}`, { name: job.name, ...launched, elapsed: time })
 }
 
-export function jobOf({ name, config }: NamedConfig, more: StartOptions = {}): Job {
+export function jobOf({ name, config }: NamedConfig, more: StartOptions = {}, verb = 'start'): Job {
   const { script, program, ...options } = config
   const interpreter = script === undefined ? { interpreter: null } : {}
+  const env = more.env && { ...options.env, ...more.env }
   return {
     name: options.name ?? name,
     program: script === undefined ? (program ?? '') : resolve(script),
-    options: withDefaults({ name, ...interpreter, ...options, ...more }, 'start'),
+    options: withDefaults({ name, ...interpreter, ...options, ...more, ...(env && { env }) }, verb),
   }
 }
 
@@ -66,7 +73,7 @@ async function jobsOf({ command, options, words, isProgram }: Invocation): Promi
   if (config !== undefined) {
     const monitored = ['monitor', 'restart'].some(name => options.has(name)) ? { monitor: monitorOf(options) } : {}
     const daemons = await daemonsFrom(config, words)
-    return daemons.map(each => jobOf(each, { ...given, ...monitored }))
+    return daemons.map(each => jobOf(each, { ...given, ...monitored }, command.name))
   }
   const [program = '', ...args] = words
   const name = given.name ?? nameOf(program)

@@ -1,0 +1,148 @@
+// The command over the supervisor: workers, reload, logs, any program, and the foreground.
+import { renameSync } from 'node:fs'
+import test from 'ava'
+import { cli, cliOnTerminal, ownLines, spawnCli, started, workerOf } from './support/cli.js'
+import { STAY, withPython } from './support/locks.js'
+import { program } from './support/program.js'
+import { finished, Scene } from './support/scene.js'
+
+interface Worker {
+  pid: number
+  ready: boolean
+  restarts: number
+}
+
+async function workersOf(scene: Scene, name: string): Promise<Worker[]> {
+  return JSON.parse((await cli(scene, ['status', '--json', name])).stdout).daemons[0].workers
+}
+
+const TELLING = `daemonize(); console.log('worker ' + process.pid); ${STAY}`
+
+test('scale sets, adds and takes workers; status counts them', async t => {
+  const scene = new Scene(t)
+  program(scene, TELLING, 'app.mjs')
+  t.is((await cli(scene, ['start', '--workers', '2', 'app.mjs'])).code, 0)
+  for (const [change, count] of [
+    ['+1', 3],
+    ['-2', 1],
+    ['4', 4],
+  ] as const) {
+    const { code, stdout, stderr } = await cli(scene, ['scale', 'app', change])
+    t.is(code, 0, stderr)
+    t.true(stdout.startsWith(`app: scaled to ${change} (`), stdout)
+    for (;;) if ((await workersOf(scene, 'app')).filter(each => each.ready).length === count) break
+  }
+  t.regex((await cli(scene, ['status', 'app'])).stdout, /^app +\d+ +running +\d+s +4 +0 /m)
+})
+
+test('reload rolls the workers over; one that isn’t ready keeps the old', async t => {
+  const scene = new Scene(t)
+  program(scene, TELLING, 'app.mjs')
+  t.is((await cli(scene, ['start', '--workers', '2', 'app.mjs'])).code, 0)
+  const before = (await workersOf(scene, 'app')).map(({ pid }) => pid)
+  const reloaded = await cli(scene, ['reload', 'app'])
+  t.is(reloaded.code, 0, reloaded.stderr)
+  t.regex(reloaded.stdout, /^app: reloaded \(\d+ ms|\d\.\d s\)\n$/)
+  const after = (await workersOf(scene, 'app')).map(({ pid }) => pid)
+  t.deepEqual(
+    before.filter(pid => after.includes(pid)),
+    [],
+  )
+  scene.write('app.mjs', 'process.exit(3)')
+  const failed = await cli(scene, ['reload', 'app'])
+  t.is(failed.code, 1)
+  t.regex(failed.stderr, /^app: /)
+  t.deepEqual(
+    (await workersOf(scene, 'app')).map(({ pid }) => pid),
+    after,
+  )
+})
+
+test('reopen takes moved logs up again, of one daemon or all', async t => {
+  const scene = new Scene(t)
+  scene.write('app.mjs', `setInterval(() => console.log('tick'), 20)`)
+  t.is((await cli(scene, ['start', 'app.mjs'])).code, 0)
+  for (const args of [['app'], ['--all']]) {
+    renameSync(scene.path('state/app.log'), scene.path('old.log'))
+    const { code, stdout, stderr } = await cli(scene, ['reopen', ...args])
+    t.is(code, 0, stderr)
+    t.regex(stdout, /^app: reopened its logs \(/)
+    await scene.until('it writes to the new one', () => ownLines(scene, 'state/app.log').includes('tick'))
+  }
+})
+
+test('--monitor restarts what is killed, and status counts it', async t => {
+  const scene = new Scene(t)
+  await started(scene, 'web', ['--monitor'])
+  const worker = await workerOf(scene, 'web')
+  process.kill(worker, 'SIGKILL')
+  for (;;) {
+    const [now] = await workersOf(scene, 'web')
+    if (now?.ready && now.pid !== worker && now.restarts === 1) break
+  }
+  t.pass()
+})
+
+test('any program becomes a daemon', async t => {
+  const scene = new Scene(t)
+  const { code, stdout, stderr } = await cli(scene, [
+    'start',
+    '--',
+    'sh',
+    '-c',
+    'echo "$0 $*"; exec sleep 1000',
+    'a b',
+    '-c',
+  ])
+  t.is(code, 0, stderr)
+  t.regex(stdout, /^sh: running as pid \d+/)
+  t.deepEqual(ownLines(scene, 'state/sh.log'), ['a b -c'])
+  t.is((await cli(scene, ['stop', 'sh'])).code, 0)
+  const ended = await cli(scene, ['start', '--', 'sh', '-c', 'echo no >&2; exit 12'])
+  t.is(ended.code, 12)
+  t.regex(ended.stderr, /^sh: .*exited with 12 before it was ready/)
+})
+
+test('run stays in the foreground with our streams, passes a stop on, and has no pid file', async t => {
+  const scene = new Scene(t)
+  scene.write('app.mjs', `console.log('up ' + process.pid); process.on('SIGTERM', () => {}); ${STAY}`)
+  const child = spawnCli(scene, ['run', 'app.mjs'])
+  let text = ''
+  child.stdout?.setEncoding('utf8').on('data', chunk => (text += chunk))
+  const end = finished(child)
+  await scene.until('it is up', () => text.includes('up '))
+  t.false(scene.exists('run/app.pid'))
+  child.kill()
+  t.is((await end).code, 0)
+})
+
+test('run ends with the program’s code; what can’t be run is 127, a wrong option 2', async t => {
+  const scene = new Scene(t)
+  scene.write('app.mjs', `console.log('out'); console.error('err'); setTimeout(() => process.exit(7), 200)`)
+  const { code, stdout, stderr } = await cli(scene, ['run', 'app.mjs'])
+  t.is(code, 7, stderr)
+  t.regex(stdout, /^out$/m)
+  t.regex(stderr, /^err$/m)
+  const missing = await cli(scene, ['run', 'missing.mjs'])
+  t.is(missing.code, 127)
+  t.regex(missing.stderr, /^missing: cannot execute/)
+  t.is((await cli(scene, ['run', '--nice', '99', 'missing.mjs'])).code, 2)
+})
+
+withPython('run on a terminal ends by Ctrl-C', async t => {
+  const scene = new Scene(t)
+  scene.write('app.mjs', `console.log('up'); ${STAY}`)
+  const { code, stdout } = await cliOnTerminal(scene, ['run', 'app.mjs'], { dialog: [['up', '\x03']] })
+  t.true(code === 0 || code === 130, `${code}: ${stdout}`)
+})
+
+test('run with --pid-file can be asked and stopped by the command', async t => {
+  const scene = new Scene(t)
+  scene.write('app.mjs', STAY)
+  const child = spawnCli(scene, ['run', '--pid-file', 'app.pid', 'app.mjs'])
+  const end = finished(child)
+  await scene.until('it has its file', () => scene.exists('run/app.pid'))
+  t.is((await cli(scene, ['status', 'app'])).code, 0)
+  t.is((await cli(scene, ['stop', 'app'])).code, 0)
+  t.is((await end).code, 0)
+})
