@@ -1,8 +1,12 @@
 // `npm run bench`: measures everything and prints tables. Names of measurements as arguments: these alone.
 import { cpus, release } from 'node:os'
 import { measureAddon } from './addon.js'
+import { measureCommand } from './command.js'
 import { measurePidLock } from './pid-lock.js'
+import { measurePrefork } from './prefork.js'
+import { measureReload } from './reload.js'
 import { measureParts, measureStart } from './start.js'
+import { measureSupervisor } from './supervisor.js'
 import { listSystemCalls } from './system-calls.js'
 import { measureToolDaemon } from './tool-daemon.js'
 
@@ -12,6 +16,10 @@ const MEASUREMENTS: Record<string, () => unknown> = {
   calls: () => listSystemCalls(),
   addon: () => measureAddon(),
   'pid-lock': () => measurePidLock(),
+  supervisor: () => measureSupervisor(),
+  prefork: () => measurePrefork(),
+  reload: () => measureReload(),
+  command: () => measureCommand(),
   'tool-daemon': () => measureToolDaemon(),
 }
 

@@ -1,7 +1,7 @@
 // A program's own command line, as command() takes it: a verb, options of the daemon's among the program's, the rest.
 import { OptionError } from './errors.js'
 import { nameOf } from './options.js'
-import { fileNameOf, runPath } from './paths.js'
+import { runPath, targetOf } from './paths.js'
 import type { DaemonizeOptions } from './types.js'
 import { suggestion } from './values.js'
 
@@ -79,7 +79,7 @@ export function pidFileOf({
 }: DaemonizeOptions): string | null {
   if (pidFile === undefined || pidFile === false) return null
   const path = typeof pidFile === 'object' ? pidFile.path : pidFile
-  if (path === true) return runPath(`${fileNameOf(name, instance)}.pid`)
+  if (path === true) return runPath(`${targetOf(name, instance)}.pid`)
   return path.includes('/') ? path : runPath(path)
 }
 

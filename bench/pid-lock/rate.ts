@@ -38,11 +38,11 @@ const NEEDS: Record<string, PeerName> = {
 
 export async function measureRate(rounds = ROUNDS): Promise<void> {
   await using world = new World()
-  const { directory, installed } = installPeers(world)
+  const peers = installPeers(world)
   const compiled = compile(world, 'pid-lock')
   const rows = Object.keys(DOES).filter(row => {
     const peer = NEEDS[row]
-    return peer === undefined || installed.includes(peer)
+    return peer === undefined || peers.has(peer)
   })
   const children: ChildProcess[] = []
   const runs = rows.map((row): [string, Run] => {
@@ -51,7 +51,8 @@ export async function measureRate(rounds = ROUNDS): Promise<void> {
       const args = [world.path('c.pid'), String(COUNT), which]
       return [row, () => Number(execFileSync(compiled, args, { stdio: ['ignore', 'pipe', 'ignore'] }).toString())]
     }
-    const child = fork(program('locker'), [row, world.path('node.pid'), directory])
+    const peer = NEEDS[row]
+    const child = fork(program('locker'), [row, world.path('node.pid'), (peer && peers.get(peer)) ?? ''])
     children.push(child)
     return [row, () => ask(child)]
   })

@@ -1,5 +1,5 @@
 // Acquires and releases a pid file, as often as its parent says, in one of several ways; answers how many milliseconds
-// that took. Arguments: which way, the pid file, where the peers are installed.
+// that took. Arguments: which way, the pid file, where the peer is installed.
 import * as fs from 'node:fs'
 import { dirname } from 'node:path'
 import { PidLock } from 'daemonic'
@@ -20,7 +20,7 @@ interface Pidlock {
   guard(dir: string, key: string, then: (error: unknown, data: unknown, cleanup: () => void) => void): void
 }
 
-const [way = '', path = '', peers = ''] = process.argv.slice(2)
+const [way = '', path = '', peer = ''] = process.argv.slice(2)
 const { O_CREAT, O_RDWR, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = fs.constants
 const TEXT = `${process.pid}\n`
 
@@ -28,7 +28,7 @@ const TEXT = `${process.pid}\n`
 const WAYS: Record<string, () => () => void> = {
   daemonic: () => () => PidLock.acquire(path).release(),
   'proper-lockfile': () => {
-    const { lockSync, unlockSync } = loadPeer(peers, 'proper-lockfile') as ProperLockfile
+    const { lockSync, unlockSync } = loadPeer(peer, 'proper-lockfile') as ProperLockfile
     const options = { realpath: false } // with it, the file would have to be there, and it would take longer
     return () => {
       lockSync(path, options)
@@ -36,7 +36,7 @@ const WAYS: Record<string, () => () => void> = {
     }
   },
   'fs-ext': () => {
-    const { flockSync } = loadPeer(peers, 'fs-ext') as FsExt
+    const { flockSync } = loadPeer(peer, 'fs-ext') as FsExt
     return () => {
       const fd = fs.openSync(path, O_RDWR | O_CREAT, 0o644)
       flockSync(fd, 'exnb')
@@ -47,7 +47,7 @@ const WAYS: Record<string, () => () => void> = {
     }
   },
   'fs-ext, checked': () => {
-    const { flockSync } = loadPeer(peers, 'fs-ext') as FsExt
+    const { flockSync } = loadPeer(peer, 'fs-ext') as FsExt
     const check = (file: fs.Stats) => {
       const named = fs.lstatSync(path)
       if (named.ino !== file.ino || named.dev !== file.dev) throw new Error('it was replaced')
@@ -67,13 +67,13 @@ const WAYS: Record<string, () => () => void> = {
     }
   },
   npid: () => {
-    const { create } = loadPeer(peers, 'npid') as Npid
+    const { create } = loadPeer(peer, 'npid') as Npid
     return () => {
       if (!create(path).remove()) throw new Error('not removed')
     }
   },
   pidlock: () => {
-    const { guard } = loadPeer(peers, 'pidlock') as Pidlock
+    const { guard } = loadPeer(peer, 'pidlock') as Pidlock
     process.setMaxListeners(0)
     return () =>
       guard(dirname(path), 'pidlock', (error, _, cleanup) => {

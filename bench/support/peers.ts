@@ -1,8 +1,8 @@
 // Other packages that lock or write pid files: installed outside this package, for one measurement.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { leftOut, npmPackage } from './fetched.js'
 import type { World } from './world.js'
 
 export const PEERS = {
@@ -14,42 +14,31 @@ export const PEERS = {
 
 export type PeerName = keyof typeof PEERS
 
-/** Milliseconds for one installation: fs-ext is compiled. */
-const INSTALL_TIMEOUT = 180_000
-
-/** Installs each, and says which can't be had; returns the directory of those that can be loaded. */
-export function installPeers(world: World): { directory: string; installed: PeerName[] } {
-  const directory = world.path('peers')
-  mkdirSync(directory)
-  const installed = (Object.keys(PEERS) as PeerName[]).filter(name => install(directory, name))
-  return { directory, installed }
+/** Installs each, and says which can't be had; returns the directories of those that can be loaded. */
+export function installPeers(world: World): Map<PeerName, string> {
+  const directories = new Map<PeerName, string>()
+  for (const name of Object.keys(PEERS) as PeerName[]) {
+    const directory = npmPackage(world, name, PEERS[name])
+    if (directory !== null && canBeLoaded(directory, name)) directories.set(name, directory)
+  }
+  return directories
 }
 
 /** The module of an installed peer. */
 export function loadPeer(directory: string, name: PeerName): unknown {
-  return createRequire(join(directory, name, 'node_modules', name, 'package.json'))(name)
+  return createRequire(join(directory, 'node_modules', name, 'package.json'))(name)
 }
 
-function install(directory: string, name: PeerName): boolean {
-  const prefix = join(directory, name)
-  mkdirSync(prefix)
+/** Tried in another process: a peer may hook this one's exit. */
+function canBeLoaded(directory: string, name: string): boolean {
+  const load = 'createRequire(process.argv[1])(process.argv[2])'
+  const program = `import { createRequire } from 'node:module'; ${load}`
+  const module = join(directory, 'node_modules', name, 'package.json')
   try {
-    const wanted = `${name}@${PEERS[name]}`
-    execFileSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--prefix', prefix, wanted], {
-      cwd: prefix,
-      stdio: ['ignore', 'ignore', 'pipe'],
-      timeout: INSTALL_TIMEOUT,
-    })
-    // In another process: a peer may hook this one's exit.
-    const load = 'createRequire(process.argv[1])(process.argv[2])'
-    const program = `import { createRequire } from 'node:module'; ${load}`
-    const module = join(prefix, 'node_modules', name, 'package.json')
     execFileSync(process.execPath, ['--input-type=module', '-e', program, module, name], { stdio: 'pipe' })
     return true
   } catch (error) {
-    const { stderr, message } = error as Error & { stderr?: Buffer }
-    const why = String(stderr ?? '').trim() || message
-    console.log(`\n${name} is left out: it can't be installed or loaded.\n${why.split('\n').slice(-5).join('\n')}`)
+    leftOut(name, error)
     return false
   }
 }

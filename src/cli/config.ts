@@ -4,7 +4,7 @@ import { basename, dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Config, DaemonConfig } from '../config.js'
 import { OptionError } from '../errors.js'
-import { fileNameOf, runPath } from '../paths.js'
+import { runPath, targetOf } from '../paths.js'
 import { entries, refuseUnknown, show, suggestion } from '../values.js'
 import { START_OPTIONS } from './options.js'
 import { parseTarget, type Target } from './targets.js'
@@ -47,7 +47,7 @@ export async function namesFrom(file: string, names: readonly string[]): Promise
 
 function pidFileOf(key: string, { pidFile, name = key, instance }: DaemonConfig): string {
   const path = typeof pidFile === 'object' ? pidFile.path : pidFile
-  if (typeof path !== 'string') return runPath(`${fileNameOf(name, instance)}.pid`)
+  if (typeof path !== 'string') return runPath(`${targetOf(name, instance)}.pid`)
   return path.includes('/') ? resolve(path) : runPath(path)
 }
 

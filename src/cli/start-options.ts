@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
-import { fileNameOf } from '../paths.js'
+import { targetOf } from '../paths.js'
 import type { MonitorOptions } from '../types.js'
 import { type StartOptions, UNMONITORED } from './backend.js'
 import { type OptionDefinition, START_OPTIONS } from './options.js'
@@ -29,7 +29,7 @@ export function launchOptions(options: Options): StartOptions {
 
 /** The file to be taken over is the default one, if none is named. */
 export function overwriting({ pidFile, instance }: StartOptions, name: string): StartOptions {
-  const path = typeof pidFile === 'string' ? pidFile : `${fileNameOf(name, instance)}.pid`
+  const path = typeof pidFile === 'string' ? pidFile : `${targetOf(name, instance)}.pid`
   return { pidFile: { path, overwrite: true } }
 }
 
