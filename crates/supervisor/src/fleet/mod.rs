@@ -200,7 +200,9 @@ impl Fleet {
         let worker = self.workers.remove(index);
         let words = world.last_words(pid);
         let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("").trim();
-        let description = if last.is_empty() { exit.to_string() } else { format!("{exit}: {last}") };
+        // Of one that ended well it tells nothing.
+        let description =
+            if last.is_empty() || exit == Exit::Code(0) { exit.to_string() } else { format!("{exit}: {last}") };
         if let Some(slot) = self.slots.get_mut(worker.slot) {
             slot.last_exit = Some(description);
         }
