@@ -71,6 +71,11 @@ impl Notifications {
 }
 
 impl Notifications {
+    /// One that this process had before an exec of its own.
+    pub fn adopt(socket: OwnedFd, address: String) -> Self {
+        Self { socket, address }
+    }
+
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

@@ -170,7 +170,10 @@ impl Fleet {
 
     pub fn ready(&mut self, world: &mut impl World, pid: i32) {
         let now = world.now();
-        let Some(worker) = self.workers.iter_mut().find(|worker| worker.pid == pid && !worker.ready) else { return };
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.pid == pid && !worker.ready && !worker.killed)
+        else {
+            return;
+        };
         worker.ready = true;
         worker.last_beat = Some(now);
         if worker.role == Role::Retired {
@@ -235,6 +238,10 @@ impl Fleet {
         if let Some(worker) = self.worker(pid) {
             worker.idle = idle;
         }
+        self.end_if_idle(world);
+    }
+
+    fn end_if_idle(&mut self, world: &mut impl World) {
         let mut current = self.workers.iter().filter(|worker| worker.role == Role::Current);
         if self.terms.ends_idle && self.phase == Phase::Running && current.all(|worker| worker.idle) {
             world.say(Level::Info, "idle, stopping");
