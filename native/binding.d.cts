@@ -10,6 +10,8 @@ export declare class Arrival {
   get isWorker(): boolean
   /** Says a line to the supervisor. */
   say(line: string): void
+  /** Has the supervisor bind a socket: its plan as JSON. */
+  bind(name: string, listen: string): Answer<Socket>
   /**
    * Listens to the supervisor in a thread of its own: `stop` gets the number of the signal, 0 for none. Where the
    * supervisor is gone, so is this process.

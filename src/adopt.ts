@@ -7,7 +7,6 @@ import { during } from './errors.js'
 import { changeIdentity } from './identity.js'
 import { done, native } from './native.js'
 import { normalise } from './options.js'
-import { listenHere } from './sockets.js'
 import type { DaemonizeOptions } from './types.js'
 
 /** What only a start can do, and this process was started otherwise. */
@@ -45,7 +44,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     ),
   )
   if (calls('env')) for (const { name, value } of wanted.environment) setVariable(name, value)
-  const sockets = listenHere(listen)
+  const sockets = daemon.bind(listen)
   if (!hasIdentity && calls(...IDENTITY)) changeIdentity(wanted, daemon.parent)
   const { chdir, umask } = wanted
   if (calls('chdir') && chdir !== false) during('chdir', chdir, () => process.chdir(chdir))

@@ -19,6 +19,7 @@ export interface SupervisorStatus {
   pid: number
   phase: 'starting' | 'running' | 'reloading' | 'stopping'
   uptime: number
+  addresses: Readonly<Record<string, string>>
   workers: {
     pid: number
     worker: number

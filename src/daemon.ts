@@ -2,16 +2,16 @@
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server } from 'node:net'
 import { constants } from 'node:os'
-import type { Arrival } from '#native'
+import type { Arrival, ListenPlan } from '#native'
 import { managerAddress } from './context.js'
 import { DaemonError, errorOf, OptionError } from './errors.js'
 import { Idleness } from './idle.js'
 import { type Log, Logs } from './logs.js'
-import { native } from './native.js'
+import { checked, native } from './native.js'
 import type { Readiness, Settings } from './options.js'
 import type { PidLock } from './pid-lock.js'
 import { type Drain, listenOn } from './serve.js'
-import { removeFiles } from './sockets.js'
+import { listenHere, removeFiles } from './sockets.js'
 import type { Daemon, ListenMap, ListenSocket, SignalAction } from './types.js'
 import { tolerateAborts } from './uncaught.js'
 
@@ -183,6 +183,14 @@ export class RunningDaemon implements Daemon<ListenMap> {
     if (idleTimeout !== undefined) this.#settings.idleTimeout = idleTimeout
     if (this.#ready) this.#idleness.start(this.#settings.idleTimeout)
     else if (ready !== undefined) this.readyAfter(ready === 'manual' ? null : nextTurn())
+  }
+
+  /** @internal By the supervisor, which keeps them for other workers and successors; where there is none, here. */
+  bind(listen: readonly ListenPlan[]): Record<string, ListenSocket> {
+    const supervisor = this.#supervisor
+    if (supervisor === null) return listenHere(listen)
+    const bound = listen.map(plan => checked(supervisor.bind(plan.name, JSON.stringify(plan))))
+    return Object.fromEntries(bound.map(({ name, fd, address }) => [name, { fd, address }]))
   }
 
   /** Tells whoever supervises us; where nobody does, an idle daemon ends. */

@@ -65,7 +65,7 @@ export async function status(target: string): Promise<DaemonStatus> {
     version: state?.release ?? null,
     uptime: usage?.uptime ?? null,
     statusText: supervisor ? statusOfWorkers(supervisor) : pid === null ? null : statusText(pid, name),
-    addresses: state?.addresses ?? {},
+    addresses: { ...state?.addresses, ...supervisor?.addresses },
     logs: state?.logs ?? [],
     stopTimeout: state?.stopTimeout ?? STOP_TIMEOUT,
     workers: supervisor?.workers.map(workerOf) ?? itself(report, usage),

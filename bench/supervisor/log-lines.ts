@@ -7,7 +7,7 @@ import { Marks, until } from '../support/marks.js'
 import { median, quantile, verdict } from '../support/numbers.js'
 import { Pm2, supervisord } from '../support/supervisors.js'
 import { printTable } from '../support/table.js'
-import { program, World } from '../support/world.js'
+import { IN_BACKGROUND, program, World } from '../support/world.js'
 
 const WARM_UP = 1
 const ROUNDS = 12
@@ -76,7 +76,7 @@ async function redirected(world: World, log: string, env: NodeJS.ProcessEnv): Pr
   const marks = new Marks(world)
   const command = 'exec "$@" >>"$LOG" 2>&1'
   const child = spawn('sh', ['-c', command, 'sh', process.execPath, program('writer')], {
-    stdio: 'ignore',
+    ...IN_BACKGROUND,
     env: world.environment({ ...env, MARKS: marks.path }),
   })
   const elapsed = await written(marks, log)

@@ -3,14 +3,14 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { now } from './clock.js'
 import type { Marks } from './marks.js'
-import { program, type World } from './world.js'
+import { IN_BACKGROUND, program, type World } from './world.js'
 
 /** Milliseconds from its spawn until it listens; it is ended. */
 export async function bareStart(world: World, marks: Marks): Promise<number> {
   marks.clear()
   const start = now()
   const child = spawn(process.execPath, [program('plain')], {
-    stdio: 'ignore',
+    ...IN_BACKGROUND,
     env: world.environment({ MARKS: marks.path }),
   })
   const [serving] = await marks.wait('serving')

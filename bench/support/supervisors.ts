@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { PidLock } from 'daemonic'
 import { npmPackage, pythonProgram } from './fetched.js'
 import { Marks } from './marks.js'
-import { program, type World } from './world.js'
+import { IN_BACKGROUND, program, type World } from './world.js'
 
 export const PM2_VERSION = '7.0.4'
 const SUPERVISORD = 'supervisor==4.3.0'
@@ -66,7 +66,7 @@ function child(world: World, name: string, script: string): Supervisor {
       const port = await freePort()
       const settings = { WORKERS: String(workers), PORT: String(port), MARKS: marks.path }
       const process_ = spawn(process.execPath, [program(script)], {
-        stdio: 'ignore',
+        ...IN_BACKGROUND,
         env: world.environment({ ...settings, ...env }),
       })
       await allServe(marks, workers)
@@ -145,7 +145,7 @@ export function supervisord(world: World): Supervisor | null {
       ]
       writeFileSync(config, `${lines.join('\n')}\n`)
       const process_ = spawn(command, ['-c', config], {
-        stdio: 'ignore',
+        ...IN_BACKGROUND,
         env: world.environment({ PORT: '0', MARKS: marks.path, ...env }),
       })
       await allServe(marks, workers)

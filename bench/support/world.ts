@@ -12,6 +12,12 @@ export function program(name: string): string {
   return fileURLToPath(new URL(`../programs/${name}.js`, import.meta.url))
 }
 
+/**
+ * For what is compared with a daemon: a session of its own. The kernel divides processors between sessions first
+ * (autogroups, sched(7)): one that shares ours would share its part with who asks it.
+ */
+export const IN_BACKGROUND = { stdio: 'ignore', detached: true } as const
+
 export class World implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), 'daemonic-bench-'))
   readonly pidFile = this.path('bench.pid')

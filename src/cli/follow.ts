@@ -7,6 +7,8 @@ import { opened } from './log-lines.js'
 
 export interface Followed {
   path: string
+  /** Null if it wasn't there. */
+  fd: number | null
   /** How much of it has been shown. */
   end: number
   print(line: string): void
@@ -36,7 +38,7 @@ class Follower {
   constructor(file: Followed, note: (message: string) => void) {
     this.#file = file
     this.#note = note
-    this.#fd = opened(file.path)
+    this.#fd = file.fd
     this.#position = file.end
   }
 
@@ -44,6 +46,7 @@ class Follower {
     this.#read()
     if (!this.#isReplaced()) return
     this.#read() // what came between the last look and the rotation
+    if (this.#unfinished !== '') this.#print('\n') // nothing will finish it
     if (this.#fd !== null) closeSync(this.#fd)
     this.#fd = opened(this.#file.path)
     this.#position = 0

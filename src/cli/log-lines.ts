@@ -1,5 +1,5 @@
 // The last lines of a log, read from its end; and of several logs in the order of their times.
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { fstatSync, openSync, readSync } from 'node:fs'
 
 export interface Line {
   text: string
@@ -15,22 +15,16 @@ const TIME = /^(?:\x1b\[[\d;]*m)*[[(]?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.
 
 /** `end` is where the next ones will begin. A file that isn't there has no lines yet. */
 export function lastLines(
-  path: string,
+  fd: number | null,
   count: number,
   since?: number,
 ): { lines: Line[]; end: number; hasTimes: boolean } {
-  const fd = opened(path)
   if (fd === null) return { lines: [], end: 0, hasTimes: false }
-  try {
-    const size = fstatSync(fd).size
-    const { text, end } = tail(fd, size, count, since)
-    const lines = withTimes(text)
-    const hasTimes = lines.some(({ time }) => Number.isFinite(time))
-    const wanted = since === undefined || !hasTimes ? lines : lines.filter(({ time }) => time >= since)
-    return { lines: count === 0 ? [] : wanted.slice(-count), end, hasTimes }
-  } finally {
-    closeSync(fd)
-  }
+  const size = fstatSync(fd).size
+  const lines = withTimes(tail(fd, size, count, since))
+  const hasTimes = lines.some(({ time }) => Number.isFinite(time))
+  const wanted = since === undefined || !hasTimes ? lines : lines.filter(({ time }) => time >= since)
+  return { lines: count === 0 ? [] : wanted.slice(-count), end: size, hasTimes }
 }
 
 /** By time; what has none stays behind what stands before it in its file. */
@@ -44,7 +38,7 @@ export function timeOf(text: string): number {
 }
 
 /** Whole lines from the end, and not many more than are wanted. The last one may be unfinished: it counts. */
-function tail(fd: number, size: number, count: number, since: number | undefined): { text: string; end: number } {
+function tail(fd: number, size: number, count: number, since: number | undefined): string {
   const chunks: Buffer[] = []
   let start = size
   let newlines = 0
@@ -59,7 +53,7 @@ function tail(fd: number, size: number, count: number, since: number | undefined
   }
   const all = Buffer.concat(chunks)
   const from = start === 0 ? 0 : all.indexOf(NEWLINE) + 1
-  return { text: all.subarray(from).toString('utf8'), end: size }
+  return all.subarray(from).toString('utf8')
 }
 
 /** Whether the first line with a time in it is older: then nothing before it is wanted. */

@@ -5,7 +5,7 @@ import { readLastState } from '../state.js'
 import { status as statusOf } from './backend.js'
 import { targetsOf } from './control.js'
 import { follow } from './follow.js'
-import { type Line, lastLines, merged } from './log-lines.js'
+import { type Line, lastLines, merged, opened } from './log-lines.js'
 import { type Output, write } from './output.js'
 import type { Invocation } from './parse.js'
 import { absence, type Target } from './targets.js'
@@ -33,16 +33,18 @@ export async function logs(invocation: Invocation, output: Output): Promise<numb
   }
   const files = labelled(found, targets)
   const starts = files.map(file => {
-    const { lines, end, hasTimes } = lastLines(file.path, count, since)
+    // Open from here on: it may be rotated before it is followed.
+    const fd = opened(file.path)
+    const { lines, end, hasTimes } = lastLines(fd, count, since)
     if (since !== undefined && !hasTimes && lines.length > 0) {
       output.note(`${file.path}: no line begins with a time: --since leaves nothing out`)
     }
-    return { file, lines: lines.map(line => ({ ...line, label: file.label })), end }
+    return { file, lines: lines.map(line => ({ ...line, label: file.label })), fd, end }
   })
   show(merged(starts.map(({ lines }) => lines)).slice(count === 0 ? Number.POSITIVE_INFINITY : -count))
   if (!options.has('follow') || files.length === 0) return found.some(each => each.length === 0) ? 1 : 0
   await follow(
-    starts.map(({ file: { path, label }, end }) => ({ path, end, print: text => show([{ text, label }]) })),
+    starts.map(({ file: { path, label }, fd, end }) => ({ path, fd, end, print: text => show([{ text, label }]) })),
     message => output.note(message),
   )
   return 0

@@ -1,13 +1,14 @@
 //! The daemon's side of a start: what the launcher handed over exec, taken up again.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 
 use crate::channel::{READY, TIMEOUT};
 use crate::descriptors::FIRST_PASSED;
 use crate::error::{During, Failure, Result, Step};
-use crate::orders::Orders;
+use crate::orders::{Answers, Orders};
 use crate::pidfile::Held;
 use crate::sys::{fd, memory_file, process};
 
@@ -114,6 +115,7 @@ pub struct Arrival {
     pub parent: u32,
     /// Closed when there is nothing left to tell.
     channel: Option<OwnedFd>,
+    answers: Arc<Answers>,
     pub pid_file: Option<OwnedFd>,
     pub stdout_at_call: Option<OwnedFd>,
     pub stderr_at_call: Option<OwnedFd>,
@@ -141,6 +143,7 @@ impl Arrival {
             role: marker.role,
             parent: std::os::unix::process::parent_id(),
             channel: marker.channel.and_then(own),
+            answers: Arc::default(),
             config: marker.config.and_then(own),
             first_socket: marker.first_socket,
             pid_file: marker.pid_file.and_then(own),
@@ -189,7 +192,14 @@ impl Arrival {
     pub fn orders(&self) -> Result<Option<Orders>> {
         let Some(channel) = self.channel.as_ref().filter(|_| self.role == Role::Worker) else { return Ok(None) };
         let copy = fd::duplicate_above(channel, 3).during(Step::Channel, "fcntl")?;
-        Ok(Some(Orders::new(copy)))
+        Ok(Some(Orders::new(copy, Arc::clone(&self.answers))))
+    }
+
+    /// Has the supervisor bind a socket, which it keeps for other workers and successors. `listen`: as a line of JSON.
+    /// Blocks, while another thread listens to its orders.
+    pub fn bind(&self, listen: &str) -> Result<(OwnedFd, String)> {
+        self.say(&format!("BIND={listen}"));
+        self.answers.socket()
     }
 
     /// Whether anybody waits for this process to be ready.

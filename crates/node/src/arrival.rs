@@ -1,5 +1,7 @@
 //! The daemon's side of a start.
 
+use std::os::fd::IntoRawFd;
+
 use daemonic_core::arrival::{self, Arrival as CoreArrival, Role};
 use daemonic_core::descriptors::FIRST_PASSED;
 use daemonic_core::orders::Order;
@@ -52,6 +54,12 @@ impl Arrival {
     #[napi(catch_unwind)]
     pub fn say(&self, line: String) {
         self.arrival.say(&line);
+    }
+
+    /// Has the supervisor bind a socket: its plan as JSON.
+    #[napi(catch_unwind)]
+    pub fn bind(&self, name: String, listen: String) -> Answer<Socket> {
+        answer(self.arrival.bind(&listen).map(|(socket, address)| Socket { name, fd: socket.into_raw_fd(), address }))
     }
 
     /// Listens to the supervisor in a thread of its own: `stop` gets the number of the signal, 0 for none. Where the
@@ -118,10 +126,7 @@ pub fn bind_sockets(listen: Vec<crate::plan::ListenPlan>) -> Answer<Vec<Socket>>
         Ok(bound) => Either::A(
             bound
                 .into_iter()
-                .map(|(name, bound)| {
-                    use std::os::fd::IntoRawFd;
-                    Socket { name, fd: bound.socket.into_raw_fd(), address: bound.address }
-                })
+                .map(|(name, bound)| Socket { name, fd: bound.socket.into_raw_fd(), address: bound.address })
                 .collect(),
         ),
         Err(error) => Either::B(error.into()),

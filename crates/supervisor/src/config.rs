@@ -201,16 +201,23 @@ impl Ready {
 }
 
 impl Socket {
-    /// The same once more, at the port that the first one has got.
-    pub fn another(&self, port: u16) -> Option<sockets::Listen> {
-        let host = self.host.clone();
-        self.path.is_none().then(|| sockets::Listen {
+    pub fn listen(&self) -> sockets::Listen {
+        let target = match &self.path {
+            Some(path) => sockets::Target::Unix { path: path.clone(), mode: self.mode },
+            None => sockets::Target::Inet { host: self.host.clone(), port: self.port.unwrap_or(0) },
+        };
+        sockets::Listen {
             name: self.name.clone(),
-            target: sockets::Target::Inet { host, port },
+            target,
             backlog: self.backlog,
             ipv6_only: self.ipv6_only,
-            reuse_port: true,
+            reuse_port: self.reuse_port,
             udp: self.udp,
-        })
+        }
+    }
+
+    /// The same once more, at the port that the first one has got.
+    pub fn another(&self, port: u16) -> Option<sockets::Listen> {
+        self.path.is_none().then(|| Self { port: Some(port), ..self.clone() }.listen())
     }
 }

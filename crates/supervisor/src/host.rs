@@ -5,18 +5,19 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use daemonic_core::arrival::Arrival;
 use daemonic_core::channel::{Line, Lines};
-use daemonic_core::error::{Error, Failure, Result as CoreResult};
+use daemonic_core::error::{Error, Failure, Result as CoreResult, Step};
 use daemonic_core::limits::Limit;
 use daemonic_core::logs;
 use daemonic_core::notify::notify;
 use daemonic_core::orders;
 use daemonic_core::pidfile::Held;
-use daemonic_core::session::usage;
+use daemonic_core::session::{status_field, usage};
 use daemonic_core::sockets::{address_of, bind_all};
 use daemonic_core::stdio::Tail;
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{fd, process};
 use daemonic_core::worker::{Kind, LateStreams, WorkerPlan};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
@@ -51,9 +52,18 @@ pub struct Host {
 /// A socket that was bound for the workers.
 pub struct Listener {
     pub name: String,
+    /// Of a Unix socket.
+    pub path: Option<String>,
     pub shared: OwnedFd,
     /// With reusePort: of the slots after the first, each its own.
     pub own: HashMap<usize, OwnedFd>,
+}
+
+impl Listener {
+    /// A Unix socket's whole path, which the kernel may know by a shorter one.
+    pub fn address(&self) -> String {
+        self.path.clone().unwrap_or_else(|| address_of(self.shared.as_raw_fd()))
+    }
 }
 
 /// What we hold of a worker.
@@ -179,11 +189,56 @@ impl Host {
         Ok(())
     }
 
+    /// A socket that a worker wants, which the next ones find, too. It must not be more than the worker could bind
+    /// itself: `boots`, and is still who we are.
+    pub fn bind(&mut self, pid: i32, listen: &str, boots: bool) {
+        let bound = self.bound_for(pid, listen, boots);
+        let Some(channel) = self.processes.get(&pid).and_then(|process| process.channel.as_ref()) else { return };
+        let _ = match bound {
+            Ok(index) => {
+                let listener = &self.listeners[index];
+                orders::hand_socket(channel.as_fd(), listener.shared.as_fd(), &listener.address())
+            }
+            Err(failure) => {
+                let path = failure.path.as_deref().map_or_else(String::new, |path| path.display().to_string());
+                orders::refuse_socket(channel.as_fd(), failure.errno, &path)
+            }
+        };
+    }
+
+    fn bound_for(&mut self, pid: i32, listen: &str, boots: bool) -> Result<usize, Failure> {
+        let refused = |errno| Failure::new(Step::Listen, "bind", errno);
+        let socket: Socket = serde_json::from_str(listen).map_err(|_| refused(Errno::EINVAL))?;
+        if let Some(index) = self.listeners.iter().position(|each| each.name == socket.name) {
+            return Ok(index);
+        }
+        if !boots || !is_like_us(pid) {
+            return Err(refused(Errno::EPERM));
+        }
+        let bound = bind_all(&[socket.listen()]).map_err(|error| match error {
+            Error::System(failure) => failure,
+            _ => refused(Errno::EINVAL),
+        })?;
+        for each in bound {
+            let path = socket.path.as_ref().map(|path| path.display().to_string());
+            self.listeners.push(Listener { name: socket.name.clone(), path, shared: each.socket, own: HashMap::new() });
+        }
+        self.config.sockets.push(socket);
+        Ok(self.listeners.len() - 1)
+    }
+
     fn explain(&self, failure: &Failure) -> String {
         let path = failure.path.as_deref().unwrap_or(&self.config.program.path).display();
         let detail = failure.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
         format!("{} {path}: {}{detail}", failure.step.name(), failure.errno.desc())
     }
+}
+
+/// Whether a process has our effective user: what it may bind, we may bind for it.
+fn is_like_us(pid: i32) -> bool {
+    let own = nix::unistd::geteuid().to_string();
+    // Real, effective, saved: the owner of /proc/PID would be root's for one that has given up its rights.
+    status_field(&pid.to_string(), "Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some(&own))
 }
 
 /// The port of `HOST:PORT`.

@@ -41,6 +41,7 @@ struct State {
 #[serde(deny_unknown_fields)]
 struct ListenerState {
     name: String,
+    path: Option<String>,
     shared: RawFd,
     /// By slot.
     own: Vec<(usize, RawFd)>,
@@ -109,7 +110,12 @@ fn state_of(supervisor: &Supervisor) -> Result<String, String> {
             .iter()
             .map(|listener| {
                 let own = listener.own.iter().map(|(&slot, socket)| (slot, socket.as_raw_fd())).collect();
-                ListenerState { name: listener.name.clone(), shared: listener.shared.as_raw_fd(), own }
+                ListenerState {
+                    name: listener.name.clone(),
+                    path: listener.path.clone(),
+                    shared: listener.shared.as_raw_fd(),
+                    own,
+                }
             })
             .collect(),
         channels: host
@@ -173,6 +179,7 @@ pub fn resume(number: RawFd, environment: Environment) -> nix::Result<Supervisor
         .into_iter()
         .map(|listener| Listener {
             name: listener.name,
+            path: listener.path,
             shared: own(listener.shared),
             own: listener.own.into_iter().map(|(slot, number)| (slot, own(number))).collect(),
         })

@@ -44,7 +44,11 @@ fn started() -> Option<Supervisor> {
     let mut host = Host::new(config, environment(), manager, Title::take_over());
     host.listeners = sockets
         .into_iter()
-        .map(|(name, number)| Listener { name, shared: fd::adopt(number), own: std::collections::HashMap::new() })
+        .map(|(name, number)| {
+            let socket = host.config.sockets.iter().find(|socket| socket.name == name);
+            let path = socket.and_then(|socket| Some(socket.path.as_ref()?.display().to_string()));
+            Listener { name, path, shared: fd::adopt(number), own: std::collections::HashMap::new() }
+        })
         .collect();
     if let (Some(file), Some(pid_file)) = (arrival.pid_file.take(), &host.config.pid_file) {
         let held = Held::register(file, &pid_file.path).ok()?;

@@ -1,5 +1,6 @@
 //! The event loop: signals, ends, channels and the control socket become what happens to the fleet.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use daemonic_core::channel::Line;
@@ -48,6 +49,8 @@ struct Status<'a> {
     pid: u32,
     phase: &'static str,
     uptime: u64,
+    /// By name.
+    addresses: HashMap<&'a str, String>,
     workers: Vec<WorkerStatus<'a>>,
 }
 
@@ -165,9 +168,16 @@ impl Supervisor {
             Line::Status(text) => self.fleet.status(pid, text),
             Line::Beat => self.fleet.beat(pid, now()),
             Line::Idle(idle) => self.fleet.idle(&mut self.host, pid, idle),
+            Line::Bind(listen) => self.bind(pid, &listen),
             Line::Stopping => self.fleet.stopping(&mut self.host, pid),
             Line::Pid(_) | Line::TimedOut | Line::Ended(_) | Line::Failure(_) => {}
         }
+    }
+
+    /// While it boots: later nobody needs a socket that is bound with our rights.
+    fn bind(&mut self, pid: i32, listen: &str) {
+        let boots = self.fleet.workers.iter().any(|worker| worker.pid == pid && !worker.ready);
+        self.host.bind(pid, listen, boots);
     }
 
     fn reap(&mut self) {
@@ -285,6 +295,7 @@ impl Supervisor {
                 Phase::Stopping { .. } => "stopping",
             },
             uptime: now.saturating_sub(self.started),
+            addresses: self.host.listeners.iter().map(|each| (each.name.as_str(), each.address())).collect(),
             workers: workers.collect(),
         }
     }
