@@ -71,6 +71,11 @@ impl Notifications {
 }
 
 impl Notifications {
+    /// The same again, after an exec of ours: programs that run know the address.
+    pub const fn again(socket: OwnedFd, address: String) -> Self {
+        Self { socket, address }
+    }
+
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

@@ -35,7 +35,7 @@ pub struct Supervisor {
     pub fleet: Fleet,
     pub host: Host,
     pub control: Option<Control>,
-    notifications: Option<Notifications>,
+    pub notifications: Option<Notifications>,
     watch: Watch,
     started: crate::policy::Millis,
 }
@@ -70,10 +70,9 @@ struct WorkerStatus<'a> {
 }
 
 impl Supervisor {
-    pub fn new(fleet: Fleet, mut host: Host) -> nix::Result<Self> {
+    pub fn new(fleet: Fleet, mut host: Host, notifications: Option<Notifications>) -> nix::Result<Self> {
         let signals: Vec<i32> = OWN_SIGNALS.iter().chain(&PASSED_SIGNALS).copied().chain(real_time_signals()).collect();
         let watch = Watch::start(&signals)?;
-        let notifications = Notifications::open().ok().filter(|_| host.config.foreign.is_some());
         host.notify_address = notifications.as_ref().map(|notifications| notifications.address.clone());
         let mut supervisor = Self { fleet, host, control: None, notifications, watch, started: now() };
         supervisor.open_control();
