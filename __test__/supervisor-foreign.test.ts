@@ -34,7 +34,7 @@ test('it has default signals, no open files but its own, and a marker in nobodyâ
   for (const set of ['SigBlk', 'SigIgn', 'SigCgt']) t.is(statusLine(worker, set), '0'.repeat(16), set)
   t.deepEqual(readdirSync(`/proc/${worker}/fd`), ['0', '1', '2'])
   t.notRegex(scene.read('environment'), /^(DAEMONIC_START|LISTEN_)/m)
-  t.is(processInfo(worker).sid, supervisor.pid)
+  t.is(processInfo(worker).sid, processInfo(supervisor.pid).sid)
   t.deepEqual(supervisor.children(), [worker])
 })
 
