@@ -67,7 +67,7 @@ const BROKEN: Record<string, [does: string, says: RegExp]> = {
   'is killed': [`process.kill(process.pid, 'SIGKILL'); setInterval(() => {}, 1e6)`, /killed by SIGKILL$/],
   'is never ready': [
     `console.error('waiting'); await new Promise(() => setInterval(() => {}, 1e6))`,
-    /was not ready after 1000 ms; it wrote:\n.*waiting/s,
+    /was not ready after 2500 ms; it wrote:\n.*waiting/s,
   ],
 }
 
@@ -76,7 +76,7 @@ for (const [what, [does, says]] of Object.entries(BROKEN)) {
     const scene = new Scene(t)
     const text = `${ONCE('broken', does)}\ndaemon.ready()`
     // A clean log: what the old ones write is theirs.
-    const supervisor = await startSupervised(scene, { workers: 2, startTimeout: 1_000, ...readyLater }, text)
+    const supervisor = await startSupervised(scene, { workers: 2, startTimeout: 2_500, ...readyLater }, text)
     const before = await supervisor.pids(2)
     scene.write('broken', '')
     const error = await t.throwsAsync(reload(scene.path('d.pid')), { code: 'ERR_DAEMON_RELOAD' })

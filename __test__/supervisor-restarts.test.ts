@@ -136,11 +136,11 @@ test('what a restarted worker writes to stderr while it starts is in the log', a
 test('one that is not ready in time is killed and started again', async t => {
   const scene = new Scene(t)
   const text = `if (fs.existsSync(here + '/slow')) { fs.unlinkSync(here + '/slow'); await new Promise(() => setInterval(() => {}, 1e6)) } else daemon.ready()`
-  const supervisor = await startSupervised(scene, { ready: 'manual', startTimeout: 1_500, monitor: true }, text)
+  const supervisor = await startSupervised(scene, { ready: 'manual', startTimeout: 2_500, monitor: true }, text)
   const worker = await supervisor.worker()
   scene.write('slow', '')
   process.kill(worker, 'SIGKILL')
-  const [, late = ''] = await supervisor.logged(/error: pid (\d+) was not ready after 1500 ms: killing it\n/)
+  const [, late = ''] = await supervisor.logged(/error: pid (\d+) was not ready after 2500 ms: killing it\n/)
   t.not(await supervisor.worker([worker, Number(late)]), 0)
 })
 
@@ -159,7 +159,7 @@ test('watchdog: one whose event loop is blocked is ended by ABRT, and replaced',
 
 test('watchdog: one that was stopped is ended by KILL, and replaced', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { monitor: { watchdog: 500 } })
+  const supervisor = await startSupervised(scene, { monitor: { watchdog: 1_000 } })
   const worker = await supervisor.worker()
   process.kill(worker, 'SIGSTOP')
   const [after] = await supervisor.workers(1, [worker])
@@ -169,15 +169,15 @@ test('watchdog: one that was stopped is ended by KILL, and replaced', async t =>
 
 test('watchdog: a supervisor that was stopped and continued finds its workers healthy', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { monitor: { watchdog: 400 } })
+  const supervisor = await startSupervised(scene, { monitor: { watchdog: 1_000 } })
   const worker = await supervisor.worker()
   supervisor.signal('SIGSTOP')
-  const until = performance.now() + 2_000
-  await scene.until('two seconds have passed', () => performance.now() > until)
+  const until = performance.now() + 1_500
+  await scene.until('its workers are overdue', () => performance.now() > until)
   supervisor.signal('SIGCONT')
   const since = (await supervisor.workers())[0]?.uptime ?? 0
   const uptime = async () => (await supervisor.workers())[0]?.uptime ?? 0
-  await scene.until('the watchdog has looked again', async () => (await uptime()) > since + 1_000)
+  await scene.until('the watchdog has looked again', async () => (await uptime()) > since + 1_500)
   t.is(await supervisor.worker(), worker)
   t.notRegex(supervisor.log, /error/)
 })

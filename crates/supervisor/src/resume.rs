@@ -43,8 +43,9 @@ struct State {
     /// By pid.
     channels: Vec<(i32, RawFd)>,
     late: [Option<RawFd>; 3],
-    notifications: Option<(RawFd, String)>,
     manager: Option<String>,
+    /// Where programs that speak sd_notify(3) go on writing to.
+    notifications: Option<(RawFd, String)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,8 +80,7 @@ fn try_to_execute(supervisor: &mut Supervisor) -> Result<(), String> {
         control.dismiss();
         control.remove();
     }
-    let mut numbers = descriptors(&supervisor.host, &state);
-    numbers.extend(supervisor.notifications.iter().map(|notifications| notifications.descriptor().as_raw_fd()));
+    let numbers = descriptors(supervisor, &state);
     for &number in &numbers {
         fd::keep_at_exec(number).map_err(|errno| errno.desc().to_owned())?;
     }
@@ -125,7 +125,7 @@ fn check(executable: &Path, state: &OwnedFd) -> Result<(), String> {
 }
 
 fn state_of(supervisor: &Supervisor) -> Result<String, String> {
-    let Supervisor { fleet, host, .. } = supervisor;
+    let Supervisor { fleet, host, notifications, .. } = supervisor;
     let number = |file: &Option<OwnedFd>| file.as_ref().map(AsRawFd::as_raw_fd);
     let fleet = serde_json::to_value(fleet).and_then(serde_json::from_value).map_err(|error| error.to_string())?;
     let state = State {
@@ -151,16 +151,14 @@ fn state_of(supervisor: &Supervisor) -> Result<String, String> {
             .filter_map(|(&pid, process)| Some((pid, process.channel.as_ref()?.as_raw_fd())))
             .collect(),
         late: [&host.late.stdout_at_call, &host.late.stderr_at_call, &host.late.stderr_at_ready].map(number),
-        notifications: supervisor
-            .notifications
-            .as_ref()
-            .map(|notifications| (notifications.descriptor().as_raw_fd(), notifications.address.clone())),
         manager: host.manager.clone(),
+        notifications: notifications.as_ref().map(|each| (each.descriptor().as_raw_fd(), each.address.clone())),
     };
     serde_json::to_string(&state).map_err(|error| error.to_string())
 }
 
-fn descriptors(host: &Host, state: &OwnedFd) -> Vec<RawFd> {
+fn descriptors(supervisor: &Supervisor, state: &OwnedFd) -> Vec<RawFd> {
+    let Supervisor { host, notifications, .. } = supervisor;
     let late = [&host.late.stdout_at_call, &host.late.stderr_at_call, &host.late.stderr_at_ready];
     let late = late.into_iter().flatten().map(AsRawFd::as_raw_fd);
     let sockets = host
@@ -170,7 +168,8 @@ fn descriptors(host: &Host, state: &OwnedFd) -> Vec<RawFd> {
         .map(AsRawFd::as_raw_fd);
     let channels = host.processes.values().filter_map(|process| process.channel.as_ref()).map(AsRawFd::as_raw_fd);
     let pid_file = host.pid_file.as_ref().and_then(Held::descriptor);
-    late.chain(sockets).chain(channels).chain(pid_file).chain([state.as_raw_fd()]).collect()
+    let notifications = notifications.as_ref().map(|each| each.descriptor().as_raw_fd());
+    late.chain(sockets).chain(channels).chain(pid_file).chain(notifications).chain([state.as_raw_fd()]).collect()
 }
 
 fn image(host: &Host, executable: &Path, state: RawFd) -> Result<Image, String> {
@@ -228,7 +227,7 @@ pub fn resume(number: RawFd, environment: Environment) -> nix::Result<Supervisor
     host.late.stderr_at_ready = late;
     host.say(Level::Info, "executed anew");
     // Ends that came meanwhile are seen by the first look at our children.
-    let notifications = state.notifications.map(|(number, address)| Notifications::adopt(own(number), address));
+    let notifications = state.notifications.map(|(number, address)| Notifications::again(own(number), address));
     Supervisor::new(state.fleet, host, notifications)
 }
 

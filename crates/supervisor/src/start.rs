@@ -9,6 +9,7 @@ use daemonic_core::sys::{fd, memory_file, process, title::Title};
 use crate::config::{Config, Environment};
 use crate::fleet::Fleet;
 use crate::host::{Host, Listener, now};
+use crate::notifications::Notifications;
 use crate::resume::{self, CHECK, RESUME};
 use crate::supervisor::Supervisor;
 
@@ -68,8 +69,9 @@ fn started() -> Option<Supervisor> {
     host.late.stderr_at_call = copy(&arrival.stderr_at_call);
     host.late.stderr_at_ready = copy(&arrival.stderr_at_ready);
     host.arrival = arrival.has_listener().then_some(arrival);
+    let notifications = Notifications::open().ok().filter(|_| host.config.foreign.is_some());
     let fleet = Fleet::new(host.config.terms(), now());
-    let mut supervisor = Supervisor::new(fleet, host, None).ok()?;
+    let mut supervisor = Supervisor::new(fleet, host, notifications).ok()?;
     supervisor.fleet.begin(&mut supervisor.host);
     Some(supervisor)
 }

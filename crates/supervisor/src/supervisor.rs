@@ -73,12 +73,9 @@ struct WorkerStatus<'a> {
 }
 
 impl Supervisor {
-    /// `notifications`: where programs that run already look for us.
     pub fn new(fleet: Fleet, mut host: Host, notifications: Option<Notifications>) -> nix::Result<Self> {
         let signals: Vec<i32> = OWN_SIGNALS.iter().chain(&PASSED_SIGNALS).copied().chain(real_time_signals()).collect();
         let watch = Watch::start(&signals)?;
-        let is_spoken = host.config.foreign.is_some();
-        let notifications = notifications.or_else(|| is_spoken.then(Notifications::open)?.ok());
         host.notify_address = notifications.as_ref().map(|notifications| notifications.address.clone());
         let mut supervisor = Self { fleet, host, control: None, notifications, watch, started: now() };
         supervisor.open_control();

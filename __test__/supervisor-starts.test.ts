@@ -1,0 +1,167 @@
+// Starts under the supervisor: ready when every worker is, or failed and as if it had never been.
+import { readdirSync } from 'node:fs'
+import test from 'ava'
+import { asRoot } from './support/locks.js'
+import { program, runProgram } from './support/program.js'
+import { finished, Scene } from './support/scene.js'
+import { foregroundSupervised, linkOf, Supervisor, startSupervised, supervised } from './support/supervised.js'
+
+const LISTENING = { workers: 3, listen: { it: './it.sock' } } as const
+const ofOne = (does: string) => `if (daemon.worker === 1) { ${does} }`
+
+test('the launcher ends when the last of them is ready', async t => {
+  const scene = new Scene(t)
+  const text = `await new Promise(resolve => setTimeout(resolve, daemon.worker * 150)); tell('ready', String(daemon.worker)); daemon.ready()`
+  const supervisor = await startSupervised(scene, { workers: 3, ready: 'manual' }, text)
+  t.is(scene.read('ready'), '0\n1\n2\n')
+  t.true((await supervisor.status()).workers.every(({ ready }) => ready))
+})
+
+const FAILURES: Record<string, { does: string; code: number; says: RegExp }> = {
+  'throws an error': { does: `throw new Error('no database')`, code: 1, says: /Error: no database/ },
+  'exits with 7': { does: `console.error('no licence'); process.exit(7)`, code: 7, says: /no licence/ },
+  'exits with 0': { does: `process.exit(0)`, code: 1, says: /before it was ready/ },
+  'is killed by a signal': {
+    does: `console.error('dying'); process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1e6); await new Promise(() => {})`,
+    code: 143,
+    says: /dying/,
+  },
+}
+
+for (const log of ['./d.log', 'ignore']) {
+  for (const [what, { does, code, says }] of Object.entries(FAILURES)) {
+    test(`one of several that ${what} (log: ${log}) is a failed start that leaves nothing`, async t => {
+      const scene = new Scene(t)
+      const text = `daemon.onStop(() => {}); ${what.includes('signal') ? `process.removeAllListeners('SIGTERM');` : ''} ${ofOne(does)}`
+      const result = await runProgram(scene, supervised({ ...LISTENING, log }, text))
+      t.deepEqual(scene.processes(), [], 'processes left')
+      t.is(result.code, code, result.stderr)
+      t.regex(result.stderr, says)
+      t.deepEqual(
+        scene.files().filter(file => file !== 'd.log'),
+        ['program.mjs'],
+      )
+    })
+  }
+}
+
+test('one that is not ready in time: 124, and what it wrote', async t => {
+  const scene = new Scene(t)
+  const text = `if (daemon.worker === 1) console.error('waiting for the database'); else daemon.ready()`
+  const options = { ...LISTENING, log: 'ignore', ready: 'manual', startTimeout: 2_500 } as const
+  const { code, stderr } = await runProgram(scene, supervised(options, text))
+  t.is(code, 124, stderr)
+  t.regex(stderr, /waiting for the database/)
+  t.deepEqual(scene.processes(), [])
+  t.deepEqual(scene.files(), ['program.mjs'])
+})
+
+test('the directory that isn’t there is named', async t => {
+  const scene = new Scene(t)
+  const { code, stderr } = await runProgram(scene, supervised({ ...LISTENING, chdir: '/nowhere/at/all' }))
+  t.is(code, 1, stderr)
+  t.regex(stderr, /\/nowhere\/at\/all: ENOENT/)
+  t.deepEqual(scene.processes(), [])
+  t.deepEqual(
+    scene.files().filter(file => file !== 'd.log'),
+    ['program.mjs'],
+  )
+})
+
+asRoot('a group that can’t be taken is told as the step that failed', async t => {
+  const scene = new Scene(t)
+  const text = `try { daemonize({ name: 'd', pidFile: './d.pid', workers: 2, user: 65534, group: 65534 }) } catch ({ name, step, code }) { console.log(name, step, code) }`
+  // Without the capability root can't become anybody.
+  const drop = ['--bounding-set', '-setgid,-setuid', '--inh-caps', '-setgid,-setuid']
+  const { stdout, stderr } = await scene.run('setpriv', [...drop, process.execPath, program(scene, text)])
+  t.regex(stdout, /^SystemCallError setg\w+ EPERM\n$/, stderr)
+  t.deepEqual(scene.processes(), [])
+})
+
+// ── In the foreground ────────────────────────────────────────────────────────────────────
+
+test('in the foreground this very process becomes the supervisor; its standard streams are as they were', async t => {
+  const scene = new Scene(t)
+  const text = `console.log('out'); console.error('err')`
+  const { supervisor, child, end } = await foregroundSupervised(scene, { workers: 2 }, text)
+  t.is<number | undefined, number | undefined>(supervisor.pid, child.pid)
+  t.regex(supervisor.title, /^d: monitoring 2 workers/)
+  const [worker = 0] = await supervisor.pids(2)
+  for (const fd of [0, 1, 2]) t.is(linkOf(worker, fd), linkOf(supervisor.pid, fd))
+  t.regex(linkOf(supervisor.pid, 1), /^(pipe|socket):/)
+  supervisor.signal('SIGINT')
+  const { code, stdout, stderr } = await end
+  t.is(code, 0)
+  t.is(stdout, 'out\nout\n')
+  t.is(stderr.match(/^err$/gm)?.length, 2)
+})
+
+test('a start that fails there has the worker’s exit code, or dies of its signal', async t => {
+  for (const [does, expected] of [
+    ['process.exit(7)', { code: 7, signal: null }],
+    [`process.kill(process.pid, 'SIGKILL')`, { code: null, signal: 'SIGKILL' }],
+  ] as const) {
+    const scene = new Scene(t)
+    const result = await runProgram(scene, supervised(LISTENING, ofOne(does)), { detach: 'false' })
+    t.like(result, expected, result.stderr)
+    t.regex(result.stderr, /error: the start failed: pid \d+ /)
+    t.deepEqual(scene.processes(), [])
+    t.deepEqual(
+      scene.files().filter(file => file !== 'd.log'),
+      ['program.mjs'],
+    )
+  }
+})
+
+test('on a terminal, Ctrl-C ends all of it once', async t => {
+  const scene = new Scene(t)
+  if ((await scene.run('sh', ['-c', 'command -v script'])).code !== 0) {
+    t.pass('skipped: there is no script(1) to make a terminal with')
+    return
+  }
+  const path = program(scene, supervised({ workers: 2 }, `daemon.onStop(signal => tell('stopped', String(signal)))`))
+  const command = `exec '${process.execPath}' '${path}'`
+  const script = scene.spawn('script', ['-qec', command, '/dev/null'], {
+    detach: 'false',
+    env: { SHELL: '/bin/sh' },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  const end = finished(script)
+  const supervisor = await scene.until('it runs', () => scene.exists('d.pid') && Number(scene.read('d.pid')))
+  const [worker = 0] = await new Supervisor(scene, supervisor).pids(2)
+  t.regex(linkOf(worker, 1), /^\/dev\/pts\//)
+  script.stdin?.write('\u0003')
+  t.is((await end).code, 0)
+  t.is(scene.read('stopped'), 'SIGINT\nSIGINT\n')
+})
+
+test('it tells a service manager READY=1 when every worker is ready, and STOPPING=1', async t => {
+  const scene = new Scene(t)
+  const manager = scene.write(
+    'manager.py',
+    `import os, socket, sys
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+listener.bind('${scene.path('notify')}')
+print('listening', flush=True)
+while True:
+    text = listener.recv(4096).decode()
+    open('${scene.path('told')}', 'a').write(text.strip() + '\\n')
+`,
+  )
+  const python = scene.spawn('python3', [manager])
+  python.stdout?.resume()
+  await scene.until('the manager listens', () => readdirSync(scene.directory).includes('notify'))
+  const text = `await new Promise(resolve => setTimeout(resolve, 100)); tell('told', 'ready ' + daemon.worker); daemon.ready()`
+  const env = { NOTIFY_SOCKET: scene.path('notify'), SYSTEMD_EXEC_PID: undefined }
+  const { supervisor, end } = await foregroundSupervised(scene, { workers: 2, ready: 'manual' }, text, { env })
+  await supervisor.workers(2)
+  const told = () => (scene.exists('told') ? scene.read('told') : '')
+  await scene.until('it is told of', () => told().includes('READY=1'))
+  t.regex(told(), /^ready \d\nready \d\nREADY=1\n$/)
+  await supervisor.ask({ do: 'reload' })
+  await scene.until('so is the reload', () => told().split('READY=1\n').length === 3)
+  t.regex(told(), /RELOADING=1\n(ready \d\n)+READY=1\n$/)
+  supervisor.signal('SIGTERM')
+  t.is((await end).code, 0)
+  await scene.until('so is the end', () => told().endsWith('STOPPING=1\n'))
+})
