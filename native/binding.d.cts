@@ -126,6 +126,9 @@ export interface ContextFacts {
 /** What the descriptor `fd` may be used for, 'read', 'write' or 'both'; null if it isn't open. */
 export declare function descriptorAccess(fd: number): string | null
 
+/** The same open file under another number, closed at exec. */
+export declare function duplicateDescriptor(fd: number): Answer<number>
+
 export interface EnvironmentChange {
   name: string
   /** Absent: removed. */

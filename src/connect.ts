@@ -5,7 +5,8 @@ import { basename, dirname, resolve } from 'node:path'
 import { DaemonError, OptionError } from './errors.js'
 import { targetPath } from './paths.js'
 import { PidLock } from './pid-lock.js'
-import { findRunning } from './running.js'
+import { findRunning, type RunningOne } from './running.js'
+import { status } from './status.js'
 
 /** How long one that starts or ends is waited for, in milliseconds. */
 const PATIENCE = 30_000
@@ -23,7 +24,7 @@ export async function connect(target: string, socket: string): Promise<Socket> {
   const path = resolve(targetPath(target))
   const running = await findRunning(path, performance.now() + PATIENCE)
   if (running === null || running === 'late') throw notRunning(path)
-  const addresses = running.state?.addresses ?? {}
+  const addresses = await addressesOf(path, running)
   const address = addresses[socket]
   if (address === undefined) {
     // What was known of it went with it.
@@ -37,6 +38,11 @@ export async function connect(target: string, socket: string): Promise<Socket> {
     if (GONE.has((error as NodeJS.ErrnoException).code ?? '')) throw notRunning(path, error)
     throw error
   }
+}
+
+/** A supervisor knows also of those that the program itself asked it for. */
+async function addressesOf(path: string, { state }: RunningOne): Promise<Readonly<Record<string, string>>> {
+  return state?.supervised ? (await status(path)).addresses : (state?.addresses ?? {})
 }
 
 /** What a client hears where nobody listens any more. */

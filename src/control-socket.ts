@@ -3,6 +3,7 @@ import { DaemonError } from './errors.js'
 import { checked, native } from './native.js'
 import { controlPath } from './paths.js'
 import { PidLock } from './pid-lock.js'
+import { pause } from './running.js'
 import { readState } from './state.js'
 
 type Request =
@@ -39,6 +40,8 @@ type Answer = { ok: true } | { ok: false; error: string }
 
 /** What a supervisor that executes itself anew answers. */
 const RETRY = 'retry'
+/** How long its socket may be away, in milliseconds. */
+const ABSENCE = 1_000
 
 /**
  * The answer of the supervisor that holds the pid file at `path`; null where the daemon has none.
@@ -51,12 +54,18 @@ export async function askSupervisor(
   code: string,
   timeout = Infinity,
 ): Promise<{ ok: true } | null> {
+  const deadline = performance.now() + Math.min(timeout, ABSENCE)
   for (;;) {
     const { pid } = PidLock.inspect(path)
     // A socket of that name may be the program's own.
     if (pid === null || !readState(path, pid)?.supervised) return null
     const text = checked(await native.askSupervisor(controlPath(path), pid, JSON.stringify(request), timeout))
-    if (text === null) return null
+    if (text === null) {
+      // One that executes itself anew has no socket for a moment; another's may have been removed.
+      if (performance.now() > deadline) return null
+      await pause()
+      continue
+    }
     const answer: Answer = JSON.parse(text)
     if (answer.ok) return answer
     if (answer.error !== RETRY) throw new DaemonError(`${path}: ${answer.error}`, code)

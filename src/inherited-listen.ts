@@ -1,7 +1,9 @@
 // A script that knows nothing of us listens on a port or path that was given for it, too: it gets the socket that was
 // bound for it, which its other workers and its successor share.
 import type { Server } from 'node:net'
+import type { ListenPlan } from '#native'
 import type { RunningDaemon } from './daemon.js'
+import { checked, native } from './native.js'
 import type { ListenSocket } from './types.js'
 
 /** What server.listen() may name: one of these decides. */
@@ -13,17 +15,26 @@ interface Wish {
 
 type Listen = (this: Server, ...args: unknown[]) => Server
 
-/** From now on. Only what would otherwise fail with EADDRINUSE is answered with the socket of `listen`. */
-export function inheritListening(daemon: RunningDaemon): void {
-  if (Object.keys(daemon.sockets).length === 0) return
+/** From now on. Only what would otherwise fail with EADDRINUSE is answered with a socket of `listen`. */
+export function inheritListening(daemon: RunningDaemon, listen: readonly ListenPlan[]): void {
+  const names = listen.filter(({ udp }) => !udp).map(({ name }) => name)
+  if (names.length === 0) return
   const { Server } = process.getBuiltinModule('node:net')
-  const listen = Server.prototype.listen as Listen
+  const original = Server.prototype.listen as Listen
   Server.prototype.listen = function (this: Server, ...args: unknown[]) {
-    const socket = socketFor(daemon, wishOf(args))
-    if (socket === undefined) return listen.apply(this, args)
+    const socket = socketFor(
+      names.flatMap(name => daemon.sockets[name] ?? []),
+      wishOf(args),
+    )
+    if (socket === undefined) return original.apply(this, args)
     const listening = args.findLast(each => typeof each === 'function') as (() => void) | undefined
     if (listening) this.once('listening', listening)
-    void daemon.inherit(this, socket)
+    // A server closes what it listens on, and may listen again: each gets a descriptor of its own.
+    const fd = checked(native.duplicateDescriptor(socket.fd))
+    daemon.inherit(this, { ...socket, fd }).catch(error => {
+      // Our listener kept Node from throwing what nobody handles.
+      if (this.listenerCount('error') === 0) throw error
+    })
     return this
   } as typeof Server.prototype.listen
 }
@@ -36,10 +47,10 @@ function wishOf([first]: unknown[]): Wish {
 }
 
 /** The socket at that port, whatever the host: a program under a supervisor may listen on fewer interfaces. */
-function socketFor(daemon: RunningDaemon, { port, path, fd }: Wish): ListenSocket | undefined {
+function socketFor(sockets: readonly ListenSocket[], { port, path, fd }: Wish): ListenSocket | undefined {
   if (fd !== undefined) return undefined
   const wanted = port === undefined ? path : Number(port)
-  return Object.values(daemon.sockets).find(({ address }) => wanted === (portOf(address) ?? address))
+  return sockets.find(({ address }) => wanted === (portOf(address) ?? address))
 }
 
 function portOf(address: string): number | undefined {

@@ -105,6 +105,8 @@ const DEFAULT_SIGNALS: SignalMap = {
 const ACTIONS = ['ignore', 'default', 'stop', 'reload', 'reopen-logs'] as const
 /** Where passed sockets begin: sd_listen_fds(3). */
 const FIRST_SOCKET = 3
+/** Every process may have as many descriptors. */
+const HIGHEST_READY = 255
 /** KILL and STOP can't be caught; CHLD is how libuv learns of the ends of child processes. */
 const UNMAPPABLE = new Set(['SIGKILL', 'SIGSTOP', 'SIGCHLD'])
 
@@ -131,6 +133,8 @@ export function normalise(
   }
   const identity = normaliseIdentity(options)
   const listen = entries('listen', options.listen).map(([key, target]) => listenPlan(key, target, fileName))
+  const kept = isDaemon ? [] : preserved(options.preserve, listen.length, options.chroot !== undefined)
+  const taken = (fd: number) => fd < FIRST_SOCKET + listen.length || kept.includes(fd)
   return {
     name,
     instance,
@@ -143,7 +147,7 @@ export function normalise(
     stdout: stream('stdout', 1),
     stderr: stream('stderr', 2),
     listen,
-    preserve: isDaemon ? [] : preserved(options.preserve, listen.length, options.chroot !== undefined),
+    preserve: kept,
     nice: options.nice === undefined ? undefined : whole('nice', options.nice, -20, 19),
     oomScoreAdjust:
       options.oomScoreAdjust === undefined ? undefined : whole('oomScoreAdjust', options.oomScoreAdjust, -1000, 1000),
@@ -153,7 +157,7 @@ export function normalise(
     givenSignals: new Set(entries('signals', options.signals).map(([signal]) => signal)),
     environment: environmentOf(identity, options.env),
     pidFile: pidFile(options.pidFile, fileName),
-    ready: readiness(or(options.ready, 'auto'), isLaunched),
+    ready: readiness(or(options.ready, 'auto'), isLaunched, taken),
     startTimeout: duration('startTimeout', or(options.startTimeout, START_TIMEOUT)),
     stopTimeout: duration('stopTimeout', or(options.stopTimeout, STOP_TIMEOUT)),
     idleTimeout: options.idleTimeout === undefined ? null : duration('idleTimeout', options.idleTimeout),
@@ -164,10 +168,17 @@ export function normalise(
 /** The last two where the supervisor watches: launch() and the command. */
 export type Readiness = 'auto' | 'manual' | 'port' | `fd=${number}`
 
-function readiness(value: unknown, isLaunched: boolean): Readiness {
+function readiness(value: unknown, isLaunched: boolean, isTaken: (fd: number) => boolean): Readiness {
   if (!isLaunched) return oneOf('ready', value, ['auto', 'manual'])
   const [, number] = typeof value === 'string' ? (/^fd=(\d+)$/.exec(value) ?? []) : []
-  if (number !== undefined) return `fd=${whole('ready', Number(number), FIRST_SOCKET, 2 ** 31 - 1)}`
+  if (number !== undefined) {
+    const fd = whole('ready', Number(number), FIRST_SOCKET, HIGHEST_READY)
+    if (!isTaken(fd)) return `fd=${fd}`
+    throw new OptionError(
+      'ready',
+      `The \`ready\` option names descriptor ${fd}, which \`listen\` or \`preserve\` will have`,
+    )
+  }
   return oneOf('ready', value, ['auto', 'manual', 'port'])
 }
 

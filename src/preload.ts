@@ -27,7 +27,7 @@ export function preload(): void {
   const settings = normalise(given.options, true, true)
   const daemon = arrive({ ...settings, ready: 'manual' }, arrival, note)
   if (settings.ready !== 'manual') daemon.readyAfter(mainModule())
-  inheritListening(daemon)
+  inheritListening(daemon, settings.listen)
   register(daemon, options => adopt(daemon, options, given))
 }
 

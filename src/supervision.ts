@@ -46,8 +46,8 @@ export function supervisionOf({
   refuseUnknown('monitor', Object.keys(given), OPTIONS)
   const scalable = workers !== undefined
   const time = (key: 'maxDelay' | 'steadyAfter' | 'watchdog', value: unknown) => duration(`monitor.${key}`, value)
-  const count = (key: 'maxFailures' | 'maxMemory', value: unknown) =>
-    value === undefined ? null : whole(`monitor.${key}`, value, 1, Number.MAX_SAFE_INTEGER)
+  const count = (key: 'maxFailures' | 'maxMemory', value: unknown, most: number) =>
+    value === undefined ? null : whole(`monitor.${key}`, value, 1, most)
   return {
     workers: numberOf(workers),
     scalable,
@@ -55,8 +55,8 @@ export function supervisionOf({
     maxDelay: time('maxDelay', or(given.maxDelay, MAX_DELAY)),
     steadyAfter: time('steadyAfter', or(given.steadyAfter, STEADY_AFTER)),
     watchdog: given.watchdog === undefined ? null : time('watchdog', given.watchdog),
-    maxFailures: count('maxFailures', given.maxFailures),
-    maxMemory: count('maxMemory', given.maxMemory),
+    maxFailures: count('maxFailures', given.maxFailures, 2 ** 32 - 1),
+    maxMemory: count('maxMemory', given.maxMemory, Number.MAX_SAFE_INTEGER),
     killTree: oneOf('monitor.killTree', or(given.killTree, false), [true, false]),
   }
 }

@@ -45,7 +45,7 @@ export function fixture(name: string): string {
   return fileURLToPath(new URL(`../fixtures/${name}.js`, import.meta.url))
 }
 
-type Perhaps<T> = T | undefined | null | false
+type Perhaps<T> = T | undefined | null | false | '' | 0
 
 export class Scene {
   readonly directory = mkdtempSync(join(tmpdir(), 'daemonic-test-'))
@@ -123,11 +123,11 @@ export class Scene {
       .map(Number)
   }
 
-  /** Waits until `condition` gives something, and returns that. */
+  /** Waits until `condition` gives something, and returns that. A file that is there, but empty, is nothing yet. */
   async until<T>(what: string, condition: () => Perhaps<T> | Promise<Perhaps<T>>): Promise<T> {
     for (const deadline = Date.now() + DEADLINE; ; ) {
       const value = await condition()
-      if (value !== undefined && value !== null && value !== false) return value
+      if (value) return value
       if (Date.now() > deadline) throw new Error(`waited ${DEADLINE} ms in vain until ${what}`)
       await delay(LOOK_EVERY)
     }

@@ -88,7 +88,6 @@ function withDefaults(options: StartOptions, verb: string): StartOptions {
   const isRestartedByDefault = options.workers !== undefined
   return {
     ...options,
-    chdir: options.chdir ?? false,
     monitor: options.monitor || (isRestartedByDefault ? {} : UNMONITORED),
     ...(verb === 'run'
       ? { log: options.log ?? 'inherit', stdin: options.stdin ?? 'inherit', pidFile: options.pidFile ?? false }

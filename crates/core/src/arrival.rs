@@ -185,7 +185,8 @@ impl Arrival {
     /// Says a line to the supervisor, such as `STATUS=…`; nothing where there is none.
     pub fn say(&self, line: &str) {
         let Some(channel) = self.channel.as_ref().filter(|_| self.role == Role::Worker) else { return };
-        let _ = fd::send_all(channel.as_raw_fd(), format!("{}\n", line.replace('\n', " ")).as_bytes());
+        // One that doesn't read must not stop the event loop: a line that is lost is said again, or was one too many.
+        let _ = fd::send_now(channel.as_raw_fd(), format!("{}\n", line.replace('\n', " ")).as_bytes());
     }
 
     /// The supervisor's side of the channel, to listen to in a thread of its own.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockType, connect, socket};
+use nix::sys::socket::{AddressFamily, SockType, connect, setsockopt, socket, sockopt};
 
 use crate::error::{During, Error, Failure, Result, Step, errno_of};
 use crate::sockets::short_address;
@@ -19,6 +19,9 @@ pub fn ask(path: &Path, pid: i32, question: &str, timeout: Duration) -> Result<O
     let failed = |syscall, errno| Error::from(Failure::new(Step::Control, syscall, errno).at(path));
     let socket =
         socket(AddressFamily::Unix, SockType::Stream, fd::SOCKET_FLAGS, None).during(Step::Control, "socket")?;
+    let seconds = timeout.as_secs().clamp(1, 3600);
+    let patience = nix::sys::time::TimeVal::new(seconds.cast_signed(), 0);
+    setsockopt(&socket, sockopt::SendTimeout, &patience).during(Step::Control, "setsockopt")?;
     let (_directory, address) = short_address(path)?;
     match connect(socket.as_raw_fd(), &address) {
         Ok(()) => {}
@@ -40,10 +43,10 @@ pub fn ask(path: &Path, pid: i32, question: &str, timeout: Duration) -> Result<O
         }
         stream.set_read_timeout(left).map_err(io("setsockopt"))?;
         match reader.read_until(b'\n', &mut answer) {
-            Ok(0) => return Ok(None), // it ended meanwhile
+            // Whether it did what it was asked is not known.
+            Ok(0) => return Err(failed("read", Errno::ECONNRESET)),
             Ok(_) => {}
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
             Err(error) => return Err(io("read")(error)),
         }
     }

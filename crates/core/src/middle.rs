@@ -78,7 +78,8 @@ pub fn run(middle: &Middle) -> ! {
 fn start_daemon(middle: &Middle) -> Result<Pid, (Step, Errno)> {
     signal::restore_defaults().map_err(|errno| (Step::Sigprocmask, errno))?;
     nix::unistd::setsid().map_err(|errno| (Step::Setsid, errno))?;
-    process::fork_to_execute(child::run, &middle.child, &middle.child_stack).map_err(|errno| (Step::SecondFork, errno))
+    process::fork_to_execute(process::fork_tries(), child::run, &middle.child, &middle.child_stack)
+        .map_err(|errno| (Step::SecondFork, errno))
 }
 
 /// Passes on what the daemon says until it is ready or has ended; ends it if the launcher goes.

@@ -57,6 +57,14 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
+    /// Of the socket that lies at `path` now.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let name = c_path(path).ok()?;
+        let identity = Host.named(&name).ok()?;
+        Some(Self { name, identity })
+    }
+
     #[must_use]
     pub fn is_in_place(&self) -> bool {
         Host.names_still(&self.name, self.identity)

@@ -9,7 +9,6 @@ use crate::child::{self, Child, Context, Parent};
 use crate::error::{During, Failure, Result, Step};
 use crate::handover::{Handover, image, pair};
 use crate::identity::Change;
-use crate::launch::fork_failure;
 use crate::limits::Limit;
 use crate::pidfile::c_path;
 use crate::plan::{LogFile, Owner};
@@ -136,8 +135,8 @@ impl WorkerPlan {
         let pid = {
             // A signal that came in the child before it has restored the dispositions would run our handler there.
             let _blocked = AllBlocked::new().during(Step::Sigprocmask, "pthread_sigmask")?;
-            process::fork_to_execute(child::run, &prepared, &stack)
-                .map_err(|errno| fork_failure(Step::SecondFork, errno))?
+            // Once: whoever supervises waits, and tries again.
+            process::fork_to_execute(1, child::run, &prepared, &stack).during(Step::SecondFork, "fork")?
         };
         Ok(Worker { pid: pid.as_raw(), channel, tail, ready })
     }

@@ -4,9 +4,11 @@ use std::os::fd::IntoRawFd;
 
 use daemonic_core::arrival::{self, Arrival as CoreArrival, Role};
 use daemonic_core::descriptors::FIRST_PASSED;
+use daemonic_core::error::{During, Step};
 use daemonic_core::orders::Order;
 use daemonic_core::pidfile::Held;
 use daemonic_core::sockets::address_of;
+use daemonic_core::sys::fd::duplicate_raw;
 use napi::bindgen_prelude::{Either, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
@@ -113,6 +115,13 @@ pub fn passed_sockets() -> Vec<Socket> {
         .into_iter()
         .map(|(name, fd)| Socket { name, fd, address: address_of(fd) })
         .collect()
+}
+
+/// The same open file under another number, closed at exec.
+#[napi(catch_unwind)]
+pub fn duplicate_descriptor(fd: i32) -> Answer<i32> {
+    let copy = duplicate_raw(fd, FIRST_PASSED).during(Step::Listen, "fcntl");
+    answer(copy.map(IntoRawFd::into_raw_fd).map_err(Into::into))
 }
 
 /// Binds the sockets in this process, where nothing is detached.

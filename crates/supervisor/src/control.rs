@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use daemonic_core::sockets::{Bound, Listen, Target, bind_all};
+use nix::poll::PollFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Client;
@@ -85,19 +86,29 @@ impl Control {
         }
     }
 
-    /// What to poll: the listener, then the connections; true: wants to write, too.
-    pub fn descriptors(&self) -> Vec<(BorrowedFd<'_>, bool)> {
+    /// What to poll, and what for: the listener, then the connections.
+    pub fn descriptors(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
         let clients = self.clients.iter().filter(|client| !client.ended || !client.output.is_empty());
-        let clients = clients.map(|client| (client.stream.as_fd(), !client.output.is_empty()));
-        std::iter::once((self.listener.as_fd(), false)).chain(clients).collect()
+        let clients = clients.map(|client| (client.stream.as_fd(), client.wants()));
+        std::iter::once((self.listener.as_fd(), PollFlags::POLLIN)).chain(clients).collect()
     }
 
     /// Takes in new clients, reads and writes what can be; gives the requests, and what was none.
     pub fn turn(&mut self) -> Vec<(Client, Result<Request, String>)> {
-        while let Ok((stream, _)) = self.listener.accept() {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                // No descriptor is left for it: it stays readable until one is.
+                Err(_) if self.clients.is_empty() => break,
+                Err(_) => {
+                    self.close_one();
+                    continue;
+                }
+            };
             if is_allowed(&stream) && stream.set_nonblocking(true).is_ok() {
                 if self.clients.len() >= MOST_CLIENTS {
-                    self.clients.remove(0);
+                    self.close_one();
                 }
                 self.next += 1;
                 self.clients.push(Connection {
@@ -113,6 +124,12 @@ impl Control {
         let mut requests = Vec::new();
         self.clients.retain_mut(|client| client.turn(&mut requests));
         requests
+    }
+
+    /// The oldest that waits for nothing; else the oldest.
+    fn close_one(&mut self) {
+        let silent = self.clients.iter().position(|client| client.owed == 0);
+        self.clients.remove(silent.unwrap_or(0));
     }
 
     /// Answers a request, if who asked is still there.
@@ -138,6 +155,14 @@ impl Control {
 }
 
 impl Connection {
+    /// The end of what it asks stays readable for ever.
+    fn wants(&self) -> PollFlags {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::POLLIN, !self.ended);
+        flags.set(PollFlags::POLLOUT, !self.output.is_empty());
+        flags
+    }
+
     /// False when there is nothing more to do for it.
     fn turn(&mut self, requests: &mut Vec<(Client, Result<Request, String>)>) -> bool {
         let mut buffer = [0; 4096];

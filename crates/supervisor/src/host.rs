@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use daemonic_core::arrival::Arrival;
 use daemonic_core::channel::{Line, Lines};
@@ -12,10 +13,10 @@ use daemonic_core::notify::notify;
 use daemonic_core::orders;
 use daemonic_core::pidfile::Held;
 use daemonic_core::session::{status_field, usage};
-use daemonic_core::sockets::{address_of, bind_all};
-use daemonic_core::stdio::Tail;
+use daemonic_core::sockets::{SocketFile, address_of, bind_all};
+use daemonic_core::stdio::{STDERR_KEPT, Tail};
 use daemonic_core::sys::title::Title;
-use daemonic_core::sys::{fd, process};
+use daemonic_core::sys::{fd, memory_file, process};
 use daemonic_core::worker::{Kind, LateStreams, WorkerPlan};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -27,6 +28,11 @@ use crate::fleet::{Client, Level, World};
 use crate::journal::Journal;
 use crate::policy::Millis;
 use crate::readiness::Readiness;
+
+/// Milliseconds; see STDERR_KEPT for how much stays.
+const FORGET_EVERY: Millis = 1_000;
+/// As much as is heard of one worker in a turn: none may keep the others waiting.
+pub const MOST_LINES: usize = 256;
 
 pub struct Host {
     pub config: Config,
@@ -47,22 +53,29 @@ pub struct Host {
     pub notify_address: Option<String>,
     /// Why the last start of a worker came to nothing.
     refusal: Option<Failure>,
+    forget_at: Millis,
 }
 
 /// A socket that was bound for the workers.
 pub struct Listener {
     pub name: String,
-    /// Of a Unix socket.
-    pub path: Option<String>,
+    /// Of a Unix socket: the whole path, which the kernel may know by a shorter one; and the file.
+    pub path: Option<PathBuf>,
+    file: Option<SocketFile>,
     pub shared: OwnedFd,
     /// With reusePort: of the slots after the first, each its own.
     pub own: HashMap<usize, OwnedFd>,
 }
 
 impl Listener {
-    /// A Unix socket's whole path, which the kernel may know by a shorter one.
+    pub fn new(name: String, path: Option<PathBuf>, shared: OwnedFd) -> Self {
+        let file = path.as_deref().and_then(SocketFile::of);
+        Self { name, path, file, shared, own: HashMap::new() }
+    }
+
     pub fn address(&self) -> String {
-        self.path.clone().unwrap_or_else(|| address_of(self.shared.as_raw_fd()))
+        let path = self.path.as_ref().map(|path| path.display().to_string());
+        path.unwrap_or_else(|| address_of(self.shared.as_raw_fd()))
     }
 }
 
@@ -102,8 +115,30 @@ impl Host {
             manager,
             notify_address: None,
             refusal: None,
+            forget_at: 0,
             config,
         }
+    }
+
+    /// Gives back what stderr that is memory has outgrown; a program that never heard of us writes there for life.
+    pub fn forget(&mut self) {
+        let now = now();
+        if self.forget_at > now {
+            return;
+        }
+        self.forget_at = now + FORGET_EVERY;
+        for tail in self.memory_tails() {
+            memory_file::forget_all_but(tail.descriptor(), i64::from(STDERR_KEPT));
+        }
+    }
+
+    /// When forget() has something to do again.
+    pub fn next_forget(&self) -> Option<Millis> {
+        self.memory_tails().next().map(|_| self.forget_at)
+    }
+
+    fn memory_tails(&self) -> impl Iterator<Item = &Tail> {
+        self.processes.values().filter_map(|process| process.tail.as_ref()).filter(|tail| tail.in_memory)
     }
 
     /// Reads what a worker said; None when there is no more to be heard just now.
@@ -220,8 +255,7 @@ impl Host {
             _ => refused(Errno::EINVAL),
         })?;
         for each in bound {
-            let path = socket.path.as_ref().map(|path| path.display().to_string());
-            self.listeners.push(Listener { name: socket.name.clone(), path, shared: each.socket, own: HashMap::new() });
+            self.listeners.push(Listener::new(socket.name.clone(), socket.path.clone(), each.socket));
         }
         self.config.sockets.push(socket);
         Ok(self.listeners.len() - 1)
@@ -358,6 +392,10 @@ impl World for Host {
         if let Some(file) = &self.pid_file {
             file.ending();
         }
+        // Nobody connects any more to what nobody will accept. Who has connected is still answered by the workers.
+        for listener in self.listeners.drain(..) {
+            listener.file.iter().for_each(SocketFile::remove);
+        }
     }
 
     fn drop_slot(&mut self, slot: usize) {
@@ -382,7 +420,11 @@ impl World for Host {
                 let _ = fd::place(first, number);
             }
             let Ok(file) = fd::duplicate_raw(first, 3) else { continue };
-            for (pid, process) in &self.processes {
+            let log = self.plan.stderr_log.as_ref().filter(|_| numbers.contains(&2));
+            for (pid, process) in &mut self.processes {
+                if let Some(log) = log {
+                    process.tail = Tail::of_log(log);
+                }
                 let told =
                     process.channel.as_ref().map(|channel| orders::hand_log(channel.as_fd(), file.as_fd(), &numbers));
                 if !matches!(told, Some(Ok(()))) {

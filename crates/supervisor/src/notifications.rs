@@ -71,8 +71,8 @@ impl Notifications {
 }
 
 impl Notifications {
-    /// The same again, after an exec of ours: programs that run know the address.
-    pub const fn again(socket: OwnedFd, address: String) -> Self {
+    /// One that this process had before an exec of its own.
+    pub fn adopt(socket: OwnedFd, address: String) -> Self {
         Self { socket, address }
     }
 

@@ -4,11 +4,14 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use daemonic_core::pidfile::Held;
+use daemonic_core::stdio::Tail;
 use daemonic_core::sys::process::{Image, Variable};
+use daemonic_core::sys::signal::AllBlocked;
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{fd, memory_file};
 use nix::errno::Errno;
@@ -16,14 +19,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Environment};
 use crate::fleet::{Fleet, Level, Phase, World};
-use crate::host::{Host, Listener, Process};
+use crate::host::{Host, Listener, Process, now};
 use crate::notifications::Notifications;
+use crate::policy::Millis;
 use crate::readiness::Readiness;
 use crate::supervisor::Supervisor;
 
 /// The arguments that say so, each with the descriptor of the state.
 pub const RESUME: &str = "--resume";
 pub const CHECK: &str = "--check-state";
+
+/// How long the new executable may take to read our state, and how often we look; nothing else is done meanwhile.
+const CHECK_PATIENCE: Millis = 5_000;
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -35,16 +43,15 @@ struct State {
     /// By pid.
     channels: Vec<(i32, RawFd)>,
     late: [Option<RawFd>; 3],
-    manager: Option<String>,
-    /// Where programs that speak sd_notify(3) go on writing to.
     notifications: Option<(RawFd, String)>,
+    manager: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListenerState {
     name: String,
-    path: Option<String>,
+    path: Option<PathBuf>,
     shared: RawFd,
     /// By slot.
     own: Vec<(usize, RawFd)>,
@@ -72,15 +79,21 @@ fn try_to_execute(supervisor: &mut Supervisor) -> Result<(), String> {
         control.dismiss();
         control.remove();
     }
-    let numbers = descriptors(supervisor, &state);
+    let mut numbers = descriptors(&supervisor.host, &state);
+    numbers.extend(supervisor.notifications.iter().map(|notifications| notifications.descriptor().as_raw_fd()));
     for &number in &numbers {
         fd::keep_at_exec(number).map_err(|errno| errno.desc().to_owned())?;
     }
-    let errno = image(&supervisor.host, &executable, state.as_raw_fd())?.execute();
+    let image = image(&supervisor.host, &executable, state.as_raw_fd())?;
+    // Until the next image watches them, signals wait; those that we have heard of by now as well.
+    let blocked = AllBlocked::new().map_err(|errno| errno.desc().to_owned())?;
+    supervisor.watch.give_back(&[libc::SIGUSR2, libc::SIGCHLD]);
+    let errno = image.execute();
+    drop(blocked);
     for &number in &numbers {
         let _ = fd::close_at_exec(number);
     }
-    supervisor.control = None; // a signal makes it anew
+    supervisor.open_control();
     Err(format!("{}: {}", executable.display(), errno.desc()))
 }
 
@@ -94,14 +107,25 @@ fn check(executable: &Path, state: &OwnedFd) -> Result<(), String> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| format!("{}: {error}", executable.display()))?;
-    match child.wait() {
-        Ok(status) if status.success() => Ok(()),
+    let deadline = now() + CHECK_PATIENCE;
+    let mut ended = child.try_wait();
+    while matches!(ended, Ok(None)) && now() < deadline {
+        std::thread::sleep(LOOK_EVERY);
+        ended = child.try_wait();
+    }
+    match ended {
+        Ok(Some(status)) if status.success() => Ok(()),
+        Ok(None) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(format!("{} does not answer", executable.display()))
+        }
         _ => Err(format!("{} does not understand the state of this one", executable.display())),
     }
 }
 
 fn state_of(supervisor: &Supervisor) -> Result<String, String> {
-    let Supervisor { fleet, host, notifications, .. } = supervisor;
+    let Supervisor { fleet, host, .. } = supervisor;
     let number = |file: &Option<OwnedFd>| file.as_ref().map(AsRawFd::as_raw_fd);
     let fleet = serde_json::to_value(fleet).and_then(serde_json::from_value).map_err(|error| error.to_string())?;
     let state = State {
@@ -127,14 +151,16 @@ fn state_of(supervisor: &Supervisor) -> Result<String, String> {
             .filter_map(|(&pid, process)| Some((pid, process.channel.as_ref()?.as_raw_fd())))
             .collect(),
         late: [&host.late.stdout_at_call, &host.late.stderr_at_call, &host.late.stderr_at_ready].map(number),
+        notifications: supervisor
+            .notifications
+            .as_ref()
+            .map(|notifications| (notifications.descriptor().as_raw_fd(), notifications.address.clone())),
         manager: host.manager.clone(),
-        notifications: notifications.as_ref().map(|each| (each.descriptor().as_raw_fd(), each.address.clone())),
     };
     serde_json::to_string(&state).map_err(|error| error.to_string())
 }
 
-fn descriptors(supervisor: &Supervisor, state: &OwnedFd) -> Vec<RawFd> {
-    let Supervisor { host, notifications, .. } = supervisor;
+fn descriptors(host: &Host, state: &OwnedFd) -> Vec<RawFd> {
     let late = [&host.late.stdout_at_call, &host.late.stderr_at_call, &host.late.stderr_at_ready];
     let late = late.into_iter().flatten().map(AsRawFd::as_raw_fd);
     let sockets = host
@@ -144,8 +170,7 @@ fn descriptors(supervisor: &Supervisor, state: &OwnedFd) -> Vec<RawFd> {
         .map(AsRawFd::as_raw_fd);
     let channels = host.processes.values().filter_map(|process| process.channel.as_ref()).map(AsRawFd::as_raw_fd);
     let pid_file = host.pid_file.as_ref().and_then(Held::descriptor);
-    let notifications = notifications.as_ref().map(|each| each.descriptor().as_raw_fd());
-    late.chain(sockets).chain(channels).chain(pid_file).chain(notifications).chain([state.as_raw_fd()]).collect()
+    late.chain(sockets).chain(channels).chain(pid_file).chain([state.as_raw_fd()]).collect()
 }
 
 fn image(host: &Host, executable: &Path, state: RawFd) -> Result<Image, String> {
@@ -183,18 +208,19 @@ pub fn resume(number: RawFd, environment: Environment) -> nix::Result<Supervisor
     host.listeners = state
         .listeners
         .into_iter()
-        .map(|listener| Listener {
-            name: listener.name,
-            path: listener.path,
-            shared: own(listener.shared),
-            own: listener.own.into_iter().map(|(slot, number)| (slot, own(number))).collect(),
+        .map(|state| {
+            let mut listener = Listener::new(state.name, state.path, own(state.shared));
+            listener.own = state.own.into_iter().map(|(slot, number)| (slot, own(number))).collect();
+            listener
         })
         .collect();
     for (pid, channel) in state.channels {
         host.processes.insert(pid, Process::new(Some(own(channel)), None, Readiness::Told));
     }
     for worker in &state.fleet.workers {
-        host.processes.entry(worker.pid).or_insert_with(|| Process::new(None, None, Readiness::Told));
+        let process = host.processes.entry(worker.pid);
+        let process = process.or_insert_with(|| Process::new(None, None, Readiness::Told));
+        process.tail = host.plan.stderr_log.as_ref().and_then(Tail::of_log);
     }
     let [out, error, late] = state.late.map(|number| number.map(own));
     host.late.stdout_at_call = out;
@@ -202,7 +228,7 @@ pub fn resume(number: RawFd, environment: Environment) -> nix::Result<Supervisor
     host.late.stderr_at_ready = late;
     host.say(Level::Info, "executed anew");
     // Ends that came meanwhile are seen by the first look at our children.
-    let notifications = state.notifications.map(|(number, address)| Notifications::again(own(number), address));
+    let notifications = state.notifications.map(|(number, address)| Notifications::adopt(own(number), address));
     Supervisor::new(state.fleet, host, notifications)
 }
 

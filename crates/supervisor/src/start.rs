@@ -9,13 +9,19 @@ use daemonic_core::sys::{fd, memory_file, process, title::Title};
 use crate::config::{Config, Environment};
 use crate::fleet::Fleet;
 use crate::host::{Host, Listener, now};
-use crate::notifications::Notifications;
 use crate::resume::{self, CHECK, RESUME};
 use crate::supervisor::Supervisor;
 
 /// What only we are to see of the environment.
-const OURS: [&str; 5] =
-    [arrival::MARKER, arrival::LISTEN_PID, arrival::LISTEN_FDS, arrival::LISTEN_FDNAMES, NOTIFY_SOCKET];
+const OURS: [&str; 7] = [
+    arrival::MARKER,
+    arrival::LISTEN_PID,
+    arrival::LISTEN_FDS,
+    arrival::LISTEN_FDNAMES,
+    NOTIFY_SOCKET,
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
 /// The exit code.
@@ -47,8 +53,8 @@ fn started() -> Option<Supervisor> {
         .into_iter()
         .map(|(name, number)| {
             let socket = host.config.sockets.iter().find(|socket| socket.name == name);
-            let path = socket.and_then(|socket| Some(socket.path.as_ref()?.display().to_string()));
-            Listener { name, path, shared: fd::adopt(number), own: std::collections::HashMap::new() }
+            let path = socket.and_then(|socket| socket.path.clone());
+            Listener::new(name, path, fd::adopt(number))
         })
         .collect();
     if let (Some(file), Some(pid_file)) = (arrival.pid_file.take(), &host.config.pid_file) {
@@ -62,9 +68,8 @@ fn started() -> Option<Supervisor> {
     host.late.stderr_at_call = copy(&arrival.stderr_at_call);
     host.late.stderr_at_ready = copy(&arrival.stderr_at_ready);
     host.arrival = arrival.has_listener().then_some(arrival);
-    let notifications = Notifications::open().ok().filter(|_| host.config.foreign.is_some());
     let fleet = Fleet::new(host.config.terms(), now());
-    let mut supervisor = Supervisor::new(fleet, host, notifications).ok()?;
+    let mut supervisor = Supervisor::new(fleet, host, None).ok()?;
     supervisor.fleet.begin(&mut supervisor.host);
     Some(supervisor)
 }
@@ -98,9 +103,6 @@ fn end(supervisor: &mut Supervisor) {
     if let (Some(held), Some(file)) = (&mut host.pid_file, &host.config.pid_file) {
         let companions: Vec<_> = file.companions.iter().filter_map(|path| c_path(path).ok()).collect();
         let _ = held.release(&companions, true);
-    }
-    for socket in host.config.sockets.iter().filter_map(|socket| socket.path.as_ref()) {
-        let _ = std::fs::remove_file(socket);
     }
     if let Some(crate::policy::Exit::Signal { number, .. }) = fleet.start_exit {
         process::end_by(number);

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::control::{Answer, Control, Request};
 use crate::fleet::{Client, Fleet, Level, Phase, Role, World};
-use crate::host::{Host, now};
+use crate::host::{Host, MOST_LINES, now};
 use crate::notifications::{Notifications, ancestor};
 use crate::policy::Exit;
 use crate::resume;
@@ -31,12 +31,15 @@ const OWN_SIGNALS: [i32; 9] = [
 /// What is passed on to the workers; the others do what they do by default.
 const PASSED_SIGNALS: [i32; 5] = [libc::SIGWINCH, libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGIO];
 
+/// In one turn of the loop.
+const MOST_NOTIFICATIONS: usize = 64;
+
 pub struct Supervisor {
     pub fleet: Fleet,
     pub host: Host,
     pub control: Option<Control>,
     pub notifications: Option<Notifications>,
-    watch: Watch,
+    pub watch: Watch,
     started: crate::policy::Millis,
 }
 
@@ -70,9 +73,12 @@ struct WorkerStatus<'a> {
 }
 
 impl Supervisor {
+    /// `notifications`: where programs that run already look for us.
     pub fn new(fleet: Fleet, mut host: Host, notifications: Option<Notifications>) -> nix::Result<Self> {
         let signals: Vec<i32> = OWN_SIGNALS.iter().chain(&PASSED_SIGNALS).copied().chain(real_time_signals()).collect();
         let watch = Watch::start(&signals)?;
+        let is_spoken = host.config.foreign.is_some();
+        let notifications = notifications.or_else(|| is_spoken.then(Notifications::open)?.ok());
         host.notify_address = notifications.as_ref().map(|notifications| notifications.address.clone());
         let mut supervisor = Self { fleet, host, control: None, notifications, watch, started: now() };
         supervisor.open_control();
@@ -81,6 +87,9 @@ impl Supervisor {
 
     /// Runs until all is over: the exit code.
     pub fn run(&mut self) -> i32 {
+        // What came before we listened, as over an exec of ours, comes as no event again.
+        self.hear_workers();
+        self.reap();
         loop {
             if let Some(code) = self.fleet.outcome() {
                 return code;
@@ -92,6 +101,7 @@ impl Supervisor {
             self.serve();
             self.look_at_readiness();
             self.fleet.tick(&mut self.host);
+            self.host.forget();
             self.give_answers();
         }
     }
@@ -99,7 +109,7 @@ impl Supervisor {
     /// Blocks until something happened or is due.
     fn wait(&self) {
         let looks = self.host.processes.values().filter_map(|process| process.readiness.next_look());
-        let deadline = looks.chain(self.fleet.next_deadline()).min();
+        let deadline = looks.chain(self.fleet.next_deadline()).chain(self.host.next_forget()).min();
         let left = deadline.map(|deadline| deadline.saturating_sub(now()));
         let timeout = left.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
         let mut polled = vec![readable(self.watch.descriptor())];
@@ -110,8 +120,7 @@ impl Supervisor {
             polled.extend(process.channel.iter().map(|channel| readable(channel.as_fd())));
             polled.extend(process.readiness.descriptor().map(|line| readable(line.as_fd())));
         }
-        for (descriptor, writes) in self.control.iter().flat_map(Control::descriptors) {
-            let flags = if writes { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
+        for (descriptor, flags) in self.control.iter().flat_map(Control::descriptors) {
             polled.push(PollFd::new(descriptor, flags));
         }
         let _ = poll(&mut polled, timeout); // EINTR: what happened is read all the same
@@ -122,6 +131,8 @@ impl Supervisor {
             self.control_is_in_place();
             match signal {
                 libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => self.fleet.stop(&mut self.host, signal),
+                // The terminal is gone, and was ours.
+                libc::SIGHUP if !from_process => self.fleet.stop(&mut self.host, signal),
                 libc::SIGHUP => self.fleet.reload(&mut self.host, None),
                 libc::SIGUSR1 => self.host.reopen_logs(),
                 libc::SIGUSR2 => resume::execute_again(self),
@@ -146,7 +157,9 @@ impl Supervisor {
         for pid in pids {
             self.hear(pid);
         }
-        while let Some((sender, lines)) = self.notifications.as_ref().and_then(Notifications::receive) {
+        // Anybody may send some: the rest has its turn when others have had theirs.
+        for _ in 0..MOST_NOTIFICATIONS {
+            let Some((sender, lines)) = self.notifications.as_ref().and_then(Notifications::receive) else { break };
             let Some(pid) = ancestor(sender, |pid| self.host.processes.contains_key(&pid)) else { continue };
             for line in lines {
                 self.heard(pid, line);
@@ -155,7 +168,8 @@ impl Supervisor {
     }
 
     fn hear(&mut self, pid: i32) {
-        while let Some(line) = self.host.hear(pid) {
+        for _ in 0..MOST_LINES {
+            let Some(line) = self.host.hear(pid) else { break };
             self.heard(pid, line);
         }
     }
@@ -206,7 +220,7 @@ impl Supervisor {
 
     // ── The control socket ───────────────────────────────────────────────────────────────
 
-    fn open_control(&mut self) {
+    pub fn open_control(&mut self) {
         let Some(path) = &self.host.config.control else { return };
         self.control = Control::open(path).ok();
         if self.control.is_none() {

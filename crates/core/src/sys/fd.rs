@@ -146,6 +146,13 @@ pub fn send_all(fd: RawFd, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Sends all of `bytes` if there is room for them just now, without a SIGPIPE.
+pub fn send_now(fd: RawFd, bytes: &[u8]) -> Result<()> {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: send(2) reads `bytes.len()` bytes of a slice that lives through the call.
+    Errno::result(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) }).map(drop)
+}
+
 /// read(2) into `buffer`; 0 at the end. Async-signal-safe.
 pub fn read(fd: RawFd, buffer: &mut [u8]) -> Result<usize> {
     loop {

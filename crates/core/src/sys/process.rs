@@ -22,7 +22,7 @@ const PID_ROOM: usize = 11;
 /// of a multithreaded process may only call async-signal-safe functions (signal-safety(7)), and must not unwind.
 pub fn fork<T>(body: fn(&T) -> !, prepared: &T) -> Result<Pid> {
     // SAFETY: the child runs `body` alone: middle::run, which keeps to signal-safety(7).
-    retrying(|| match unsafe { bare_fork() } {
+    retrying(FORK_TRIES, || match unsafe { bare_fork() } {
         0 => body(prepared),
         pid => pid,
     })
@@ -31,7 +31,7 @@ pub fn fork<T>(body: fn(&T) -> !, prepared: &T) -> Result<Pid> {
 /// The same for a child that executes soon (child::run), from a process with one thread: on Linux it shares our memory,
 /// on a stack of its own, while we stand still, which takes a tenth of the time (CLONE_VFORK in clone(2)).
 #[cfg(target_os = "linux")]
-pub fn fork_to_execute<T>(body: fn(&T) -> !, prepared: &T, stack: &Stack) -> Result<Pid> {
+pub fn fork_to_execute<T>(tries: u32, body: fn(&T) -> !, prepared: &T, stack: &Stack) -> Result<Pid> {
     struct Start<'a, T>(fn(&T) -> !, &'a T);
     extern "C" fn start<T>(argument: *mut libc::c_void) -> libc::c_int {
         // SAFETY: the argument is the `Start` below, which lives until the child has executed or ended.
@@ -42,12 +42,16 @@ pub fn fork_to_execute<T>(body: fn(&T) -> !, prepared: &T, stack: &Stack) -> Res
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // SAFETY: we are suspended until the child has executed or ended, so nothing is shared at once; its stack is its
     // own, and child::run keeps to signal-safety(7) and changes no memory that we read afterwards.
-    retrying(|| unsafe { libc::clone(start::<T>, stack.top(), flags, (&raw mut argument).cast()) })
+    retrying(tries, || unsafe { libc::clone(start::<T>, stack.top(), flags, (&raw mut argument).cast()) })
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn fork_to_execute<T>(body: fn(&T) -> !, prepared: &T, _stack: &Stack) -> Result<Pid> {
-    fork(body, prepared)
+pub fn fork_to_execute<T>(tries: u32, body: fn(&T) -> !, prepared: &T, _stack: &Stack) -> Result<Pid> {
+    // SAFETY: the child runs `body` alone: child::run, which keeps to signal-safety(7).
+    retrying(tries, || match unsafe { bare_fork() } {
+        0 => body(prepared),
+        pid => pid,
+    })
 }
 
 /// Memory for the child of [`fork_to_execute`]: its frames are small, closing descriptors needs 2 KiB.
@@ -86,9 +90,9 @@ unsafe fn bare_fork() -> libc::pid_t {
     unsafe { libc::fork() }
 }
 
-fn retrying(mut fork: impl FnMut() -> libc::pid_t) -> Result<Pid> {
+fn retrying(tries: u32, mut fork: impl FnMut() -> libc::pid_t) -> Result<Pid> {
     let mut pause = FIRST_PAUSE_MS;
-    for tries_left in (0..FORK_TRIES).rev() {
+    for tries_left in (0..tries).rev() {
         match Errno::result(fork()) {
             Ok(pid) => return Ok(Pid::from_raw(pid)),
             Err(Errno::EAGAIN | Errno::ENOMEM) if tries_left > 0 => {

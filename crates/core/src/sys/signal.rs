@@ -141,6 +141,16 @@ impl Watch {
         std::os::fd::AsFd::as_fd(self.0)
     }
 
+    /// Sends what has come, and was not looked at, to this process again, but for `done`: to be called with all blocked.
+    pub fn give_back(&self, done: &[i32]) {
+        while let Some((number, _)) = self.next() {
+            if !done.contains(&number) {
+                // SAFETY: raise(3) takes a number.
+                unsafe { libc::raise(number) };
+            }
+        }
+    }
+
     /// A signal that came, and whether a process sent it.
     #[must_use]
     pub fn next(&self) -> Option<(i32, bool)> {

@@ -170,7 +170,10 @@ impl Fleet {
 
     pub fn ready(&mut self, world: &mut impl World, pid: i32) {
         let now = world.now();
-        let Some(worker) = self.workers.iter_mut().find(|worker| worker.pid == pid && !worker.ready) else { return };
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.pid == pid && !worker.ready && !worker.killed)
+        else {
+            return;
+        };
         worker.ready = true;
         worker.last_beat = Some(now);
         if worker.role == Role::Retired {
@@ -200,7 +203,9 @@ impl Fleet {
         let worker = self.workers.remove(index);
         let words = world.last_words(pid);
         let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("").trim();
-        let description = if last.is_empty() { exit.to_string() } else { format!("{exit}: {last}") };
+        // Of one that ended well it tells nothing.
+        let description =
+            if last.is_empty() || exit == Exit::Code(0) { exit.to_string() } else { format!("{exit}: {last}") };
         if let Some(slot) = self.slots.get_mut(worker.slot) {
             slot.last_exit = Some(description);
         }
@@ -233,6 +238,10 @@ impl Fleet {
         if let Some(worker) = self.worker(pid) {
             worker.idle = idle;
         }
+        self.end_if_idle(world);
+    }
+
+    fn end_if_idle(&mut self, world: &mut impl World) {
         let mut current = self.workers.iter().filter(|worker| worker.role == Role::Current);
         if self.terms.ends_idle && self.phase == Phase::Running && current.all(|worker| worker.idle) {
             world.say(Level::Info, "idle, stopping");

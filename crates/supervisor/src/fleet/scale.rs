@@ -32,6 +32,7 @@ impl Fleet {
             }
             world.drop_slot(slot);
         }
+        self.end_if_idle(world);
         self.show(world);
         Ok(())
     }

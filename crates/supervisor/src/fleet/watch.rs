@@ -43,7 +43,12 @@ impl Fleet {
     /// When tick() has something to do again.
     pub fn next_deadline(&self) -> Option<Millis> {
         let workers = self.workers.iter().flat_map(|worker| {
-            let beat = self.terms.supervision.watchdog.zip(worker.last_beat).filter(|_| worker.verdict.is_none());
+            let beat = self
+                .terms
+                .supervision
+                .watchdog
+                .zip(worker.last_beat)
+                .filter(|_| worker.ready && worker.verdict.is_none());
             [worker.deadline, beat.map(|(limit, beat)| beat + limit + 1)]
         });
         let slots = self.slots.iter().map(|slot| slot.restart_at);
