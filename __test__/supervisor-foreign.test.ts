@@ -86,7 +86,7 @@ for (const log of ['ignore', './d.log']) {
     const { error } = await launchOnce(scene, path, { ...SH, log, listen: { it: './it.sock' } })
     t.like(error, { name: 'StartError', code: 'ERR_DAEMON_START', exitCode: 9 })
     t.regex(error?.stderr ?? '', /^no licence\n/)
-    t.deepEqual(scene.processes(), [])
+    await scene.empty()
     t.deepEqual(
       scene.files().filter(file => file !== 'd.log'),
       ['caller.mjs', 'd.sh'],
@@ -99,7 +99,7 @@ test('one whose interpreter is missing: 127', async t => {
   await scene.run('sh', ['-c', `printf '#!/no/such/thing\\n' > d.sh && chmod +x d.sh`])
   const { error } = await launchOnce(scene, scene.path('d.sh'), { name: 'd', interpreter: null })
   t.like(error, { name: 'SystemCallError', exitCode: 127 })
-  t.deepEqual(scene.processes(), [])
+  await scene.empty()
 })
 
 // ── Readiness ────────────────────────────────────────────────────────────────────────────

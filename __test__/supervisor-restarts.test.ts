@@ -178,8 +178,7 @@ test('watchdog: a supervisor that was stopped and continued finds its workers he
   const since = (await supervisor.workers())[0]?.uptime ?? 0
   const uptime = async () => (await supervisor.workers())[0]?.uptime ?? 0
   await scene.until('the watchdog has looked again', async () => (await uptime()) > since + 1_500)
-  t.is(await supervisor.worker(), worker)
-  t.notRegex(supervisor.log, /error/)
+  t.is(await supervisor.worker(), worker, supervisor.log)
 })
 
 test('maxMemory: one that has grown beyond it is asked to end, and replaced', async t => {

@@ -34,7 +34,7 @@ for (const log of ['./d.log', 'ignore']) {
       const scene = new Scene(t)
       const text = `daemon.onStop(() => {}); ${what.includes('signal') ? `process.removeAllListeners('SIGTERM');` : ''} ${ofOne(does)}`
       const result = await runProgram(scene, supervised({ ...LISTENING, log }, text))
-      t.deepEqual(scene.processes(), [], 'processes left')
+      await scene.empty()
       t.is(result.code, code, result.stderr)
       t.regex(result.stderr, says)
       t.deepEqual(
@@ -52,7 +52,7 @@ test('one that is not ready in time: 124, and what it wrote', async t => {
   const { code, stderr } = await runProgram(scene, supervised(options, text))
   t.is(code, 124, stderr)
   t.regex(stderr, /waiting for the database/)
-  t.deepEqual(scene.processes(), [])
+  await scene.empty()
   t.deepEqual(scene.files(), ['program.mjs'])
 })
 
@@ -61,7 +61,7 @@ test('the directory that isn’t there is named', async t => {
   const { code, stderr } = await runProgram(scene, supervised({ ...LISTENING, chdir: '/nowhere/at/all' }))
   t.is(code, 1, stderr)
   t.regex(stderr, /\/nowhere\/at\/all: ENOENT/)
-  t.deepEqual(scene.processes(), [])
+  await scene.empty()
   t.deepEqual(
     scene.files().filter(file => file !== 'd.log'),
     ['program.mjs'],
@@ -75,7 +75,7 @@ asRoot('a group that can’t be taken is told as the step that failed', async t 
   const drop = ['--bounding-set', '-setgid,-setuid', '--inh-caps', '-setgid,-setuid']
   const { stdout, stderr } = await scene.run('setpriv', [...drop, process.execPath, program(scene, text)])
   t.regex(stdout, /^SystemCallError setg\w+ EPERM\n$/, stderr)
-  t.deepEqual(scene.processes(), [])
+  await scene.empty()
 })
 
 // ── In the foreground ────────────────────────────────────────────────────────────────────
@@ -105,7 +105,7 @@ test('a start that fails there has the worker’s exit code, or dies of its sign
     const result = await runProgram(scene, supervised(LISTENING, ofOne(does)), { detach: 'false' })
     t.like(result, expected, result.stderr)
     t.regex(result.stderr, /error: the start failed: pid \d+ /)
-    t.deepEqual(scene.processes(), [])
+    await scene.empty()
     t.deepEqual(
       scene.files().filter(file => file !== 'd.log'),
       ['program.mjs'],
