@@ -1,7 +1,7 @@
 // Starting another program as a daemon, and going on; or finding the one that runs.
 import { replaceOwner } from './control.js'
 import { AlreadyRunningError, DaemonError, OptionError, StartError } from './errors.js'
-import { type LaunchedProgram, launchedProgram } from './launched-program.js'
+import { type LaunchedProgram, launchedProgram, wordOf } from './launched-program.js'
 import { prepareDirectories, startError } from './launcher.js'
 import { named } from './naming.js'
 import { checked, native } from './native.js'
@@ -85,9 +85,8 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
     throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
   const known = [...OPTIONS.filter(option => !PROGRAMS_OWN.includes(option)), ...OWN]
   refuseUnknown('', Object.keys(options), known)
-  const program = launchedProgram(name, options, requireDirectory())
   const common = Object.entries(options).filter(([key, value]) => value !== undefined && !isOwn(key))
-  const given = { name: nameOf(program.file), chdir: false, pidFile: true, ...Object.fromEntries(common) } as const
+  const given = { name: nameOf(wordOf(name)), chdir: false, pidFile: true, ...Object.fromEntries(common) } as const
   const version = options.version === undefined ? null : text('version', options.version, 'a string')
   const settings = { ...normalise(given, false, true), version }
   const reuses = oneOf('ifRunning', or(options.ifRunning, 'error'), ['error', 'reuse']) === 'reuse'
@@ -97,6 +96,8 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
       "The `ifRunning` option can't be 'reuse' without a `pidFile`: nothing tells what runs",
     )
   }
+  // Looked for when all else is right: a wrong option is told before a missing program.
+  const program = launchedProgram(name, options, requireDirectory())
   const applied = APPLIED_LATER.map(key => [key, given[key as keyof typeof given]])
   return {
     settings,

@@ -19,7 +19,7 @@ export interface LaunchedProgram extends Program {
 /** @throws SystemCallError ENOENT or EACCES, as exec would, before anything is started */
 export function launchedProgram(program: unknown, options: LaunchOptions, directory: string): LaunchedProgram {
   const args = strings('args', options.args ?? [])
-  const name = nameOf(program)
+  const name = wordOf(program)
   if (options.interpreter === null) {
     if (options.interpreterArgs !== undefined) {
       throw new OptionError('interpreterArgs', 'The `interpreterArgs` option needs an `interpreter` to give them to')
@@ -42,7 +42,8 @@ export function launchedProgram(program: unknown, options: LaunchOptions, direct
   }
 }
 
-function nameOf(program: unknown): string {
+/** The path or command that was asked for. */
+export function wordOf(program: unknown): string {
   if (!(program instanceof URL)) return text('program', program, 'a path or a file URL')
   if (program.protocol !== 'file:') throw expected('program', 'a path or a file URL', program.href)
   return fileURLToPath(program)

@@ -1,7 +1,7 @@
 // start and run: a script or a program becomes a daemon.
 import { resolve } from 'node:path'
-import { AlreadyRunningError, SystemCallError } from '../errors.js'
-import { nameOf, normalise } from '../options.js'
+import { AlreadyRunningError } from '../errors.js'
+import { nameOf } from '../options.js'
 import { startedPhrase } from '../phrases.js'
 import { launch, run as runHere, type StartOptions, UNMONITORED } from './backend.js'
 import { daemonsFrom, type NamedConfig } from './config.js'
@@ -46,7 +46,7 @@ export async function run(invocation: Invocation, output: Output): Promise<numbe
 function failureOf(job: Job, error: unknown, { options }: Invocation, output: Output): number {
   const { pidFile } = job.options
   const path = typeof pidFile === 'object' ? pidFile.path : String(pidFile)
-  return failure(inWords(optionsFirst(error, job)), { name: job.name, path }, output, options)
+  return failure(inWords(error), { name: job.name, path }, output, options)
 }
 
 export async function startOne(job: Job, output: Output): Promise<void> {
@@ -98,18 +98,6 @@ function withDefaults(options: StartOptions, verb: string): StartOptions {
 function verbosity(options: Options): StartOptions {
   const level = ['info', 'debug', 'trace'][options.verbosity - 1]
   return level === undefined ? {} : { env: { DAEMONIC_LOG: level, ...launchOptions(options).env } }
-}
-
-/** A wrong option is told before a missing program. */
-function optionsFirst(error: unknown, { options }: Job): unknown {
-  if (!(error instanceof SystemCallError) || error.step !== 'exec') return error
-  const { args: _, interpreter: _i, interpreterArgs: _a, ifRunning: _r, version: _v, ready: _when, ...rest } = options
-  try {
-    normalise(rest)
-    return error
-  } catch (wrong) {
-    return wrong
-  }
 }
 
 function inWords(error: unknown): unknown {
