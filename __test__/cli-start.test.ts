@@ -2,10 +2,10 @@
 import { readFileSync, realpathSync } from 'node:fs'
 import test from 'ava'
 import { PidLock, processInfo } from 'daemonic'
-import { cli, cliOnTerminal, isReadable, SERVER, started, workerOf } from './support/cli.js'
+import { cli, cliOnTerminal, isReadable, SERVER, spawnCli, started, workerOf } from './support/cli.js'
 import { withPython } from './support/locks.js'
 import { program } from './support/program.js'
-import { Scene } from './support/scene.js'
+import { finished, Scene } from './support/scene.js'
 
 const hello = (pid: number) => new RegExp(`^web: running as pid ${pid} \\(\\d+ ms\\)\n$`)
 
@@ -208,4 +208,20 @@ withPython('on a terminal a line tells that it waits, and is gone when it is ove
   t.regex(stdout, /slow: starting … 0\.\d s/)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the line is erased
   t.regex(stdout, /\r\x1b\[Kslow: running as pid \d+ \(1\.\d s\)\r\n$/)
+})
+
+test('who interrupts a start wants no daemon', async t => {
+  const scene = new Scene(t)
+  scene.write('slow.mjs', `console.log('booting'); await new Promise(() => setInterval(() => {}, 1_000_000))`)
+  const child = spawnCli(scene, ['start', 'slow.mjs'])
+  const end = finished(child)
+  await scene.until(
+    'it boots',
+    () => scene.exists('state/slow.log') && scene.read('state/slow.log').includes('booting'),
+  )
+  child.kill('SIGINT')
+  const { code, stdout, stderr } = await end
+  t.deepEqual([code, stdout, stderr], [130, '', 'slow: the start was interrupted\n'])
+  await scene.empty()
+  t.false(scene.exists('run/slow.pid'))
 })

@@ -1,9 +1,11 @@
 // The command over the supervisor: workers, reload, logs, any program, and the foreground.
 import { renameSync } from 'node:fs'
 import test from 'ava'
+import { status } from 'daemonic'
 import { cli, cliOnTerminal, ownLines, spawnCli, started, workerOf } from './support/cli.js'
+import { freePort } from './support/listening.js'
 import { STAY, withPython } from './support/locks.js'
-import { program } from './support/program.js'
+import { LIBRARY, program } from './support/program.js'
 import { finished, Scene } from './support/scene.js'
 
 interface Worker {
@@ -70,6 +72,52 @@ test('reopen takes moved logs up again, of one daemon or all', async t => {
     await scene.until('it writes to the new one', () => ownLines(scene, 'state/app.log').includes('tick'))
   }
 })
+
+/** Says who it is, and listens as it does without us. */
+const PLAIN = `const server = require('node:http').createServer((_, response) => response.end(String(process.pid)))
+const port = Number(process.argv[2])
+// A port that is closed may be listened on again.
+server.listen(port, () => server.close(() => server.listen(port, () => console.log('listening'))))
+`
+const OWN = `import { createServer } from 'node:http'
+import { daemonize } from '${LIBRARY}'
+const daemon = daemonize({ listen: { http: '127.0.0.1:0' } })
+await daemon.serve(createServer((_, response) => response.end(String(process.pid))), 'http')
+`
+
+for (const [what, file, text] of [
+  ['listens on a port that was given for it', 'plain.cjs', PLAIN],
+  ['calls daemonize() with sockets of its own', 'own.mjs', OWN],
+] as const) {
+  test(`workers of a script that ${what} share one socket, and a reload drops nothing`, async t => {
+    const scene = new Scene(t)
+    const port = await freePort()
+    scene.write(file, text)
+    const listen = text === PLAIN ? ['--listen', `127.0.0.1:${port}`] : []
+    const start = await cli(scene, ['start', '--name', 'web', '--workers', '2', ...listen, file, String(port)])
+    t.is(start.code, 0, start.stderr)
+    const [address] = Object.values((await status(scene.path('run/web.pid'))).addresses)
+    const ask = async () =>
+      Number(await (await fetch(`http://${address}`, { headers: { connection: 'close' } })).text())
+    const before = (await status(scene.path('run/web.pid'))).workers.map(({ pid }) => pid)
+    t.true(before.includes(await ask()))
+    let isOver = false
+    const answers: number[] = []
+    const load = (async () => {
+      while (!isOver) answers.push(await ask())
+    })()
+    const { code, stderr } = await cli(scene, ['reload', 'web'])
+    isOver = true
+    await load
+    t.is(code, 0, stderr)
+    const after = (await status(scene.path('run/web.pid'))).workers.map(({ pid }) => pid)
+    t.false(before.includes(await ask()))
+    t.true(
+      answers.every(pid => before.includes(pid) || after.includes(pid)),
+      `${answers}`,
+    )
+  })
+}
 
 test('--monitor restarts what is killed, and status counts it', async t => {
   const scene = new Scene(t)

@@ -214,8 +214,8 @@ for (const how of ['process.exit()', `process.kill(process.pid, 'SIGKILL')`]) {
     await scene.node(program(scene, text), inScene(scene))
     t.false(scene.exists('ready'))
     const pid = await scene.until('it is ready', () => {
-      const [pid] = scene.exists('ready') ? scene.processes() : []
-      return scene.processes().length === 1 && pid
+      const [pid, another] = scene.exists('ready') ? scene.processes() : []
+      return another === undefined && pid
     })
     const { state, version, pid: owner } = await status(scene.path('d.pid'))
     t.deepEqual([state, version, owner], ['running', '1', pid])

@@ -1,10 +1,10 @@
 // Waiting for a pid file: a thread in fcntl(2) that wakes when the file is free, and never later takes what nobody wants.
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { AlreadyRunningError, OptionError, PidLock } from 'daemonic'
+import { freePort } from './support/listening.js'
 import { areWaiting, killed, owner, owns, STAY } from './support/locks.js'
 import { LIBRARY, program } from './support/program.js'
 import { finished, Scene } from './support/scene.js'
@@ -36,15 +36,6 @@ await daemonic.PidLock.wait('./d.pid')
 fs.closeSync(low)
 net.createServer().on('error', ({ code }) => tell('log', code)).listen(Number(process.env.PORT), '127.0.0.1', () => tell('log', String(process.pid)))
 ${STAY}`
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return String(port)
-}
 
 // In turn: what takes how long is measured.
 test.serial('a wait for a file that is free, or isn’t there, is over at once', async t => {
@@ -183,7 +174,7 @@ for (const [what, signal] of [
 ] as const) {
   test(`the address of an owner that ${what} is free when its waiter has the file`, async t => {
     const scene = new Scene(t)
-    const env = { PORT: await freePort() }
+    const env = { PORT: String(await freePort()) }
     const path = program(scene, LISTENER)
     let last = scene.spawn(process.execPath, [path], { env })
     for (let round = 0; round < HANDOVERS; round++) {
@@ -198,7 +189,7 @@ for (const [what, signal] of [
 
   test(`so it is where that one became the owner, and ${what}, while others were waiting already`, async t => {
     const scene = new Scene(t)
-    const env = { PORT: await freePort() }
+    const env = { PORT: String(await freePort()) }
     const path = program(scene, LISTENER)
     const first = scene.spawn(process.execPath, [path], { env })
     await listens(t, scene, first, 0)

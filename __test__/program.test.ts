@@ -1,9 +1,9 @@
 // Which program the daemon runs: the same one, as the launcher was started; and where that can't be.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, symlinkSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
+import { freePort } from './support/listening.js'
 import { probe } from './support/probe.js'
 import { LIBRARY, program, runProgram } from './support/program.js'
 import { fixture, Scene } from './support/scene.js'
@@ -86,14 +86,6 @@ test('a debugger’s port is the daemon’s once the launcher has given it up', 
   const answer = await fetch(`http://127.0.0.1:${port}/json/list`)
   t.regex(JSON.stringify(await answer.json()), /fixtures\/probe\.js/)
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise(resolve => server.close(resolve))
-  return port
-}
 
 // ── No program ───────────────────────────────────────────────────────────────────────────
 

@@ -1,9 +1,8 @@
 // What the README shows is run as it stands, in a directory that has installed this checkout.
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
+import { freePort } from './support/listening.js'
 import { type Result, Scene } from './support/scene.js'
 
 // Compiled to dist/__test__.
@@ -179,12 +178,4 @@ function readmeLine(pattern: RegExp): string {
   const found = pattern.exec(readme)?.[1]
   if (found === undefined) throw new Error(`README.md has no ${pattern}`)
   return `${found}\n`
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise(resolve => server.close(resolve))
-  return port
 }

@@ -3,7 +3,7 @@ import { writeSync } from 'node:fs'
 import { basename } from 'node:path'
 import { mayBeDaemon } from './arrival.js'
 import { type CommandLine, commandHelp, commandLineOf, merged, pidFileOf, VERBS } from './command-line.js'
-import { signal, stop } from './control.js'
+import { reload, stop } from './control.js'
 import { daemonize } from './daemonize.js'
 import { DaemonError, OptionError } from './errors.js'
 import { nameOf, normalise } from './options.js'
@@ -72,8 +72,8 @@ async function control(
       return 0
     }
     case 'reload':
-      await signal(target, 'SIGHUP')
-      say(1, `${name}: reloading`)
+      await reload(target)
+      say(1, `${name}: reloaded`)
       return 0
     default:
       return tellStatus(target, name)

@@ -51,7 +51,7 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
 function filesOf(pidFile: NonNullable<Settings['pidFile']>, known: Known): Pick<Plan, 'pidFile' | 'state'> {
   const [path, draft] = stateFiles(pidFile.path)
   return {
-    pidFile: { ...pidFile, companions: companionsOf(pidFile.path) },
+    pidFile: { ...pidFile, companions: companionsOf(pidFile.path, known.supervised) },
     state: { path, draft, text: JSON.stringify(known) },
   }
 }

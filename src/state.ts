@@ -72,9 +72,9 @@ export function stateFiles(pidFile: string): [path: string, draft: string] {
   return [path, `${path}.${process.pid}`]
 }
 
-/** All that may lie beside a pid file, and is removed with it. */
-export function companionsOf(pidFile: string): string[] {
-  return [...stateFiles(pidFile), controlPath(pidFile)]
+/** What lies beside a pid file and goes with it. A socket there is a supervisor's, or somebody's who calls it so. */
+export function companionsOf(pidFile: string, isSupervised = readLastState(pidFile)?.supervised): string[] {
+  return [...stateFiles(pidFile), ...(isSupervised ? [controlPath(pidFile)] : [])]
 }
 
 /** The state of the daemon that runs as `pid`, if it is there to be read. */

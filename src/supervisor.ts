@@ -1,4 +1,5 @@
 // What the native supervisor is told: the settings, in the words of crates/supervisor/src/config.rs.
+import { lstatSync } from 'node:fs'
 import type { LimitPlan, OwnerPlan, Plan, SupervisorPlan } from '#native'
 import type { Note } from './arrival.js'
 import { OptionError } from './errors.js'
@@ -6,7 +7,7 @@ import { supervisorPath } from './native.js'
 import type { Settings } from './options.js'
 import { controlPath } from './paths.js'
 import { type Program, throughLinks } from './program.js'
-import { companionsOf } from './state.js'
+import { stateFiles } from './state.js'
 import type { Supervision } from './supervision.js'
 
 /** Milliseconds. */
@@ -36,6 +37,7 @@ export function supervisorPlan(
       `The \`${option}\` option names ${control}, the supervisor’s own control socket: give it another name`,
     )
   }
+  requireRoomFor(control)
   const config = {
     name,
     executable: supervisorPath(),
@@ -44,7 +46,7 @@ export function supervisorPlan(
     ready: readinessOf(settings),
     // The supervisor has the pid file, not the worker.
     note: { ...note, pidFile: null, workers: supervision.workers, watchdog: supervision.watchdog },
-    pidFile: pidFile && { path: pidFile.path, companions: companionsOf(pidFile.path) },
+    pidFile: pidFile && { path: pidFile.path, companions: stateFiles(pidFile.path) },
     control,
     sockets: bound(settings).map(({ fd: _, ...socket }) => socket),
     logs: note.logs,
@@ -62,6 +64,16 @@ export function supervisorPlan(
     verbosity: verbosityOf(settings),
   }
   return { executable: supervisorPath(), config: JSON.stringify(config) }
+}
+
+/** What is no socket there is somebody's file, and would go with the daemon. */
+function requireRoomFor(control: string | null): void {
+  const there = control === null ? undefined : lstatSync(control, { throwIfNoEntry: false })
+  if (there === undefined || there.isSocket()) return
+  throw new OptionError(
+    'pidFile',
+    `${control} is in the way of the supervisor’s control socket: move it, or give \`pidFile\` another path`,
+  )
 }
 
 function readinessOf({ ready, listen }: Settings): object | string {

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect, createServer, type NetConnectOpts, type Server } from 'node:net'
+import { type AddressInfo, connect, createServer, type NetConnectOpts, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { text } from 'node:stream/consumers'
 import type { ExecutionContext } from 'ava'
@@ -29,6 +29,16 @@ export async function address(scene: Scene, name = 'it', pidFile = 'd.pid'): Pro
 }
 
 export const portOf = (address: string) => Number(/:(\d+)$/.exec(address)?.[1])
+
+/** One that nobody listens on just now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
 
 /** A listener of the test's own. */
 export async function listener(

@@ -1,9 +1,11 @@
 // start and run: a script or a program becomes a daemon.
+import { constants } from 'node:os'
 import { resolve } from 'node:path'
-import { AlreadyRunningError } from '../errors.js'
+import { AlreadyRunningError, DaemonError } from '../errors.js'
 import { nameOf } from '../options.js'
+import { targetOf as fileNameOf, runPath } from '../paths.js'
 import { startedPhrase } from '../phrases.js'
-import { launch, run as runHere, type StartOptions, UNMONITORED } from './backend.js'
+import { type Launched, launch, run as runHere, type StartOptions, stop, UNMONITORED } from './backend.js'
 import { daemonsFrom, type NamedConfig } from './config.js'
 import { failure } from './control.js'
 import type { Output } from './output.js'
@@ -44,16 +46,39 @@ export async function run(invocation: Invocation, output: Output): Promise<numbe
 }
 
 function failureOf(job: Job, error: unknown, { options }: Invocation, output: Output): number {
-  const { pidFile } = job.options
-  const path = typeof pidFile === 'object' ? pidFile.path : String(pidFile)
-  return failure(inWords(error), { name: job.name, path }, output, options)
+  return failure(inWords(error), { name: job.name, path: pathOf(job) }, output, options)
+}
+
+function pathOf({ name, options: { pidFile, instance } }: Job): string {
+  if (typeof pidFile === 'object') return pidFile.path
+  const file = typeof pidFile === 'string' ? pidFile : `${fileNameOf(name, instance)}.pid`
+  return file.includes('/') ? file : runPath(file)
 }
 
 export async function startOne(job: Job, output: Output): Promise<void> {
   const begin = performance.now()
-  const launched = await whileWaiting(`${job.name}: starting`, launch(job.program, job.options))
+  const launched = await whileWaiting(`${job.name}: starting`, interruptible(job))
   const time = performance.now() - begin
   output.result(`${job.name}: ${startedPhrase(launched, time)}`, { name: job.name, ...launched, elapsed: time })
+}
+
+/** Who interrupts the command wants no daemon. launch() itself would go on without its caller. */
+async function interruptible(job: Job): Promise<Launched> {
+  let isInterrupted = false
+  const interrupt = () => {
+    isInterrupted = true
+    // What failed shows in the start that goes on.
+    stop(pathOf(job)).catch(() => {})
+  }
+  process.once('SIGINT', interrupt)
+  try {
+    return await launch(job.program, job.options)
+  } catch (error) {
+    if (!isInterrupted) throw error
+    throw new DaemonError(`${job.name}: the start was interrupted`, 'ERR_DAEMON_START', 128 + constants.signals.SIGINT)
+  } finally {
+    process.off('SIGINT', interrupt)
+  }
 }
 
 export function jobOf({ name, config }: NamedConfig, more: StartOptions = {}, verb = 'start'): Job {

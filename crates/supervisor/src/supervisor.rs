@@ -125,7 +125,9 @@ impl Supervisor {
 
     fn hear_signals(&mut self) {
         while let Some((signal, from_process)) = self.watch.next() {
-            self.control_is_in_place();
+            if signal != libc::SIGCHLD {
+                self.control_is_in_place();
+            }
             match signal {
                 libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => self.fleet.stop(&mut self.host, signal),
                 // The terminal is gone, and was ours.
