@@ -8,6 +8,7 @@ mod control;
 mod fleet;
 mod host;
 mod journal;
+mod listeners;
 mod notifications;
 mod policy;
 mod readiness;

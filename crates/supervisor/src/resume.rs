@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Environment};
 use crate::fleet::{Fleet, Level, Phase, World};
-use crate::host::{Host, Listener, Process, now};
+use crate::host::{Host, Process, now};
+use crate::listeners::Listener;
 use crate::notifications::Notifications;
 use crate::policy::Millis;
 use crate::readiness::Readiness;

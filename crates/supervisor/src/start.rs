@@ -8,7 +8,8 @@ use daemonic_core::sys::{fd, memory_file, process, title::Title};
 
 use crate::config::{Config, Environment};
 use crate::fleet::Fleet;
-use crate::host::{Host, Listener, now};
+use crate::host::{Host, now};
+use crate::listeners::Listener;
 use crate::notifications::Notifications;
 use crate::resume::{self, CHECK, RESUME};
 use crate::supervisor::Supervisor;
