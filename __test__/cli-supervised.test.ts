@@ -73,6 +73,26 @@ test('reopen takes moved logs up again, of one daemon or all', async t => {
   }
 })
 
+test('what a script’s own call wants of its supervisor wins over the defaults, not over what was given', async t => {
+  const scene = new Scene(t)
+  program(scene, `daemonize({ workers: 3, monitor: { maxDelay: 50 } }); ${STAY}`, 'app.mjs')
+  const plain = await cli(scene, ['start', '--name', 'own', 'app.mjs'])
+  t.is(plain.code, 0, plain.stderr)
+  const [first] = await workersOf(scene, 'own')
+  t.is((await workersOf(scene, 'own')).length, 3)
+  process.kill(first?.pid ?? 0, 'SIGKILL')
+  await scene.until('it is replaced', async () => {
+    const workers = await workersOf(scene, 'own')
+    return workers.length === 3 && workers.every(({ pid, ready }) => ready && pid !== first?.pid)
+  })
+  const given = await cli(scene, ['start', '--name', 'given', '--workers', '1', 'app.mjs'])
+  t.is(given.code, 0, given.stderr)
+  t.is((await workersOf(scene, 'given')).length, 1)
+  await scene.until('it says so', () =>
+    /daemonize\(\) was given for .*workers.* is overridden/.test(scene.read('state/given.log')),
+  )
+})
+
 /** Says who it is, and listens as it does without us. */
 const PLAIN = `const server = require('node:http').createServer((_, response) => response.end(String(process.pid)))
 const port = Number(process.argv[2])

@@ -19,8 +19,6 @@ const DECIDED_AT_START = [
   'preserve',
   'pidFile',
   'startTimeout',
-  'monitor',
-  'workers',
 ] as const satisfies readonly (keyof DaemonizeOptions)[]
 
 /** @throws OptionError also for options that were overridden */
@@ -49,6 +47,8 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   const { chdir, umask } = wanted
   if (calls('chdir') && chdir !== false) during('chdir', chdir, () => process.chdir(chdir))
   if (calls('umask') && umask !== false) process.umask(umask)
+  // What the call wants wins over the default, not over what was given.
+  const supervises = !SUPERVISION.some(isGiven) && daemon.supervise(wanted.supervision)
   daemon.adopt({
     sockets,
     ...(calls('name') && { name: wanted.name }),
@@ -57,7 +57,8 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     ...(!isGiven('ready') && { ready: wanted.ready }),
     signals: [...wanted.signals].filter(([signal]) => wanted.givenSignals.has(signal)),
   })
-  const overridden = overriddenOf(options, given, hasIdentity).filter(
+  const decided = [...DECIDED_AT_START, ...(hasIdentity ? IDENTITY : []), ...(supervises ? [] : SUPERVISION)]
+  const overridden = overriddenOf(options, given, new Set(decided)).filter(
     key => key !== 'pidFile' || wanted.pidFile?.path !== daemon.pidFile?.path,
   )
   if (overridden.length > 0) {
@@ -66,9 +67,9 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
 }
 
 const IDENTITY = ['chroot', 'user', 'group', 'groups'] as const
+const SUPERVISION = ['monitor', 'workers'] as const
 
-function overriddenOf(options: DaemonizeOptions, given: Given, hasIdentity: boolean): string[] {
-  const decided = new Set<string>([...DECIDED_AT_START, ...(hasIdentity ? IDENTITY : [])])
+function overriddenOf(options: DaemonizeOptions, given: Given, decided: ReadonlySet<string>): string[] {
   const plain = given.options as Record<string, unknown>
   return Object.entries(options).flatMap(([key, value]) => {
     if (value === undefined || key === 'detach') return []

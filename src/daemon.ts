@@ -12,6 +12,7 @@ import type { Readiness, Settings } from './options.js'
 import type { PidLock } from './pid-lock.js'
 import { type Drain, listenOn } from './serve.js'
 import { listenHere, removeFiles } from './sockets.js'
+import { inWholeUnits, type Supervision } from './supervision.js'
 import type { Daemon, ListenMap, ListenSocket, SignalAction } from './types.js'
 import { tolerateAborts } from './uncaught.js'
 
@@ -193,6 +194,14 @@ export class RunningDaemon implements Daemon<ListenMap> {
     return Object.fromEntries(bound.map(({ name, fd, address }) => [name, { fd, address }]))
   }
 
+  /** @internal False: nobody supervises us. */
+  supervise(supervision: Supervision | null): boolean {
+    if (this.#supervisor === null || supervision === null) return this.#supervisor !== null
+    this.#supervisor.say(`SUPERVISION=${JSON.stringify(inWholeUnits(supervision))}`)
+    this.#beat(this.#supervisor, supervision.watchdog)
+    return true
+  }
+
   /** Tells whoever supervises us; where nobody does, an idle daemon ends. */
   #tellIdle(isIdle: boolean): void {
     if (this.#supervisor) this.#supervisor.say(`IDLE=${isIdle ? 1 : 0}`)
@@ -246,11 +255,14 @@ export class RunningDaemon implements Daemon<ListenMap> {
   /** Says that the event loop turns, and stops when told to. */
   #obey(supervisor: Arrival, watchdog: number | null): Arrival {
     supervisor.listen(number => void this.#end(signalNamed(number), 0))
-    if (watchdog !== null) {
-      supervisor.say('WATCHDOG=1')
-      setInterval(() => supervisor.say('WATCHDOG=1'), watchdog / BEATS).unref()
-    }
+    this.#beat(supervisor, watchdog)
     return supervisor
+  }
+
+  #beat(supervisor: Arrival, watchdog: number | null): void {
+    if (watchdog === null) return
+    supervisor.say('WATCHDOG=1')
+    setInterval(() => supervisor.say('WATCHDOG=1'), watchdog / BEATS).unref()
   }
 
   #stopBy(signal: NodeJS.Signals): void {

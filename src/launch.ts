@@ -61,14 +61,25 @@ export async function launch<const L extends ListenMap = Record<never, never>>(
   return launched as Launched<L>
 }
 
+/** The same under the supervisor, though nothing is to be restarted: what the command starts. */
+export async function launchSupervised(program: string, options: LaunchOptions): Promise<Launched> {
+  const request = supervised(requestOf(program, options))
+  return request.reuses ? findOrStart(request) : start(request)
+}
+
 /**
  * The same in this process, which the supervisor takes: in the foreground, for containers, service managers and
  * debugging. Returns only by throwing.
  */
 export function run(program: string, options: LaunchOptions): never {
-  const { settings, program: launched, launching } = requestOf(program, options)
+  const { settings, program: launched, launching } = supervised(requestOf(program, options))
+  takeOver(settings, launched, launching)
+}
+
+/** By default: the program itself may want more, and call daemonize(). */
+function supervised({ settings, ...request }: Request): Request {
   const supervision = settings.supervision ?? supervisionOf({ monitor: { restart: 'no' } })
-  takeOver({ ...settings, supervision }, launched, launching)
+  return { ...request, settings: { ...settings, supervision } }
 }
 
 interface Request {

@@ -70,6 +70,17 @@ export function supervisionFor(
   return supervision ?? (isOurs && isSeen ? null : supervisionOf({ monitor: { restart: 'no' } }))
 }
 
+/** As the supervisor reads them. */
+export function inWholeUnits(supervision: Supervision): Supervision {
+  const { maxDelay, steadyAfter, watchdog } = supervision
+  return {
+    ...supervision,
+    maxDelay: Math.ceil(maxDelay),
+    steadyAfter: Math.ceil(steadyAfter),
+    watchdog: watchdog === null ? null : Math.ceil(watchdog),
+  }
+}
+
 function numberOf(workers: unknown): number {
   if (workers === undefined) return 1
   if (workers === 'cpus') return usableCpus()

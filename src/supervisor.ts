@@ -8,7 +8,7 @@ import type { Settings } from './options.js'
 import { controlPath } from './paths.js'
 import { type Program, throughLinks } from './program.js'
 import { stateFiles } from './state.js'
-import type { Supervision } from './supervision.js'
+import { inWholeUnits, type Supervision } from './supervision.js'
 
 /** Milliseconds. */
 const LAUNCHER_PATIENCE = 2_000
@@ -56,7 +56,7 @@ export function supervisorPlan(
     oomScoreAdjust,
     noNewPrivileges,
     preserve,
-    supervision: { ...supervision, ...wholeTimes(supervision) },
+    supervision: inWholeUnits(supervision),
     startTimeout: Math.ceil(settings.startTimeout),
     stopTimeout: Math.ceil(settings.stopTimeout),
     endsIdle: settings.idleTimeout !== null,
@@ -100,14 +100,6 @@ function foreignContext({ identity, umask, chdir }: Settings): object {
 function verbosityOf({ environment }: Settings): number {
   const given = environment.find(({ name }) => name === 'DAEMONIC_LOG')
   return ['debug', 'trace'].includes((given ? given.value : process.env.DAEMONIC_LOG) ?? '') ? 1 : 0
-}
-
-function wholeTimes({ maxDelay, steadyAfter, watchdog }: Supervision): Partial<Supervision> {
-  return {
-    maxDelay: Math.ceil(maxDelay),
-    steadyAfter: Math.ceil(steadyAfter),
-    watchdog: watchdog === null ? null : Math.ceil(watchdog),
-  }
 }
 
 function wholeLimit({ resource, soft, hard }: LimitPlan): LimitPlan {

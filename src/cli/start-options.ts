@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { targetOf } from '../paths.js'
 import type { MonitorOptions } from '../types.js'
-import { type StartOptions, UNMONITORED } from './backend.js'
+import type { StartOptions } from './backend.js'
 import { type OptionDefinition, START_OPTIONS } from './options.js'
 import type { Options } from './parse.js'
 import { UsageError } from './usage.js'
@@ -73,12 +73,12 @@ function limits(options: Options): Record<string, unknown> {
   return Object.fromEntries(given.map(({ name, limit }) => [name, limit]))
 }
 
-/** Nothing is restarted unless something says so: --monitor, --restart or --workers. */
+/** What the line says; undefined: nothing. */
 export function monitorOf(options: Options): MonitorOptions | undefined {
   const parts = START_OPTIONS.filter(({ name, api }) => api?.startsWith('monitor.') && options.has(name))
   const given = Object.fromEntries(parts.map(({ name, api = '' }) => [api.replace('monitor.', ''), options.get(name)]))
   if (options.has('monitor')) return { restart: 'on-failure', ...given }
-  if (parts.length === 0) return UNMONITORED
+  if (parts.length === 0) return undefined
   return options.has('workers') ? given : { restart: 'no', ...given }
 }
 

@@ -5,7 +5,7 @@ import { AlreadyRunningError, DaemonError } from '../errors.js'
 import { nameOf } from '../options.js'
 import { targetOf as fileNameOf, runPath } from '../paths.js'
 import { startedPhrase } from '../phrases.js'
-import { type Launched, launch, run as runHere, type StartOptions, stop, UNMONITORED } from './backend.js'
+import { type Launched, launch, run as runHere, type StartOptions, stop } from './backend.js'
 import { daemonsFrom, type NamedConfig } from './config.js'
 import { failure } from './control.js'
 import type { Output } from './output.js'
@@ -110,10 +110,8 @@ async function jobsOf({ command, options, words, isProgram }: Invocation): Promi
 
 /** `start` leaves a log and a pid file; what it starts is always supervised. `run` is for those who have both. */
 function withDefaults(options: StartOptions, verb: string): StartOptions {
-  const isRestartedByDefault = options.workers !== undefined
   return {
     ...options,
-    monitor: options.monitor || (isRestartedByDefault ? {} : UNMONITORED),
     ...(verb === 'run'
       ? { log: options.log ?? 'inherit', stdin: options.stdin ?? 'inherit', pidFile: options.pidFile ?? false }
       : { log: options.log ?? true, pidFile: options.pidFile ?? true }),

@@ -83,6 +83,8 @@ pub enum Line {
     Beat,
     /// A worker's IDLE=1 or IDLE=0.
     Idle(bool),
+    /// A worker's SUPERVISION=…: how it wants to be supervised.
+    Supervision(String),
     /// A worker's BIND=…: what it wants to listen on.
     Bind(String),
     /// STOPPING=1: it ends by its own decision.
@@ -128,6 +130,7 @@ fn parse(line: &str) -> Option<Line> {
         ("STATUS", text) => Some(Line::Status(text.to_owned())),
         ("WATCHDOG", "1") => Some(Line::Beat),
         ("IDLE", idle) => Some(Line::Idle(idle == "1")),
+        ("SUPERVISION", text) => Some(Line::Supervision(text.to_owned())),
         ("BIND", listen) => Some(Line::Bind(listen.to_owned())),
         ("STOPPING", "1") => Some(Line::Stopping),
         ("ENDED", status) => Some(Line::Ended(status.parse().ok()?)),

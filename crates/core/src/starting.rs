@@ -201,7 +201,14 @@ impl Starting {
     fn hear(&mut self, deadline: Option<Instant>) -> Heard {
         loop {
             match self.lines.next() {
-                Some(Line::Status(_) | Line::Beat | Line::Idle(_) | Line::Bind(_) | Line::Stopping) => continue, // a supervisor's to hear
+                Some(
+                    Line::Status(_)
+                    | Line::Beat
+                    | Line::Idle(_)
+                    | Line::Bind(_)
+                    | Line::Supervision(_)
+                    | Line::Stopping,
+                ) => continue, // a supervisor's to hear
                 Some(line) => return Heard::Line(line),
                 None => {}
             }

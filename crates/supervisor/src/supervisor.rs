@@ -13,7 +13,7 @@ use crate::control::{Answer, Control, Request};
 use crate::fleet::{Client, Fleet, Level, Phase, Role, World};
 use crate::host::{Host, MOST_LINES, now};
 use crate::notifications::{Notifications, ancestor};
-use crate::policy::Exit;
+use crate::policy::{Exit, Supervision};
 use crate::resume;
 
 /// What is ours to act on.
@@ -180,10 +180,21 @@ impl Supervisor {
             Line::Status(text) => self.fleet.status(pid, text),
             Line::Beat => self.fleet.beat(pid, now()),
             Line::Idle(idle) => self.fleet.idle(&mut self.host, pid, idle),
+            Line::Supervision(text) => self.supervise(pid, &text),
             Line::Bind(listen) => self.bind(pid, &listen),
             Line::Stopping => self.fleet.stopping(&mut self.host, pid),
             Line::Pid(_) | Line::TimedOut | Line::Ended(_) | Line::Failure(_) => {}
         }
+    }
+
+    /// What the program itself asks for, where the command that started it left that open; not after it has booted.
+    fn supervise(&mut self, pid: i32, text: &str) {
+        let boots = self.fleet.workers.iter().any(|worker| worker.pid == pid && !worker.ready);
+        let Some(supervision) = serde_json::from_str::<Supervision>(text).ok().filter(|_| boots) else { return };
+        self.host.config.note.insert("workers".to_owned(), supervision.workers.into());
+        self.host.plan.leads_group = supervision.kill_tree;
+        self.host.config.supervision = supervision.clone();
+        self.fleet.supervise(&mut self.host, supervision);
     }
 
     /// While it boots: later nobody needs a socket that is bound with our rights.

@@ -398,6 +398,26 @@ fn no_reload_while_it_starts_or_stops() {
 }
 
 #[test]
+fn what_the_program_asks_for_in_the_first_start_counts() {
+    let (mut fleet, mut world) = begun(terms(1, Restart::No));
+    world.done();
+    let wanted = terms(3, Restart::Always).supervision;
+    fleet.supervise(&mut world, wanted.clone());
+    assert_eq!(world.done(), ["start 1", "start 2"]);
+    for pid in 1..=3 {
+        fleet.supervise(&mut world, wanted.clone()); // each says so
+        fleet.ready(&mut world, pid);
+    }
+    assert_eq!(world.done(), ["started"]);
+    fleet.scale(&mut world, 1).unwrap();
+    world.done();
+    fleet.ended(&mut world, 1, SEGV);
+    at(&mut fleet, &mut world, 0);
+    fleet.supervise(&mut world, wanted);
+    assert_eq!(world.done().last().map(String::as_str), Some("start 0"), "later scale() counts");
+}
+
+#[test]
 fn more_workers_and_fewer() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
     fleet.scale(&mut world, 4).unwrap();
