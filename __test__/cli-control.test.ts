@@ -143,3 +143,37 @@ withNamespaces('a daemon in another pid namespace is refused', async t => {
   isReadable(t, result)
   t.is((await cli(scene, ['status', './d.pid'])).code, 0)
 })
+
+test('files that are only called like ours stay, whatever verb they are given to', async t => {
+  const scene = new Scene(t)
+  const theirs = { 'package.json': '{"version":1,"name":"x"}', 'notes.txt': 'mine', 'app.json': '{}' }
+  for (const [file, text] of Object.entries(theirs)) scene.write(file, text)
+  for (const verb of ['stop', 'status', 'restart']) await cli(scene, [verb, './package', './app.pid', './notes.txt'])
+  await cli(scene, ['status', '--clean', './package', './app.pid', './notes.txt'])
+  const refused = await cli(scene, ['start', '--pid-file', './app.pid', '--', 'sleep', '1000'])
+  t.is(refused.code, 2)
+  t.regex(refused.stderr, /app\.json is in the way: .*; move it, or choose another name\n$/)
+  for (const [file, text] of Object.entries(theirs)) t.is(scene.read(file), text)
+  t.false(scene.exists('app.pid'))
+})
+
+test('a start that is refused leaves what is known of the daemon that runs', async t => {
+  const scene = new Scene(t)
+  const pid = await started(scene)
+  const before = scene.read('run/web.json')
+  for (const verb of ['start', 'run']) {
+    const { code, stderr } = await cli(scene, [
+      verb,
+      '--pid-file',
+      scene.path('run/web.pid'),
+      '--name',
+      'web',
+      '--',
+      'sleep',
+      '1000',
+    ])
+    t.is(code, 1)
+    t.regex(stderr, new RegExp(`already running as pid ${pid}`))
+  }
+  t.is(scene.read('run/web.json'), before)
+})

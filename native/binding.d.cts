@@ -194,6 +194,11 @@ export interface ListenPlan {
   udp: boolean
 }
 
+export interface NamedAddress {
+  name: string
+  address: string
+}
+
 /** sd_notify(3); false if nobody listens there. */
 export declare function notifyManager(address: string, text: string): boolean
 
@@ -303,6 +308,8 @@ export interface StatePlan {
   draft: string
   /** A JSON object, to which `pid` and `addresses` are added. */
   text: string
+  /** Where the program itself will listen. */
+  addresses: Array<NamedAddress>
 }
 
 export declare function stopOwner(request: StopRequest): Promise<StopResult | Refusal>

@@ -1,7 +1,8 @@
 // Asking a daemon's supervisor, over the socket beside the pid file.
+import { accessSync, constants, existsSync } from 'node:fs'
 import { DaemonError } from './errors.js'
 import { checked, native } from './native.js'
-import { controlPath } from './paths.js'
+import { controlPath, statePath } from './paths.js'
 import { PidLock } from './pid-lock.js'
 import { pause } from './running.js'
 import { readState } from './state.js'
@@ -58,7 +59,7 @@ export async function askSupervisor(
   for (;;) {
     const { pid } = PidLock.inspect(path)
     // A socket of that name may be the program's own.
-    if (pid === null || !readState(path, pid)?.supervised) return null
+    if (pid === null || !maySupervise(path, pid)) return null
     const text = checked(await native.askSupervisor(controlPath(path), pid, JSON.stringify(request), timeout))
     if (text === null) {
       // One that executes itself anew has no socket for a moment; another's may have been removed.
@@ -69,5 +70,17 @@ export async function askSupervisor(
     const answer: Answer = JSON.parse(text)
     if (answer.ok) return answer
     if (answer.error !== RETRY) throw new DaemonError(`${path}: ${answer.error}`, code)
+  }
+}
+
+/** Where another user's state can't be read, its socket says who may ask. */
+function maySupervise(path: string, pid: number): boolean {
+  const state = readState(path, pid)
+  if (state !== null) return state.supervised
+  try {
+    accessSync(statePath(path), constants.R_OK)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES' && existsSync(controlPath(path))
   }
 }

@@ -9,7 +9,7 @@ import { prepareDirectory, statePath } from './paths.js'
 import { PidLock } from './pid-lock.js'
 import { commandLine, requireStartDirectory, sameProgram } from './program.js'
 import { listenHere } from './sockets.js'
-import { knownOf, writeState } from './state.js'
+import { knownOf, requireRoomForState, writeState } from './state.js'
 import { takeOver } from './takeover.js'
 import type { Daemon } from './types.js'
 
@@ -18,6 +18,7 @@ export function stay(settings: Settings): Daemon {
   if (settings.supervision) return takeOver({ ...settings, ...INHERITED }, sameProgram())
   const { name, pidFile: file, chdir, umask, environment, limits } = settings
   if (file) prepareDirectory(file.path)
+  if (file) requireRoomForState(file.path)
   const pidFile =
     file &&
     naming(settings, () =>

@@ -10,7 +10,7 @@ import { type Launching, planOf } from './plan.js'
 import { requireDirectory } from './program.js'
 import { findRunning, pause, type RunningOne } from './running.js'
 import { supervisionOf } from './supervision.js'
-import { patience } from './supervisor.js'
+import { awaited, bound, patience } from './supervisor.js'
 import { takeOver } from './takeover.js'
 import type { Launched, LaunchOptions, ListenMap, ListenTarget } from './types.js'
 import { entries, oneOf, or, refuseUnknown, show, text } from './values.js'
@@ -165,7 +165,10 @@ async function start({ settings, program, launching }: Request): Promise<Launche
       pid,
       started: true,
       pidFile: settings.pidFile?.path ?? null,
-      addresses: Object.fromEntries(settings.listen.map(({ name }, index) => [name, addresses[index] ?? ''])),
+      addresses: Object.fromEntries([
+        ...bound(settings).map(({ name }, index) => [name, addresses[index] ?? '']),
+        ...awaited(settings).map(({ name, address }) => [name, address]),
+      ]),
     }
   } catch (error) {
     throw named(settings, error)

@@ -15,6 +15,7 @@ import {
   duration,
   entries,
   expected,
+  isName,
   list,
   mode,
   oneOf,
@@ -184,7 +185,7 @@ function readiness(value: unknown, isLaunched: boolean, isTaken: (fd: number) =>
 
 function normaliseName(name: unknown): string {
   if (name === undefined) return defaultName()
-  if (typeof name !== 'string' || !/^[A-Za-z0-9._-]{1,64}$/.test(name) || /^\.+$/.test(name)) {
+  if (!isName(name)) {
     throw expected('name', 'at most 64 letters, digits, dots, dashes and underscores', name)
   }
   return name

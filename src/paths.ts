@@ -56,7 +56,9 @@ export function prepareDirectory(path: string): void {
   const directory = dirname(path)
   if (directory !== runDirectory() && directory !== stateDirectory()) return
   const isRoot = process.geteuid?.() === 0
-  during('chdir', directory, () => mkdirSync(directory, { recursive: true, mode: isRoot ? 0o755 : 0o700 }))
+  during(directory === runDirectory() ? 'pid file create' : 'log', directory, () =>
+    mkdirSync(directory, { recursive: true, mode: isRoot ? 0o755 : 0o700 }),
+  )
   if (directory !== temporaryRunDirectory()) return
   const { uid } = lstatSync(directory)
   if (uid !== process.geteuid?.() || !lstatSync(directory).isDirectory()) {

@@ -1,13 +1,14 @@
 // What the core starts, made of the settings and the program.
-import type { Plan, StreamPlan } from '#native'
+import type { NamedAddress, Plan, StreamPlan } from '#native'
 import type { Given, Note } from './arrival.js'
 import type { Log } from './logs.js'
 import type { Settings } from './options.js'
+import { controlPath } from './paths.js'
 import type { Program } from './program.js'
 import { pathsOf } from './sockets.js'
-import { companionsOf, type Known, knownOf, type LaunchRecord, stateFiles } from './state.js'
+import { type Known, knownOf, type LaunchRecord, requireRoomForState, stateFiles } from './state.js'
 import { supervisionFor } from './supervision.js'
-import { bound, supervisorPlan } from './supervisor.js'
+import { awaited, bound, supervisorPlan } from './supervisor.js'
 
 /** What a start by launch() has beyond one by daemonize(). */
 export interface Launching {
@@ -33,7 +34,7 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     environment,
     note: JSON.stringify(note),
     outlivesLauncher: note.given !== null,
-    ...(pidFile && filesOf(pidFile, knownOf(settings, program, logs, launching?.record))),
+    ...(pidFile && filesOf(pidFile, knownOf(settings, program, logs, launching?.record), awaited(settings))),
     stdin,
     stdout,
     stderr,
@@ -48,12 +49,15 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
   }
 }
 
-function filesOf(pidFile: NonNullable<Settings['pidFile']>, known: Known): Pick<Plan, 'pidFile' | 'state'> {
+function filesOf(
+  pidFile: NonNullable<Settings['pidFile']>,
+  known: Known,
+  addresses: NamedAddress[],
+): Pick<Plan, 'pidFile' | 'state'> {
+  requireRoomForState(pidFile.path)
   const [path, draft] = stateFiles(pidFile.path)
-  return {
-    pidFile: { ...pidFile, companions: companionsOf(pidFile.path, known.supervised) },
-    state: { path, draft, text: JSON.stringify(known) },
-  }
+  const companions = [path, draft, ...(known.supervised ? [controlPath(pidFile.path)] : [])]
+  return { pidFile: { ...pidFile, companions }, state: { path, draft, text: JSON.stringify(known), addresses } }
 }
 
 export function logsOf({ stdout, stderr }: Settings): Log[] {

@@ -1,10 +1,12 @@
 // What is known of a daemon besides its pid: a JSON file beside the pid file, believed only while its pid owns the lock.
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { OptionError } from './errors.js'
 import type { Log } from './logs.js'
 import type { Settings } from './options.js'
 import { controlPath, statePath } from './paths.js'
 import type { Program } from './program.js'
 import { supervisionFor } from './supervision.js'
+import { isName } from './values.js'
 
 /** Where nothing else is known; milliseconds. Less than Kubernetes' 30 s. */
 export const STOP_TIMEOUT = 25_000
@@ -72,9 +74,24 @@ export function stateFiles(pidFile: string): [path: string, draft: string] {
   return [path, `${path}.${process.pid}`]
 }
 
-/** What lies beside a pid file and goes with it. A socket there is a supervisor's, or somebody's who calls it so. */
-export function companionsOf(pidFile: string, isSupervised = readLastState(pidFile)?.supervised): string[] {
-  return [...stateFiles(pidFile), ...(isSupervised ? [controlPath(pidFile)] : [])]
+/** What lies beside a pid file and goes with it: nothing that is somebody else's and only called so. */
+export function companionsOf(pidFile: string): string[] {
+  const state = readLastState(pidFile)
+  if (state === null) return []
+  return [statePath(pidFile), ...(state.supervised ? [controlPath(pidFile)] : [])]
+}
+
+/**
+ * Where a daemon is to be started its state replaces the last one's, and nothing else.
+ * @throws OptionError somebody's file is called so
+ */
+export function requireRoomForState(pidFile: string): void {
+  const path = statePath(pidFile)
+  if (!existsSync(path) || readLastState(pidFile) !== null) return
+  throw new OptionError(
+    'pidFile',
+    `${path} is in the way: it is where the daemon of this \`pidFile\` is described; move it, or choose another name`,
+  )
 }
 
 /** The state of the daemon that runs as `pid`, if it is there to be read. */
@@ -86,9 +103,21 @@ export function readState(pidFile: string, pid: number | null): State | null {
 /** What was last written there: of a daemon that may have ended. */
 export function readLastState(pidFile: string): State | null {
   try {
-    const state: State = JSON.parse(readFileSync(statePath(pidFile), 'utf8'))
-    return state.version === 1 ? state : null
+    const state: Partial<State> | null = JSON.parse(readFileSync(statePath(pidFile), 'utf8'))
+    return isState(state) ? state : null
   } catch {
     return null
   }
+}
+
+/** Files of this name may be anybody's, and may even have a version of 1. */
+function isState(found: Partial<State> | null): found is State {
+  return (
+    found?.version === 1 &&
+    typeof found.pid === 'number' &&
+    isName(found.name) &&
+    Array.isArray(found.arguments) &&
+    typeof found.directory === 'string' &&
+    typeof found.startedAt === 'number'
+  )
 }

@@ -1,6 +1,6 @@
 // What the native supervisor is told: the settings, in the words of crates/supervisor/src/config.rs.
 import { lstatSync } from 'node:fs'
-import type { LimitPlan, OwnerPlan, Plan, SupervisorPlan } from '#native'
+import type { LimitPlan, ListenPlan, NamedAddress, OwnerPlan, Plan, SupervisorPlan } from '#native'
 import type { Note } from './arrival.js'
 import { OptionError } from './errors.js'
 import { supervisorPath } from './native.js'
@@ -77,8 +77,17 @@ function requireRoomFor(control: string | null): void {
 }
 
 function readinessOf({ ready, listen }: Settings): object | string {
-  if (ready === 'port') return { port: listen.map(({ host = '', port, path }) => path ?? `${bracketed(host)}:${port}`) }
+  if (ready === 'port') return { port: listen.map(addressOf) }
   return ready.startsWith('fd=') ? { fd: Number(ready.slice(3)) } : ready
+}
+
+/** The addresses at which the program itself will listen. */
+export function awaited({ ready, listen }: Settings): NamedAddress[] {
+  return ready === 'port' ? listen.map(socket => ({ name: socket.name, address: addressOf(socket) })) : []
+}
+
+function addressOf({ host = '', port, path }: ListenPlan): string {
+  return path ?? `${bracketed(host)}:${port}`
 }
 
 /** Nothing given: every interface, of which the loopback one is asked. */

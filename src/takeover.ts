@@ -10,7 +10,7 @@ import { flush } from './output.js'
 import { prepareDirectory, statePath } from './paths.js'
 import { type Launching, planOf } from './plan.js'
 import type { Program } from './program.js'
-import { knownOf, writeState } from './state.js'
+import { knownOf, readState, writeState } from './state.js'
 
 /** Returns never, but throws what failed; then nothing is left of it, unless outputs were to be other ones. */
 export function takeOver(settings: Settings, program: Program, launching?: Launching): never {
@@ -27,7 +27,8 @@ export function takeOver(settings: Settings, program: Program, launching?: Launc
       const known = knownOf(here, program, [], launching?.record)
       writeState(pidFile.path, { ...known, pid: process.pid, addresses })
     })
-    if (pidFile) rmSync(statePath(pidFile.path), { force: true })
+    // Another's, which was why we failed perhaps, stays.
+    if (pidFile && readState(pidFile.path, process.pid)) rmSync(statePath(pidFile.path), { force: true })
     throw errorOf(refusal)
   })
 }

@@ -15,6 +15,11 @@ export function entries(option: string, value: unknown, keepUndefined = false): 
   return Object.entries(value).filter(([, each]) => keepUndefined || each !== undefined)
 }
 
+/** What a daemon may be called. */
+export function isName(value: unknown): value is string {
+  return typeof value === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(value) && !/^\.+$/.test(value)
+}
+
 export function text(option: string, value: unknown, what: string): string {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) throw expected(option, what, value)
   return value

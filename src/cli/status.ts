@@ -3,8 +3,8 @@
 import { rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { DaemonError } from '../errors.js'
-import { statePath } from '../paths.js'
 import { PidLock } from '../pid-lock.js'
+import { companionsOf, readLastState } from '../state.js'
 import type { DaemonStatus } from '../status.js'
 import { status as statusOf } from './backend.js'
 import { targetsOf } from './control.js'
@@ -81,7 +81,7 @@ function tellWhy(rows: readonly Row[], output: Output): void {
 }
 
 function isLeftover(row: Row): boolean {
-  return row.state === 'free'
+  return row.state === 'free' && (row.pid !== null || readLastState(row.pidFile) !== null)
 }
 
 async function clean(leftovers: readonly Row[], isAsked: boolean, output: Output): Promise<void> {
@@ -102,8 +102,9 @@ async function clean(leftovers: readonly Row[], isAsked: boolean, output: Output
 
 /** Under the lock: one that is being started is not touched. */
 function remove({ pidFile }: Row): void {
+  const companions = companionsOf(pidFile)
   const lock = PidLock.acquire(pidFile)
-  rmSync(statePath(pidFile), { force: true })
+  for (const path of companions) rmSync(path, { force: true })
   lock.release()
 }
 

@@ -1,4 +1,5 @@
 // Whom a verb is meant for: names in the run directory, and pid files.
+import { statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { pidFilesInRunDirectory, runDirectory, targetPath } from '../paths.js'
 import { type PidFileState, PidLock } from '../pid-lock.js'
@@ -41,8 +42,14 @@ export function everyTarget(): Target[] {
 export function absence({ name, path }: Target): string {
   const { state, pid } = lookAt(path)
   if (state === 'absent') return `no pid file ${path}${nearest(name, path)}`
+  if (pid === null && !isEmpty(path)) return `${path} is no pid file`
   if (pid === null) return `its pid file ${path} is empty`
   return `its pid file ${path} was left by pid ${pid}`
+}
+
+function isEmpty(path: string): boolean {
+  const file = statSync(path, { throwIfNoEntry: false })
+  return file === undefined || (file.isFile() && file.size === 0)
 }
 
 export function lookAt(path: string): PidFileState {

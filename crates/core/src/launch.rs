@@ -53,7 +53,11 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
 
     let addresses: Vec<String> = sockets.iter().map(|bound| bound.address.clone()).collect();
     let names = plan.listen.iter().map(|each| each.name.as_str());
-    let state = plan.state.as_ref().map(|state| StateFile::new(state, names.zip(addresses.iter().map(String::as_str))));
+    let bound = names.zip(addresses.iter().map(String::as_str));
+    let state = plan.state.as_ref().map(|state| {
+        let known = state.addresses.iter().map(|(name, address)| (name.as_str(), address.as_str()));
+        StateFile::new(state, bound.chain(known))
+    });
     let channel_source = to_middle.as_raw_fd();
     let above = |file: OwnedFd, step| fd::duplicate_above(&file, lowest).during(step, "fcntl");
     let handover = Handover {

@@ -52,6 +52,8 @@ pub struct State {
     pub path: PathBuf,
     pub draft: PathBuf,
     pub text: String,
+    /// Where the program itself listens, by name; what we bind comes before.
+    pub addresses: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

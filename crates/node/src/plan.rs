@@ -46,6 +46,14 @@ pub struct StatePlan {
     pub draft: String,
     /// A JSON object, to which `pid` and `addresses` are added.
     pub text: String,
+    /// Where the program itself will listen.
+    pub addresses: Vec<NamedAddress>,
+}
+
+#[napi(object)]
+pub struct NamedAddress {
+    pub name: String,
+    pub address: String,
 }
 
 #[napi(object)]
@@ -118,6 +126,7 @@ impl TryFrom<Plan> for core::Plan {
             state: plan.state.map(|state| core::State {
                 path: state.path.into(),
                 draft: state.draft.into(),
+                addresses: state.addresses.into_iter().map(|each| (each.name, each.address)).collect(),
                 text: state.text,
             }),
             pid_file: plan.pid_file.map(|file| core::PidFile {

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -68,6 +69,10 @@ impl Control {
     pub fn open(path: &Path) -> daemonic_core::error::Result<Self> {
         let target = Target::Unix { path: path.to_owned(), mode: Some(0o600) };
         let spec = Listen { name: String::new(), target, backlog: 64, ipv6_only: false, reuse_port: false, udp: false };
+        // Whoever answers there has lost the pid file to us.
+        if std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
+            let _ = std::fs::remove_file(path);
+        }
         let mut all = bind_all(&[spec])?;
         let bound = all.remove(0);
         let listener = UnixListener::from(bound.socket.try_clone().map_err(refused)?);
