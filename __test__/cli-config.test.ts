@@ -68,6 +68,20 @@ export default defineConfig({ daemons: { sleeper: { program: 'sleep', args: ['10
   t.regex(stdout, /^sleeper: running as pid/)
 })
 
+test('restart loads a module once, wherever it is called', async t => {
+  const scene = new Scene(t)
+  project(scene)
+  scene.write(
+    'project/daemons.mjs',
+    `console.error('loaded'); export default { daemons: { sleeper: { program: 'sleep', args: ['1000'] } } }`,
+  )
+  mkdirSync(scene.path('elsewhere'))
+  const { code, stderr } = await cli(scene, ['restart', '--config', '../project/daemons.mjs', 'sleeper'], {
+    cwd: scene.path('elsewhere'),
+  })
+  t.deepEqual([code, stderr], [0, 'loaded\n'])
+})
+
 const WRONG: Readonly<Record<string, readonly [content: string, says: RegExp]>> = {
   'that is no JSON': ['{', /can't be read: .*JSON/],
   'with a wrong key': ['{"daemon":{}}', /wrong\.json: Unknown option `daemon`; did you mean `daemons`\?/],

@@ -76,6 +76,11 @@ export function run(program: string, options: LaunchOptions): never {
   takeOver(settings, launched, launching)
 }
 
+/** @throws what launch() would, of the options and the program, before anything is done */
+export function checkLaunch(program: string, options: LaunchOptions): void {
+  requestOf(program, options)
+}
+
 /** By default: the program itself may want more, and call daemonize(). */
 function supervised({ settings, ...request }: Request): Request {
   const supervision = settings.supervision ?? supervisionOf({ monitor: { restart: 'no' } })

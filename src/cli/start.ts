@@ -62,6 +62,13 @@ export async function startOne(job: Job, output: Output): Promise<void> {
   output.result(`${job.name}: ${startedPhrase(launched, time)}`, { name: job.name, ...launched, elapsed: time })
 }
 
+/** Nothing further is to be started. */
+export class Interruption extends DaemonError {
+  constructor({ name }: Job) {
+    super(`${name}: the start was interrupted`, 'ERR_DAEMON_START', 128 + constants.signals.SIGINT)
+  }
+}
+
 /** Who interrupts the command wants no daemon. launch() itself would go on without its caller. */
 async function interruptible(job: Job): Promise<Launched> {
   let isInterrupted = false
@@ -74,8 +81,7 @@ async function interruptible(job: Job): Promise<Launched> {
   try {
     return await launch(job.program, job.options)
   } catch (error) {
-    if (!isInterrupted) throw error
-    throw new DaemonError(`${job.name}: the start was interrupted`, 'ERR_DAEMON_START', 128 + constants.signals.SIGINT)
+    throw isInterrupted ? new Interruption(job) : error
   } finally {
     process.off('SIGINT', interrupt)
   }
