@@ -143,20 +143,27 @@ function resolved(listen: ListenMap | undefined, settings: Settings): ListenMap 
   return Object.fromEntries(Object.entries(listen ?? {}).map(([name, value]) => [name, target(name, value)]))
 }
 
-/** What JSON can hold of the options: a variable that is to be removed is null. */
-function recordOf({ env, ...options }: LaunchOptions): Record<string, unknown> {
+/**
+ * What JSON can hold of the options, and another start may do too: a variable that is to be removed is null. The caller's
+ * descriptors are nobody else's, and the pid file was taken from somebody once.
+ */
+function recordOf({ env, preserve: _, pidFile, ...options }: LaunchOptions): Record<string, unknown> {
   const variables = entries('env', env, true).map(([name, value]) => [name, value ?? null])
-  const plain = Object.entries(options).filter(([, value]) => !holdsDescriptor(value))
-  return { ...Object.fromEntries(plain), ...(env && { env: Object.fromEntries(variables) }) }
+  const plain = Object.entries(options).filter(([key, value]) => !(isStream(key) && isDescriptor(value)))
+  const file = typeof pidFile === 'object' ? { ...pidFile, overwrite: undefined } : pidFile
+  return {
+    ...Object.fromEntries(plain),
+    ...(pidFile !== undefined && { pidFile: file }),
+    ...(env && { env: Object.fromEntries(variables) }),
+  }
 }
 
-/** Those of the caller are nobody else's. */
-function holdsDescriptor(value: unknown): boolean {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    ('fd' in value || (Array.isArray(value) && value.some(holdsDescriptor)))
-  )
+function isStream(key: string): boolean {
+  return ['stdin', 'log', 'stdout', 'stderr'].includes(key)
+}
+
+function isDescriptor(value: unknown): boolean {
+  return typeof value === 'number' || (typeof value === 'object' && value !== null && 'fd' in value)
 }
 
 async function start({ settings, program, launching }: Request): Promise<Launched> {

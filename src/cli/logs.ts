@@ -6,7 +6,7 @@ import { status as statusOf } from './backend.js'
 import { targetsOf } from './control.js'
 import { follow } from './follow.js'
 import { type Line, lastLines, merged, opened } from './log-lines.js'
-import { type Output, write } from './output.js'
+import { type Output, writeOrEnd } from './output.js'
 import type { Invocation } from './parse.js'
 import { absence, type Target } from './targets.js'
 import { unexpected } from './values.js'
@@ -51,7 +51,7 @@ export async function logs(invocation: Invocation, output: Output): Promise<numb
 }
 
 function show(lines: readonly (Pick<Line, 'text'> & { label: string })[]): void {
-  if (lines.length > 0) write(1, lines.map(({ text, label }) => `${label}${text}\n`).join(''))
+  if (lines.length > 0) writeOrEnd(lines.map(({ text, label }) => `${label}${text}\n`).join(''))
 }
 
 /** Of one that runs, what it says; else what it said last, or the default. */
