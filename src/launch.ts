@@ -112,6 +112,9 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
       "The `ifRunning` option can't be 'reuse' without a `pidFile`: nothing tells what runs",
     )
   }
+  if (settings.ready === 'port' && settings.listen.length === 0) {
+    throw new OptionError('ready', "The `ready` option can't be 'port' without `listen`: there is no address to answer")
+  }
   // Looked for when all else is right: a wrong option is told before a missing program.
   const program = launchedProgram(name, options, requireDirectory())
   const applied = APPLIED_LATER.map(key => [key, given[key as keyof typeof given]])
