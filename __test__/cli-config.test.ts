@@ -1,10 +1,10 @@
 // `--config`: daemons of a file, by name or all of them.
 import { mkdirSync } from 'node:fs'
 import test from 'ava'
-import { cli, isReadable, ownLines, SERVER } from './support/cli.js'
+import { cli, isReadable, ownLines, SERVER, spawnCli } from './support/cli.js'
 import { STAY } from './support/locks.js'
 import { LIBRARY } from './support/program.js'
-import { Scene } from './support/scene.js'
+import { finished, Scene } from './support/scene.js'
 
 /** Two daemons in a directory of their own. */
 function project(scene: Scene, daemons: object = { web: { script: 'web.mjs' }, worker: { script: './worker.mjs' } }) {
@@ -66,6 +66,64 @@ export default defineConfig({ daemons: { sleeper: { program: 'sleep', args: ['10
   const { code, stdout, stderr } = await cli(scene, ['start', '--config', 'project/daemons.mjs'])
   t.is(code, 0, stderr)
   t.regex(stdout, /^sleeper: running as pid/)
+})
+
+test('options of the line are added to the file’s monitor, and may take over its pid file', async t => {
+  const scene = new Scene(t)
+  const worker = { script: 'worker.mjs', monitor: { restart: 'always', maxFailures: 7 }, pidFile: './w.pid' }
+  const config = project(scene, { worker, web: { script: 'web.mjs' } })
+  const monitors = () =>
+    ['project/w.json', 'run/web.json'].map(path => JSON.parse(scene.read(path)).launch.options.monitor)
+  t.is((await cli(scene, ['start', '--config', config, '--max-memory', '1G'])).code, 0)
+  t.deepEqual(monitors(), [
+    { restart: 'always', maxFailures: 7, maxMemory: 2 ** 30 },
+    { restart: 'no', maxMemory: 2 ** 30 },
+  ])
+  const first = Number(scene.read('project/w.pid'))
+  const { code, stderr } = await cli(scene, ['start', '--config', config, '--monitor', '--overwrite-pid-file'])
+  t.is(code, 0, stderr)
+  t.not(Number(scene.read('project/w.pid')), first)
+  t.deepEqual(monitors(), [{ restart: 'on-failure', maxFailures: 7 }, { restart: 'on-failure' }])
+})
+
+test('nothing is started if one of the daemons can’t be', async t => {
+  const scene = new Scene(t)
+  const config = project(scene, {
+    web: { script: 'web.mjs' },
+    worker: { script: 'missing.mjs' },
+    third: { script: 'web.mjs', nice: 99 },
+  })
+  const { code, stdout, stderr } = await cli(scene, ['start', '--config', config])
+  t.deepEqual([code, stdout], [127, ''])
+  t.regex(stderr, /^worker: cannot execute .*ENOENT.*\nthird: Expected the `nice` option/)
+  t.deepEqual(scene.processes(), [])
+})
+
+test('who interrupts a start wants none of those that follow', async t => {
+  const scene = new Scene(t)
+  const config = project(scene, { slow: { script: 'slow.mjs' }, web: { script: 'web.mjs' } })
+  scene.write('project/slow.mjs', `console.log('booting'); await new Promise(() => setInterval(() => {}, 1_000_000))`)
+  const child = spawnCli(scene, ['start', '--config', config])
+  const end = finished(child)
+  await scene.until('it boots', () => ownLines(scene, 'state/slow.log').includes('booting'))
+  child.kill('SIGINT')
+  const { code, stdout } = await end
+  t.deepEqual([code, stdout], [130, ''])
+  await scene.empty()
+})
+
+test('restart loads a module once, wherever it is called', async t => {
+  const scene = new Scene(t)
+  project(scene)
+  scene.write(
+    'project/daemons.mjs',
+    `console.error('loaded'); export default { daemons: { sleeper: { program: 'sleep', args: ['1000'] } } }`,
+  )
+  mkdirSync(scene.path('elsewhere'))
+  const { code, stderr } = await cli(scene, ['restart', '--config', '../project/daemons.mjs', 'sleeper'], {
+    cwd: scene.path('elsewhere'),
+  })
+  t.deepEqual([code, stderr], [0, 'loaded\n'])
 })
 
 const WRONG: Readonly<Record<string, readonly [content: string, says: RegExp]>> = {

@@ -1,10 +1,10 @@
 // stop, signal, reload: what the command says and does to daemons that run, and to those that don't.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import test from 'ava'
-import { cli, isReadable, started } from './support/cli.js'
+import { cli, isReadable, spawnCli, started } from './support/cli.js'
 import { asRoot, NOBODY, owner, STAY, withNamespaces } from './support/locks.js'
 import { program } from './support/program.js'
-import { Scene } from './support/scene.js'
+import { finished, Scene } from './support/scene.js'
 
 test('stop ends it and waits; a second one is content', async t => {
   const scene = new Scene(t)
@@ -24,6 +24,16 @@ test('two stops at once both see it end', async t => {
   await started(scene)
   const results = await Promise.all([cli(scene, ['stop', 'web']), cli(scene, ['stop', 'web'])])
   for (const { code, stderr } of results) t.is(code, 0, stderr)
+  t.deepEqual(scene.processes(), [])
+})
+
+test('a reader that closes its pipe doesn’t end the work', async t => {
+  const scene = new Scene(t)
+  for (const name of ['one', 'two', 'three']) await started(scene, name)
+  const child = spawnCli(scene, ['stop', 'one', 'two', 'three'])
+  child.stdout?.destroy()
+  const { code, stderr } = await finished(child)
+  t.deepEqual([code, stderr], [0, ''])
   t.deepEqual(scene.processes(), [])
 })
 

@@ -52,6 +52,16 @@ test('colours are kept', async t => {
   t.is((await cli(scene, ['logs', 'web'])).stdout, '\x1b[31mred\x1b[0m\n')
 })
 
+test('what can’t be read doesn’t keep the others from being shown', async t => {
+  const scene = new Scene(t)
+  log(scene, 'here\n')
+  mkdirSync(scene.path('state/bad.log'))
+  const result = await cli(scene, ['logs', 'bad', 'web'])
+  t.deepEqual([result.code, result.stdout], [1, 'web | here\n'])
+  t.regex(result.stderr, /^bad: cannot open the log .*bad\.log: EISDIR.*\n$/)
+  isReadable(t, result)
+})
+
 test('both outputs are in the order of their times, and labelled', async t => {
   const scene = new Scene(t)
   scene.write(

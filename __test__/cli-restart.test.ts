@@ -1,5 +1,5 @@
 // `daemonic restart`: as it was started, whoever started it.
-import { readFileSync, realpathSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, realpathSync } from 'node:fs'
 import test from 'ava'
 import { PidLock } from 'daemonic'
 import { cli, isReadable, ownLines, SERVER, started, workerOf } from './support/cli.js'
@@ -105,6 +105,61 @@ test('a start that fails ends with the program’s code, and the old one is gone
   t.regex(result.stderr, /^web: the daemon exited with 9 before it was ready; it wrote:\n {4}broken\n/)
   isReadable(t, result)
   scene.write('web.mjs', SERVER)
+})
+
+test('the caller’s descriptors are not taken for the next caller’s, nor is the pid file taken over again', async t => {
+  const scene = new Scene(t)
+  const first = await started(scene)
+  const fd = openSync(scene.write('fd', ''), 'a+')
+  const { code, stderr } = await cli(
+    scene,
+    ['start', '--overwrite-pid-file', '--stdin', '3', '--log', '3', '--stderr', 'e.log', '--preserve', '3', 'web.mjs'],
+    { stdio: ['ignore', 'pipe', 'pipe', fd] },
+  )
+  closeSync(fd)
+  process.kill(first)
+  t.is(code, 0, stderr)
+  const { options } = JSON.parse(scene.read('run/web.json')).launch
+  t.deepEqual(
+    [options.stdin, options.log, options.preserve, options.pidFile],
+    [undefined, undefined, undefined, { path: 'web.pid' }],
+  )
+  t.is(options.stderr, scene.path('e.log'))
+  t.is((await cli(scene, ['restart', 'web'])).code, 0)
+})
+
+test('what can’t be started isn’t stopped', async t => {
+  const scene = new Scene(t)
+  const pid = await started(scene)
+  scene.remove('web.mjs')
+  const result = await cli(scene, ['restart', 'web'], { cwd: '/' })
+  t.is(result.code, 127)
+  t.regex(result.stderr, /^web: cannot execute .*web\.mjs: ENOENT/)
+  t.deepEqual(PidLock.inspect(scene.path('run/web.pid')), { state: 'running', pid, verified: true })
+})
+
+test('after a start that failed it is still known how it is started', async t => {
+  const scene = new Scene(t)
+  await started(scene, 'web', ['--env', 'GIVEN=yes'])
+  scene.write('web.mjs', 'process.exit(9)')
+  for (const _ of [1, 2]) t.is((await cli(scene, ['restart', 'web'], { cwd: '/' })).code, 9)
+  scene.write('web.mjs', SERVER)
+  const { code, stderr } = await cli(scene, ['restart', 'web'], { cwd: '/' })
+  t.is(code, 0, stderr)
+  t.true(environment(await workerOf(scene, 'web')).includes('GIVEN=yes'))
+})
+
+test('a program that made itself a daemon, and then fails, can be restarted when it is mended', async t => {
+  const scene = new Scene(t)
+  const env = { DAEMONIC_RUNTIME_DIR: scene.path('run') }
+  const path = program(scene, `daemonize({ pidFile: true }); ${STAY}`)
+  const text = scene.read('program.mjs')
+  t.is((await scene.node(path, { env })).code, 0)
+  scene.write('program.mjs', 'process.exit(9)')
+  t.is((await cli(scene, ['restart', 'program'], { cwd: '/', detach: 'auto' })).code, 9)
+  scene.write('program.mjs', text)
+  const { code, stderr } = await cli(scene, ['restart', 'program'], { cwd: '/', detach: 'auto' })
+  t.is(code, 0, stderr)
 })
 
 asRoot('what another user’s file says is not executed', async t => {

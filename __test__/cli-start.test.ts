@@ -189,6 +189,22 @@ test('-q says nothing but errors', async t => {
   t.regex((await cli(scene, ['start', '-q', 'web.mjs'])).stderr, /already running/)
 })
 
+test('with --instance the name is the target', async t => {
+  const scene = new Scene(t)
+  scene.write('web.mjs', SERVER)
+  const { stdout } = await cli(scene, ['start', '--instance', 'project', '--json', 'web.mjs'])
+  const { name } = JSON.parse(stdout)
+  t.regex(name, /^web@/)
+  t.is((await cli(scene, ['stop', name])).code, 0)
+})
+
+test('-vvvv is -vvv', async t => {
+  const scene = new Scene(t)
+  const pid = await started(scene, 'web', ['-vvvv'])
+  t.true(pid > 0)
+  t.true(readFileSync(`/proc/${await workerOf(scene, 'web')}/environ`, 'utf8').includes('DAEMONIC_LOG=trace\0'))
+})
+
 test('--overwrite-pid-file takes over the default file', async t => {
   const scene = new Scene(t)
   const first = await started(scene)

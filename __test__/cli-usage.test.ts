@@ -58,6 +58,8 @@ const WRONG: Readonly<Record<string, RegExp>> = {
   'start --workers cpu app.js': /did you mean `cpus`\?/,
   'start --workers 0 app.js': /Expected --workers to be a whole number from 1 to 1024 or 'cpus', got 0/,
   'start --ready soon app.js': /Expected --ready to be auto, manual, port or fd=N, got 'soon'/,
+  'start --ready port app.js': /--ready can't be 'port' without `listen`: there is no address to answer/,
+  'start --groups , app.js': /Expected --groups to be names or ids, as A,B, got ','/,
   'start --if-running ignore app.js': /Expected --if-running to be 'error' or 'reuse', got 'ignore'/,
   'start --env =x app.js': /Expected --env to be NAME=VALUE, or NAME to remove it, got '=x'/,
   // Node before 22 takes --env-file for its own wherever it stands.

@@ -76,6 +76,11 @@ export function run(program: string, options: LaunchOptions): never {
   takeOver(settings, launched, launching)
 }
 
+/** @throws what launch() would, of the options and the program, before anything is done */
+export function checkLaunch(program: string, options: LaunchOptions): void {
+  requestOf(program, options)
+}
+
 /** By default: the program itself may want more, and call daemonize(). */
 function supervised({ settings, ...request }: Request): Request {
   const supervision = settings.supervision ?? supervisionOf({ monitor: { restart: 'no' } })
@@ -106,6 +111,9 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
       'ifRunning',
       "The `ifRunning` option can't be 'reuse' without a `pidFile`: nothing tells what runs",
     )
+  }
+  if (settings.ready === 'port' && settings.listen.length === 0) {
+    throw new OptionError('ready', "The `ready` option can't be 'port' without `listen`: there is no address to answer")
   }
   // Looked for when all else is right: a wrong option is told before a missing program.
   const program = launchedProgram(name, options, requireDirectory())
@@ -138,20 +146,27 @@ function resolved(listen: ListenMap | undefined, settings: Settings): ListenMap 
   return Object.fromEntries(Object.entries(listen ?? {}).map(([name, value]) => [name, target(name, value)]))
 }
 
-/** What JSON can hold of the options: a variable that is to be removed is null. */
-function recordOf({ env, ...options }: LaunchOptions): Record<string, unknown> {
+/**
+ * What JSON can hold of the options, and another start may do too: a variable that is to be removed is null. The caller's
+ * descriptors are nobody else's, and the pid file was taken from somebody once.
+ */
+function recordOf({ env, preserve: _, pidFile, ...options }: LaunchOptions): Record<string, unknown> {
   const variables = entries('env', env, true).map(([name, value]) => [name, value ?? null])
-  const plain = Object.entries(options).filter(([, value]) => !holdsDescriptor(value))
-  return { ...Object.fromEntries(plain), ...(env && { env: Object.fromEntries(variables) }) }
+  const plain = Object.entries(options).filter(([key, value]) => !(isStream(key) && isDescriptor(value)))
+  const file = typeof pidFile === 'object' ? { ...pidFile, overwrite: undefined } : pidFile
+  return {
+    ...Object.fromEntries(plain),
+    ...(pidFile !== undefined && { pidFile: file }),
+    ...(env && { env: Object.fromEntries(variables) }),
+  }
 }
 
-/** Those of the caller are nobody else's. */
-function holdsDescriptor(value: unknown): boolean {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    ('fd' in value || (Array.isArray(value) && value.some(holdsDescriptor)))
-  )
+function isStream(key: string): boolean {
+  return ['stdin', 'log', 'stdout', 'stderr'].includes(key)
+}
+
+function isDescriptor(value: unknown): boolean {
+  return typeof value === 'number' || (typeof value === 'object' && value !== null && 'fd' in value)
 }
 
 async function start({ settings, program, launching }: Request): Promise<Launched> {

@@ -83,7 +83,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     usage: ['TARGET…'],
     summary: 'stop daemons, and start them as they were started',
     description:
-      'Stops what runs, and starts it with the same arguments and options, in the same directory, with the environment of this call. What has crashed is started too.',
+      'Stops what runs, and starts it with the same arguments and options, in the same directory, with the environment of this call. What has crashed is started too, if NAME.json is still there: after a SIGKILL of the supervisor it is; one that ends by itself takes it along.',
     options: [
       timeout('how long it may take to stop', 'its own --stop-timeout and 2s'),
       ...TARGET_OPTIONS,

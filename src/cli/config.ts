@@ -42,7 +42,12 @@ export async function daemonsFrom(file: string, names: readonly string[]): Promi
 /** The same, as targets of verbs. */
 export async function namesFrom(file: string, names: readonly string[]): Promise<Target[]> {
   const daemons = await daemonsFrom(file, names)
-  return daemons.map(({ name, config }) => ({ ...parseTarget(pidFileOf(name, config)), name }))
+  return daemons.map(targetIn)
+}
+
+/** Where daemonsFrom() has led: its pid file may be relative. */
+export function targetIn({ name, config }: NamedConfig): Target {
+  return { ...parseTarget(pidFileOf(name, config)), name }
 }
 
 function pidFileOf(key: string, { pidFile, name = key, instance }: DaemonConfig): string {

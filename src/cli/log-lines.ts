@@ -1,5 +1,6 @@
 // The last lines of a log, read from its end; and of several logs in the order of their times.
 import { fstatSync, openSync, readSync } from 'node:fs'
+import { during, SystemCallError } from '../errors.js'
 
 export interface Line {
   text: string
@@ -76,12 +77,12 @@ function withTimes(text: string): Line[] {
   })
 }
 
-/** Null if it isn't there. */
+/** Null if it isn't there. @throws SystemCallError */
 export function opened(path: string): number | null {
   try {
-    return openSync(path, 'r')
+    return during('log', path, () => openSync(path, 'r'))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    if (error instanceof SystemCallError && error.code === 'ENOENT') return null
     throw error
   }
 }

@@ -1,12 +1,13 @@
 // logs: the last lines of what daemons wrote, and what they write from now on.
 import { existsSync } from 'node:fs'
+import { DaemonError, during } from '../errors.js'
 import { logPath } from '../paths.js'
 import { readLastState } from '../state.js'
 import { status as statusOf } from './backend.js'
-import { targetsOf } from './control.js'
+import { failure, targetsOf } from './control.js'
 import { follow } from './follow.js'
 import { type Line, lastLines, merged, opened } from './log-lines.js'
-import { type Output, write } from './output.js'
+import { type Output, writeOrEnd } from './output.js'
 import type { Invocation } from './parse.js'
 import { absence, type Target } from './targets.js'
 import { unexpected } from './values.js'
@@ -14,6 +15,7 @@ import { unexpected } from './values.js'
 const LINES = 100
 
 interface LogFile {
+  target: Target
   path: string
   /** Before each line, where there are several files. */
   label: string
@@ -26,23 +28,33 @@ export async function logs(invocation: Invocation, output: Output): Promise<numb
   const since = options.get<number>('since')
   const targets = await targetsOf(invocation)
   const found: LogFile[][] = []
-  for (const target of targets) found.push(await filesOf(target))
-  for (const [index, files] of found.entries()) {
-    const target = targets[index]
-    if (files.length === 0 && target) output.error(`${target.name}: ${await whyNone(target)}`)
-  }
-  const files = labelled(found, targets)
-  const starts = files.map(file => {
-    // Open from here on: it may be rotated before it is followed.
-    const fd = opened(file.path)
-    const { lines, end, hasTimes } = lastLines(fd, count, since)
-    if (since !== undefined && !hasTimes && lines.length > 0) {
-      output.note(`${file.path}: no line begins with a time: --since leaves nothing out`)
+  let exitCode = 0
+  for (const target of targets) {
+    let files: LogFile[] = []
+    try {
+      files = await filesOf(target)
+      if (files.length === 0) throw new DaemonError(await whyNone(target), 'ERR_DAEMON_LOG')
+    } catch (error) {
+      exitCode = Math.max(exitCode, failure(error, target, output, options))
     }
-    return { file, lines: lines.map(line => ({ ...line, label: file.label })), fd, end }
+    found.push(files)
+  }
+  const starts = labelled(found, targets).flatMap(file => {
+    try {
+      // Open from here on: it may be rotated before it is followed.
+      const fd = opened(file.path)
+      const { lines, end, hasTimes } = during('log', file.path, () => lastLines(fd, count, since))
+      if (since !== undefined && !hasTimes && lines.length > 0) {
+        output.note(`${file.path}: no line begins with a time: --since leaves nothing out`)
+      }
+      return [{ file, lines: lines.map(line => ({ ...line, label: file.label })), fd, end }]
+    } catch (error) {
+      exitCode = Math.max(exitCode, failure(error, file.target, output, options))
+      return []
+    }
   })
   show(merged(starts.map(({ lines }) => lines)).slice(count === 0 ? Number.POSITIVE_INFINITY : -count))
-  if (!options.has('follow') || files.length === 0) return found.some(each => each.length === 0) ? 1 : 0
+  if (!options.has('follow') || starts.length === 0) return exitCode
   await follow(
     starts.map(({ file: { path, label }, fd, end }) => ({ path, fd, end, print: text => show([{ text, label }]) })),
     message => output.note(message),
@@ -51,7 +63,7 @@ export async function logs(invocation: Invocation, output: Output): Promise<numb
 }
 
 function show(lines: readonly (Pick<Line, 'text'> & { label: string })[]): void {
-  if (lines.length > 0) write(1, lines.map(({ text, label }) => `${label}${text}\n`).join(''))
+  if (lines.length > 0) writeOrEnd(lines.map(({ text, label }) => `${label}${text}\n`).join(''))
 }
 
 /** Of one that runs, what it says; else what it said last, or the default. */
@@ -60,7 +72,7 @@ async function filesOf(target: Target): Promise<LogFile[]> {
   const last = running.length > 0 ? running : (readLastState(target.path)?.logs ?? [])
   const standard = logPath(target.name)
   const paths = last.length > 0 ? last : existsSync(standard) ? [standard] : []
-  return paths.map(path => ({ path, label: '' }))
+  return paths.map(path => ({ target, path, label: '' }))
 }
 
 async function whyNone(target: Target): Promise<string> {

@@ -243,7 +243,7 @@ export const START_OPTIONS: readonly OptionDefinition[] = [
     value: 'WHEN',
     api: 'ready',
     group: 'Readiness',
-    help: 'auto, manual (READY=1 on NOTIFY_SOCKET), fd=N (a newline there), port (its address answers)',
+    help: "auto, manual (a Node.js script: daemonize({ ready: 'manual' }), daemon.ready(); others: READY=1 on NOTIFY_SOCKET), fd=N (a newline there), port (the addresses of --listen answer)",
     default: 'auto',
   },
   {
@@ -326,7 +326,7 @@ export const START_OPTIONS: readonly OptionDefinition[] = [
     value: 'SIZE',
     api: 'monitor.maxMemory',
     group: 'Supervision',
-    help: 'restart what takes more, as 512M',
+    help: 'end what takes more, as 512M: for good without --monitor, --restart or --workers, which start it again',
     default: 'never',
   },
   {
@@ -335,7 +335,7 @@ export const START_OPTIONS: readonly OptionDefinition[] = [
     value: 'TIME',
     api: 'monitor.watchdog',
     group: 'Supervision',
-    help: 'restart what hangs for this long',
+    help: 'end what hangs for this long: for good without --monitor, --restart or --workers',
     default: 'never',
   },
   {

@@ -31,18 +31,28 @@ export class Output {
   }
 }
 
-/** Whole. A reader that is gone wants no more: that is no error. */
+/** Nobody reads what we print any more. */
+let isReaderGone = false
+
+/** Whole. A reader that is gone wants no more: that is no error, and the work goes on. */
 export function write(fd: 1 | 2, text: string): void {
+  if (fd === 1 && isReaderGone) return
   for (let rest = Buffer.from(text); rest.length > 0; ) {
     try {
       rest = rest.subarray(writeSync(fd, rest))
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (code === 'EPIPE' && fd === 1) process.exit()
+      if (code === 'EPIPE' && fd === 1) isReaderGone = true
       if (code !== 'EAGAIN') return // nobody can be told
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE)
     }
   }
+}
+
+/** The same, where printing is all that there is to do. */
+export function writeOrEnd(text: string): void {
+  write(1, text)
+  if (isReaderGone) process.exit(0)
 }
 
 /** Loads what knows terminals only where there may be one. */

@@ -1,46 +1,51 @@
 // restart: what runs is stopped, and started as it was.
 import { once } from 'node:events'
-import { existsSync, statSync } from 'node:fs'
+import { constants as access, accessSync, existsSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname } from 'node:path'
 import { DaemonError, during } from '../errors.js'
 import { prepareDirectory, statePath } from '../paths.js'
 import { startedPhrase } from '../phrases.js'
 import { PidLock } from '../pid-lock.js'
-import { readLastState, type State } from '../state.js'
-import { launch, type StartOptions } from './backend.js'
-import { daemonsFrom } from './config.js'
+import { readLastState, type State, writeState } from '../state.js'
+import { checkLaunch, launch, type StartOptions } from './backend.js'
+import { daemonsFrom, targetIn } from './config.js'
 import { failure, stopOne, targetsOf } from './control.js'
 import type { Output } from './output.js'
 import type { Invocation } from './parse.js'
 import { whileWaiting } from './progress.js'
-import { jobOf, startOne } from './start.js'
+import { Interruption, type Job, jobOf, startOne } from './start.js'
 import { absence, lookAt, type Target } from './targets.js'
 
 export async function restart(invocation: Invocation, output: Output): Promise<number> {
-  const { options, words } = invocation
+  const { options } = invocation
   const timeout = options.get<number>('timeout')
-  const config = options.get<string>('config')
-  const targets = await targetsOf(invocation)
-  const jobs = config === undefined ? [] : (await daemonsFrom(config, words)).map(each => jobOf(each))
-  const calledAt = Date.now()
   let exitCode = 0
-  for (const [index, target] of targets.entries()) {
-    const job = jobs[index]
+  for (const { target, job } of await restartsOf(invocation)) {
     try {
       if (job) prepareDirectory(target.path)
       else if (!existsSync(dirname(target.path))) lastState(target)
       await alone(target, async () => {
-        if (await isDoneByAnother(target, calledAt, output)) return
+        if (await isDoneByAnother(target, output)) return
         if (!job) return startAgain(target, timeout, output)
+        checkLaunch(job.program, job.options)
         await stopIfRunning(target, timeout, output)
         await startOne(job, output)
       })
     } catch (error) {
       exitCode = Math.max(exitCode, failure(error, target, output, options))
+      if (error instanceof Interruption) break
     }
   }
   return exitCode
+}
+
+/** With a configuration the jobs are its. */
+async function restartsOf(invocation: Invocation): Promise<{ target: Target; job?: Job }[]> {
+  const config = invocation.options.get<string>('config')
+  if (config === undefined) return (await targetsOf(invocation)).map(target => ({ target }))
+  const daemons = await daemonsFrom(config, invocation.words)
+  return daemons.map(each => ({ target: targetIn(each), job: jobOf(each) }))
 }
 
 /** Two restarts at once would stop each other's: the second waits, and finds that it is done. */
@@ -53,10 +58,11 @@ async function alone(target: Target, action: () => Promise<void>): Promise<void>
   }
 }
 
-async function isDoneByAnother(target: Target, calledAt: number, output: Output): Promise<boolean> {
+/** Since this command was called, which is before it was loaded. */
+async function isDoneByAnother(target: Target, output: Output): Promise<boolean> {
   const { state, pid } = lookAt(target.path)
   const last = readLastState(target.path)
-  if (state !== 'running' || last?.pid !== pid || last.startedAt <= calledAt) return false
+  if (state !== 'running' || last?.pid !== pid || last.startedAt <= performance.timeOrigin) return false
   output.result(`${target.name}: running as pid ${pid}, restarted meanwhile`, {
     name: target.name,
     pid,
@@ -67,9 +73,14 @@ async function isDoneByAnother(target: Target, calledAt: number, output: Output)
 
 async function startAgain(target: Target, timeout: number | undefined, output: Output): Promise<void> {
   const last = lastState(target)
+  const again = last.launch ? launching(target, last.launch, last.directory) : running(target, last)
   await stopIfRunning(target, timeout, output)
   const begin = performance.now()
-  const launched = last.launch ? await launchAgain(target, last.launch, last.directory) : await runAgain(target, last)
+  const launched = await again().catch(error => {
+    // It went with the daemon, or with the start that failed; the next restart needs it.
+    if (readLastState(target.path) === null) writeState(target.path, last)
+    throw error
+  })
   const time = performance.now() - begin
   output.result(`${target.name}: ${startedPhrase(launched, time)}`, { name: target.name, ...launched, elapsed: time })
 }
@@ -98,15 +109,27 @@ function lastState(target: Target): State {
   return last
 }
 
-function launchAgain(target: Target, { program, options }: NonNullable<State['launch']>, directory: string) {
+/** Finds what is wrong at once; starts when it is called. */
+function launching(target: Target, { program, options }: NonNullable<State['launch']>, directory: string) {
   during('chdir', directory, () => process.chdir(directory))
   const env = options.env as Record<string, string | null> | undefined
   const given = env && Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value ?? undefined]))
   const again = { ...options, ...(given && { env: given }) } as StartOptions
-  return whileWaiting(`${target.name}: starting`, launch(program, again))
+  checkLaunch(program, again)
+  return () => whileWaiting(`${target.name}: starting`, launch(program, again))
 }
 
-/** It makes itself a daemon, as it did before. */
+/** The same of one that makes itself a daemon. */
+function running(target: Target, state: State) {
+  const {
+    arguments: [program = ''],
+    directory,
+  } = state
+  during('chdir', directory, () => process.chdir(directory))
+  if (program.includes('/')) during('exec', program, () => accessSync(program, access.X_OK))
+  return () => runAgain(target, state)
+}
+
 async function runAgain(target: Target, { arguments: [program = '', ...args], directory, addresses }: State) {
   // Loading it takes as long as all the rest of the command.
   const { spawn } = process.getBuiltinModule('node:child_process')

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { targetOf } from '../paths.js'
-import type { MonitorOptions } from '../types.js'
 import type { StartOptions } from './backend.js'
 import { type OptionDefinition, START_OPTIONS } from './options.js'
 import type { Options } from './parse.js'
@@ -29,6 +28,7 @@ export function launchOptions(options: Options): StartOptions {
 
 /** The file to be taken over is the default one, if none is named. */
 export function overwriting({ pidFile, instance }: StartOptions, name: string): StartOptions {
+  if (typeof pidFile === 'object') return { pidFile: { ...pidFile, overwrite: true } }
   const path = typeof pidFile === 'string' ? pidFile : `${targetOf(name, instance)}.pid`
   return { pidFile: { path, overwrite: true } }
 }
@@ -73,13 +73,15 @@ function limits(options: Options): Record<string, unknown> {
   return Object.fromEntries(given.map(({ name, limit }) => [name, limit]))
 }
 
-/** What the line says; undefined: nothing. */
-export function monitorOf(options: Options): MonitorOptions | undefined {
+/** What the line says, over what a configuration does. To be watched is not yet to be restarted. */
+export function monitorOf(options: Options, config: StartOptions = {}): StartOptions['monitor'] {
   const parts = START_OPTIONS.filter(({ name, api }) => api?.startsWith('monitor.') && options.has(name))
   const given = Object.fromEntries(parts.map(({ name, api = '' }) => [api.replace('monitor.', ''), options.get(name)]))
-  if (options.has('monitor')) return { restart: 'on-failure', ...given }
-  if (parts.length === 0) return undefined
-  return options.has('workers') ? given : { restart: 'no', ...given }
+  const own = typeof config.monitor === 'object' ? config.monitor : {}
+  if (options.has('monitor')) return { ...own, restart: 'on-failure', ...given }
+  if (parts.length === 0) return config.monitor
+  const isRestarted = Boolean(config.monitor) || config.workers !== undefined || options.has('workers')
+  return isRestarted ? { ...own, ...given } : { restart: 'no', ...given }
 }
 
 function present<K extends string, V extends object>(key: K, value: V | undefined): { [P in K]?: V } {

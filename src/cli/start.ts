@@ -5,7 +5,7 @@ import { AlreadyRunningError, DaemonError } from '../errors.js'
 import { nameOf } from '../options.js'
 import { targetOf as fileNameOf, runPath } from '../paths.js'
 import { startedPhrase } from '../phrases.js'
-import { type Launched, launch, run as runHere, type StartOptions, stop } from './backend.js'
+import { checkLaunch, type Launched, launch, run as runHere, type StartOptions, stop } from './backend.js'
 import { daemonsFrom, type NamedConfig } from './config.js'
 import { failure } from './control.js'
 import type { Output } from './output.js'
@@ -23,15 +23,31 @@ export interface Job {
 
 export async function start(invocation: Invocation, output: Output): Promise<number> {
   const jobs = await jobsOf(invocation)
+  const wrong = jobs.length > 1 ? checkAll(jobs, invocation, output) : 0
+  if (wrong > 0) return wrong
   let exitCode = 0
   for (const job of jobs) {
     try {
       await startOne(job, output)
     } catch (error) {
       exitCode = Math.max(exitCode, failureOf(job, error, invocation, output))
+      if (error instanceof Interruption) break
     }
   }
   return exitCode
+}
+
+/** None is started if something is wrong with one. */
+function checkAll(jobs: readonly Job[], invocation: Invocation, output: Output): number {
+  const codes = jobs.map(job => {
+    try {
+      checkLaunch(job.program, job.options)
+      return 0
+    } catch (error) {
+      return failureOf(job, error, invocation, output)
+    }
+  })
+  return Math.max(...codes)
 }
 
 /** Comes back only with an exit code for what went wrong. */
@@ -59,7 +75,20 @@ export async function startOne(job: Job, output: Output): Promise<void> {
   const begin = performance.now()
   const launched = await whileWaiting(`${job.name}: starting`, interruptible(job))
   const time = performance.now() - begin
-  output.result(`${job.name}: ${startedPhrase(launched, time)}`, { name: job.name, ...launched, elapsed: time })
+  const name = targetName(job)
+  output.result(`${name}: ${startedPhrase(launched, time)}`, { name, ...launched, elapsed: time })
+}
+
+/** What the other verbs know it by, if it is in the run directory. */
+function targetName({ name, options: { pidFile, instance } }: Job): string {
+  return pidFile === true ? fileNameOf(name, instance) : name
+}
+
+/** Nothing further is to be started. */
+export class Interruption extends DaemonError {
+  constructor({ name }: Job) {
+    super(`${name}: the start was interrupted`, 'ERR_DAEMON_START', 128 + constants.signals.SIGINT)
+  }
 }
 
 /** Who interrupts the command wants no daemon. launch() itself would go on without its caller. */
@@ -74,8 +103,7 @@ async function interruptible(job: Job): Promise<Launched> {
   try {
     return await launch(job.program, job.options)
   } catch (error) {
-    if (!isInterrupted) throw error
-    throw new DaemonError(`${job.name}: the start was interrupted`, 'ERR_DAEMON_START', 128 + constants.signals.SIGINT)
+    throw isInterrupted ? new Interruption(job) : error
   } finally {
     process.off('SIGINT', interrupt)
   }
@@ -86,7 +114,7 @@ export function jobOf({ name, config }: NamedConfig, more: StartOptions = {}, ve
   const interpreter = script === undefined ? { interpreter: null } : {}
   const env = more.env && { ...options.env, ...more.env }
   return {
-    name: options.name ?? name,
+    name: more.name ?? options.name ?? name,
     program: script === undefined ? (program ?? '') : resolve(script),
     options: withDefaults({ name, ...interpreter, ...options, ...more, ...(env && { env }) }, verb),
   }
@@ -96,9 +124,13 @@ async function jobsOf({ command, options, words, isProgram }: Invocation): Promi
   const given = { ...launchOptions(options), ...verbosity(options) }
   const config = options.get<string>('config')
   if (config !== undefined) {
-    const monitored = ['monitor', 'restart'].some(name => options.has(name)) ? { monitor: monitorOf(options) } : {}
     const daemons = await daemonsFrom(config, words)
-    return daemons.map(each => jobOf(each, { ...given, ...monitored }, command.name))
+    return daemons.map(each => {
+      const more: StartOptions = { ...given, monitor: monitorOf(options, each.config) }
+      const { name = each.name, ...rest } = { ...each.config, ...given }
+      if (options.has('overwrite-pid-file')) Object.assign(more, overwriting(rest, name))
+      return jobOf(each, more, command.name)
+    })
   }
   const [program = '', ...args] = words
   const name = given.name ?? nameOf(program)
@@ -119,7 +151,7 @@ function withDefaults(options: StartOptions, verb: string): StartOptions {
 }
 
 function verbosity(options: Options): StartOptions {
-  const level = ['info', 'debug', 'trace'][options.verbosity - 1]
+  const level = ['info', 'debug', 'trace'][Math.min(options.verbosity, 3) - 1]
   return level === undefined ? {} : { env: { DAEMONIC_LOG: level, ...launchOptions(options).env } }
 }
 

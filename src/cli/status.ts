@@ -9,7 +9,7 @@ import type { DaemonStatus } from '../status.js'
 import { status as statusOf } from './backend.js'
 import { targetsOf } from './control.js'
 import { extra } from './extra.js'
-import { columns, hasColors, isTerminal, type Output, write } from './output.js'
+import { columns, hasColors, isTerminal, type Output, write, writeOrEnd } from './output.js'
 import type { Invocation } from './parse.js'
 import { absence, everyTarget, type Target } from './targets.js'
 import { UsageError } from './usage.js'
@@ -122,7 +122,7 @@ async function isAgreed(question: string): Promise<boolean> {
 async function watch(targets: () => readonly Target[], output: Output): Promise<number> {
   if (output.isJson) {
     for (;;) {
-      write(1, `${JSON.stringify({ version: 1, daemons: await rowsOf(targets()) })}\n`)
+      writeOrEnd(`${JSON.stringify({ version: 1, daemons: await rowsOf(targets()) })}\n`)
       await delay(WATCH_EVERY)
     }
   }

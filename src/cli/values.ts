@@ -41,7 +41,7 @@ export function read(option: OptionDefinition, text: string): unknown {
     case 'listen':
       return listen(text)
     case 'list':
-      return text.split(',').map(account)
+      return text.split(',').includes('') ? fail(wrong('names or ids, as A,B')) : text.split(',').map(account)
     case 'account':
       return text === '' ? fail(wrong('a name or an id')) : account(text)
     case 'stream':
