@@ -15,6 +15,9 @@ const common = {
   logLevel: 'warning',
 }
 
+/** Parsed twice in every start, by the launcher and by the daemon: a millisecond less each. Names stay, for stacks. */
+const library = { ...common, format: 'esm', packages: 'external', minifyWhitespace: true, minifySyntax: true }
+
 /** CommonJS loads faster than a module, by as much as a `stop` takes. It has no import.meta. */
 const command = {
   ...common,
@@ -24,7 +27,7 @@ const command = {
 }
 
 await Promise.all([
-  build({ ...common, entryPoints: ['index.ts'], format: 'esm', packages: 'external', outfile: 'dist/index.js' }),
+  build({ ...library, entryPoints: ['index.ts'], outfile: 'dist/index.js' }),
   build({ ...command, entryPoints: ['src/cli/main.ts'], outfile: 'dist/cli.cjs' }),
   ...['help', 'table', 'screen'].map(name =>
     build({ ...command, entryPoints: [`src/cli/${name}.ts`], outfile: `dist/cli-${name}.cjs` }),
