@@ -94,6 +94,9 @@ for (const [what, [request, says]] of Object.entries(NO_REQUESTS)) {
   })
 }
 
+/** Bytes that a socket's buffer takes. */
+const SENT_AT_ONCE = 100_000
+
 for (const length of [20_000, 1_000_000]) {
   test(`a request of ${length} bytes is refused`, async t => {
     const scene = new Scene(t)
@@ -103,7 +106,9 @@ for (const length of [20_000, 1_000_000]) {
     socket.on('data', data => (answer += data))
     socket.write('x'.repeat(length))
     await new Promise(resolve => socket.once('close', resolve)) // with an error, where it still wrote
-    t.is(answer, '{"ok":false,"error":"the request is too long"}\n')
+    // Where it still wrote, Node may have given the connection up before it read the answer.
+    const isCut = length > SENT_AT_ONCE && answer === ''
+    t.true(isCut || answer === '{"ok":false,"error":"the request is too long"}\n', answer)
     t.true((await supervisor.ask({ do: 'status' })).ok)
   })
 }
