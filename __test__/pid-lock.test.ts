@@ -174,8 +174,9 @@ for (const [what, question] of Object.entries(QUESTIONS)) {
     const scene = new Scene(t)
     const { pid = 0 } = await owner(
       scene,
-      `const { PidLock } = daemonic; process.once('SIGUSR2', async () => { ${question} })`,
+      `const { PidLock } = daemonic; process.once('SIGUSR2', async () => { ${question} }); tell('armed', 'x')`,
     )
+    await scene.until('it listens to the signal', () => scene.exists('armed'))
     if (question.includes('alias')) linkSync(scene.path('d.pid'), scene.path('alias.pid'))
     process.kill(pid, 'SIGUSR2')
     const answer = await scene.until('it has its answer', () => scene.exists('answer') && scene.read('answer'))
