@@ -75,8 +75,9 @@ for (const [what, change] of [
     const scene = new Scene(t)
     const first = await owner(
       scene,
-      `process.once('SIGUSR2', () => { tell('intact', String(lock.isIntact())); lock.release(); tell('intact', String(lock.held)) })`,
+      `process.once('SIGUSR2', () => { tell('intact', String(lock.isIntact())); lock.release(); tell('intact', String(lock.held)) }); tell('armed', 'x')`,
     )
+    await scene.until('it listens to the signal', () => scene.exists('armed'))
     change(scene.path('d.pid'))
     using lock = PidLock.acquire(scene.path('d.pid'))
     first.kill('SIGUSR2')
