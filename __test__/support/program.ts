@@ -1,7 +1,7 @@
 // Small programs that a test writes into its scene and runs.
 import type { ChildProcess } from 'node:child_process'
 import { PidLock } from 'daemonic'
-import { finished, type Result, type RunOptions, type Scene } from './scene.js'
+import { finished, type Program, type Result, type RunOptions, type Scene } from './scene.js'
 
 /** The module under test, as any program anywhere can import it. */
 export const LIBRARY = new URL('../../index.js', import.meta.url).href
@@ -25,8 +25,8 @@ export function runProgram(scene: Scene, text: string, run: RunOptions = {}): Pr
 }
 
 /** Starts a program that becomes a daemon with the pid file d.pid; gives its pid. */
-export async function startProgram(scene: Scene, text: string, run: RunOptions = {}): Promise<number> {
-  const { code, stderr } = await runProgram(scene, text, run)
+export async function startProgram(scene: Scene, text: string | Program, run: RunOptions = {}): Promise<number> {
+  const { code, stderr } = await (typeof text === 'string' ? runProgram(scene, text, run) : scene.node(text, run))
   if (code !== 0) throw new Error(`the launcher ended with ${code}: ${stderr}`)
   return Number(scene.read('d.pid'))
 }
@@ -38,9 +38,10 @@ export interface Foreground {
 }
 
 /** The same program as a child of ours that does not detach, once it is ready. */
-export async function inForeground(scene: Scene, text: string, run: RunOptions = {}): Promise<Foreground> {
+export async function inForeground(scene: Scene, text: string | Program, run: RunOptions = {}): Promise<Foreground> {
   const options: RunOptions = { ...run, detach: 'false' }
-  const child = scene.spawn(process.execPath, [program(scene, text)], options)
+  const argv = typeof text === 'string' ? ([program(scene, text)] as const) : text
+  const child = scene.spawnNode(argv, options)
   const end = finished(child)
   await scene.until('it is ready', () => {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error('it ended before it was ready')
