@@ -46,6 +46,11 @@ export function fixture(name: string): string {
   return fileURLToPath(new URL(`../fixtures/${name}.js`, import.meta.url))
 }
 
+/** A program of __test__/fixtures in another language, which is not compiled. */
+export function script(name: string): string {
+  return fileURLToPath(new URL(`../../../__test__/fixtures/${name}`, import.meta.url))
+}
+
 /** A script and its arguments. */
 export type Program = readonly [script: string, ...args: string[]]
 
