@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import test from 'ava'
 import { cli, isReadable, spawnCli, started } from './support/cli.js'
-import { asRoot, NOBODY, owner, STAY, withNamespaces } from './support/locks.js'
+import { asRoot, locks, NOBODY, owner, STAY, withNamespaces } from './support/locks.js'
 import { program } from './support/program.js'
 import { finished, Scene } from './support/scene.js'
 
@@ -144,8 +144,8 @@ asRoot('a daemon of another user is not touched, and the message says whose it i
 
 withNamespaces('a daemon in another pid namespace is refused', async t => {
   const scene = new Scene(t)
-  const path = program(scene, `daemonic.PidLock.acquire('./d.pid'); tell('up', '1'); ${STAY}`, 'owner.mjs')
-  scene.spawn('unshare', ['--pid', '--fork', '--kill-child', process.execPath, path])
+  const argv = [process.execPath, ...locks('tellsSignals')]
+  scene.spawn('unshare', ['--pid', '--fork', '--kill-child', ...argv])
   await scene.until('it has the file', () => scene.exists('up'))
   const result = await cli(scene, ['stop', './d.pid'])
   t.is(result.code, 1)

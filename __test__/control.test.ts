@@ -284,7 +284,7 @@ test('a process that only took the lock can be asked and stopped as a daemon can
   const { pid = 0 } = await owner(scene)
   t.like(await status(scene.path('d.pid')), { state: 'running', pid, name: 'd', statusText: null })
   t.like(await stop(scene.path('d.pid')), { pid, wasRunning: true, forced: false })
-  t.deepEqual(scene.files(), ['owner.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test('a process that ends does not wait for a stop of its own, nor does a worker thread', async t => {
