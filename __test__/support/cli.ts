@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
-import type { Result, RunOptions, Scene } from './scene.js'
+import { type Result, type RunOptions, type Scene, script } from './scene.js'
 
 export const CLI = fileURLToPath(new URL('../../cli.cjs', import.meta.url))
 
@@ -38,38 +38,14 @@ export interface TerminalOptions extends RunOptions {
 /** Runs it on a pseudo-terminal; what is on that is `stdout`. */
 export function cliOnTerminal(scene: Scene, args: readonly string[], options: TerminalOptions = {}): Promise<Result> {
   const { columns = 80, rows = 24, dialog = [] } = options
-  const script = scene.write('terminal.py', TERMINAL)
   const given = [String(columns), String(rows), JSON.stringify(dialog)]
   const env = { TERM: 'xterm-256color', ...options.env }
   return scene.run(
     'python3',
-    [script, ...given, process.execPath, CLI, ...args],
+    [script('on-terminal.py'), ...given, process.execPath, CLI, ...args],
     withEnvironment(scene, { ...options, env }),
   )
 }
-
-const TERMINAL = `import fcntl, json, os, pty, struct, sys, termios
-columns, rows, dialog = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-pid, terminal = pty.fork()
-if pid == 0:
-    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
-    os.execv(sys.argv[4], sys.argv[4:])
-seen = b''
-while True:
-    try:
-        chunk = os.read(terminal, 65536)
-    except OSError:
-        break
-    if not chunk:
-        break
-    seen += chunk
-    os.write(1, chunk)
-    while dialog and dialog[0][0].encode() in seen:
-        os.write(terminal, dialog.pop(0)[1].encode())
-        seen = b''
-status = os.waitpid(pid, 0)[1]
-os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
-`
 
 /** What a program's script is, that logs a line and stays. */
 export const SERVER = `import { createServer } from 'node:http'
