@@ -3,13 +3,14 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 import { type DaemonizeOptions, PidLock } from 'daemonic'
-import { STAY } from './support/locks.js'
-import { program, startProgram } from './support/program.js'
+import type { Programs } from './fixtures/launchers.js'
+import { startProgram } from './support/program.js'
 import { generator } from './support/random.js'
-import { Scene } from './support/scene.js'
+import { programs, Scene } from './support/scene.js'
 
 const SETS = Number(process.env.OPTION_SETS ?? 30)
 const SEED = Number(process.env.OPTION_SEED ?? Date.now() % 2 ** 31)
+const launchers = programs<Programs>('launchers')
 const isRoot = process.getuid?.() === 0
 
 /** A daemon to look at: its pid, and the directory that it was started in. */
@@ -245,23 +246,15 @@ function draw(random: () => number): Drawn {
   return drawn
 }
 
-/** Says by JSON what it was refused for. */
-const PROGRAM = `try { daemonize(JSON.parse(process.env.OPTIONS)) } catch ({ name, option, step, path, message, exitCode }) {
-  console.log(JSON.stringify({ name, names: option ?? step, path, message }))
-  process.exit(exitCode)
-}
-${STAY}`
-
-async function tryOut(t: ExecutionContext, scene: Scene, path: string, { options, looks, bad }: Drawn, what: string) {
+async function tryOut(t: ExecutionContext, scene: Scene, { options, looks, bad }: Drawn, what: string) {
   const directory = scene.path(`set${scene.files().length}`)
   mkdirSync(`${directory}/inner`, { recursive: true })
   for (const name of ['in', 'taken']) writeFileSync(`${directory}/${name}`, '')
   const before = readdirSync(directory)
-  const command = 'umask 013; exec 9<in 8>kept; exec "$0" "$1"'
-  const env = { OPTIONS: JSON.stringify(options), XDG_RUNTIME_DIR: undefined }
-  const { code, stdout, stderr } = await scene.run('bash', ['-c', command, process.execPath, path], {
+  const command = 'umask 013; exec 9<in 8>kept; exec "$@"'
+  const { code, stdout, stderr } = await scene.by('bash', command, launchers('printsWhatIsWrong', options), {
     cwd: directory,
-    env,
+    env: { XDG_RUNTIME_DIR: undefined },
   })
   const daemons = scene.processes()
   if (bad.length > 0) {
@@ -298,21 +291,17 @@ test(`${SETS} sets of random options`, async t => {
   t.log(`OPTION_SEED=${SEED}`)
   const scene = new Scene(t)
   chmodSync(scene.directory, 0o711)
-  const path = program(scene, PROGRAM)
   const random = generator(SEED)
   for (let set = 0; set < SETS; set++) {
     const drawn = draw(random)
-    await tryOut(t, scene, path, drawn, `set ${set} of OPTION_SEED=${SEED}, ${JSON.stringify(drawn.options)}`)
+    await tryOut(t, scene, drawn, `set ${set} of OPTION_SEED=${SEED}, ${JSON.stringify(drawn.options)}`)
   }
 })
 
 test('two daemons, and a daemon and its launcher, have different randomness', async t => {
   const scene = new Scene(t)
-  const text = `import { randomBytes } from 'node:crypto'
-tell('told', Math.random()); tell('told', randomBytes(8).toString('hex'))
-daemonize({ pidFile: './d.pid' }); tell('told', Math.random()); tell('told', randomBytes(8).toString('hex')); ${STAY}`
   for (let start = 0; start < 2; start++) {
-    process.kill(await startProgram(scene, text), 'SIGTERM')
+    process.kill(await startProgram(scene, launchers('tellsRandomNumbers')), 'SIGTERM')
     await scene.until('it has ended', () => !scene.exists('d.pid'))
   }
   const told = scene.read('told').trimEnd().split('\n')

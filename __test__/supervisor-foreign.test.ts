@@ -4,7 +4,7 @@ import test from 'ava'
 import { type LaunchOptions, processInfo, stop } from 'daemonic'
 import { caller, inScene, launchOnce, told } from './support/launching.js'
 import { asRoot, NOBODY, withPython } from './support/locks.js'
-import { finished, Scene } from './support/scene.js'
+import { finished, Scene, script } from './support/scene.js'
 import { linkOf, Supervisor, statusLine } from './support/supervised.js'
 
 /** A shell script in the scene's directory; its name is d. */
@@ -124,20 +124,10 @@ test('one that closes the descriptor, and ends, without a newline has failed', a
   t.like(error, { code: 'ERR_DAEMON_START', exitCode: 1 })
 })
 
-const LISTENER = `import os, socket, time
-while not os.path.exists('go'): time.sleep(0.02)
-listener = socket.socket(socket.AF_UNIX)
-listener.bind('own.sock')
-open('ready', 'w').close()
-listener.listen()
-time.sleep(1000)
-`
-
 withPython('ready: ’port’: it answers at its address, which it binds itself', async t => {
   const scene = new Scene(t)
-  const path = scene.write('d.py', LISTENER)
   const options = { name: 'd', interpreter: 'python3', ready: 'port', listen: { it: './own.sock' } } as LaunchOptions
-  const result = launching(scene, path, options)
+  const result = launching(scene, script('listens-at-go.py'), options)
   await scene.until('it runs', () => scene.exists('d.json'))
   scene.write('go', '')
   const { error, wasReady } = await result
@@ -145,17 +135,10 @@ withPython('ready: ’port’: it answers at its address, which it binds itself'
   t.true(wasReady)
 })
 
-/** Says this to NOTIFY_SOCKET, or to what the file of that name names. */
-const NOTIFIER = `import os, socket, sys
-address = os.environ.get('NOTIFY_SOCKET') or open('address').read().strip()
-client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-client.connect('\\0' + address[1:])
-client.send(sys.argv[1].encode())
-`
+const notifier = script('notify.py')
 
 withPython('ready: ’manual’: READY=1 on NOTIFY_SOCKET, of it or a child of it, and of nobody else', async t => {
   const scene = new Scene(t)
-  const notifier = scene.write('notify.py', NOTIFIER)
   const path = shell(
     scene,
     `echo "$NOTIFY_SOCKET" > draft; mv draft address; ${WAIT}; python3 ${notifier} 'STATUS=at work
@@ -180,7 +163,6 @@ READY=1'\n${STAY}`,
 
 withPython('it is still heard when the supervisor has executed itself anew', async t => {
   const scene = new Scene(t)
-  const notifier = scene.write('notify.py', NOTIFIER)
   const path = shell(scene, `${WAIT}; python3 ${notifier} 'STATUS=later'\n${STAY}`)
   const supervisor = await launched(scene, path, { log: './d.log' })
   supervisor.signal('SIGUSR2')

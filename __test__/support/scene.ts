@@ -42,8 +42,8 @@ export interface RunOptions extends Pick<SpawnOptions, 'cwd' | 'stdio' | 'uid' |
 }
 
 /** The compiled program of __test__/fixtures. */
-export function fixture(name: string): string {
-  return fileURLToPath(new URL(`../fixtures/${name}.js`, import.meta.url))
+export function fixture(name: string, ending: 'js' | 'cjs' = 'js'): string {
+  return fileURLToPath(new URL(`../fixtures/${name}.${ending}`, import.meta.url))
 }
 
 /** A program of __test__/fixtures in another language, which is not compiled. */
