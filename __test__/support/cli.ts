@@ -1,8 +1,9 @@
 // The `daemonic` command, from outside: in pipes, and on a terminal of a given size.
 import type { ChildProcess } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { ExecutionContext } from 'ava'
-import { type Result, type RunOptions, type Scene, script } from './scene.js'
+import type { End } from '../fixtures/programs.js'
+import { fixture, type Result, type RunOptions, type Scene, script } from './scene.js'
 
 export const CLI = fileURLToPath(new URL('../../cli.cjs', import.meta.url))
 
@@ -47,15 +48,22 @@ export function cliOnTerminal(scene: Scene, args: readonly string[], options: Te
   )
 }
 
-/** What a program's script is, that logs a line and stays. */
-export const SERVER = `import { createServer } from 'node:http'
-const server = createServer((_, response) => response.end('hello from ' + process.pid))
-server.listen(0, '127.0.0.1', () => console.log(new Date().toISOString() + ' listening'))
-`
+/** Puts a script of fixtures/scripts into the scene under a name of its own; gives its path. */
+export function place(scene: Scene, what: string, name: string): string {
+  return scene.entry(name, [fixture(`scripts/${what}`)])[0]
+}
 
-/** Starts SERVER as `name`; gives its pid. */
+/** Writes a script that ends so. */
+export function placeEnding(scene: Scene, name: string, how: End): string {
+  return scene.write(
+    name,
+    `import { end } from '${pathToFileURL(fixture('programs'))}'\nawait end(${JSON.stringify(how)})\n`,
+  )
+}
+
+/** Starts the server as `name`; gives its pid. */
 export async function started(scene: Scene, name = 'web', options: readonly string[] = []): Promise<number> {
-  const script = scene.write(`${name}.mjs`, SERVER)
+  const script = place(scene, 'server', `${name}.mjs`)
   const { code, stdout, stderr } = await cli(scene, ['start', '--json', ...options, script])
   if (code !== 0) throw new Error(`start ended with ${code}: ${stderr}`)
   return JSON.parse(stdout).pid

@@ -12,9 +12,6 @@ export { asRoot } from './root.js'
 export const withPython = works('python3', '-c', '') ? test : test.skip // no Node module can lock ranges of a file
 export const withNamespaces = works('unshare', '--pid', '--fork', '--mount-proc', 'true') ? test : test.skip // root's, and not in every container
 
-/** What keeps a program running until it is killed. */
-export const STAY = 'setInterval(() => {}, 1_000_000)'
-
 export const locks = programs<Programs>('locks')
 
 /** A process that owns the file; `program` is what else it does. */
