@@ -5,7 +5,7 @@ import { isReadable } from './support/cli.js'
 import { finished, fixture, type Result, type RunOptions, Scene } from './support/scene.js'
 
 function app(scene: Scene, args: readonly string[], run: RunOptions = {}): Promise<Result> {
-  return scene.node([fixture('app'), ...args], { ...run, env: environment(scene, run) })
+  return scene.node([fixture('scripts/app'), ...args], { ...run, env: environment(scene, run) })
 }
 
 const environment = (scene: Scene, run: RunOptions) => ({ DAEMONIC_RUNTIME_DIR: scene.path('run'), ...run.env })
@@ -65,7 +65,7 @@ test('reload runs the hooks; of what doesn’t run it is 7', async t => {
 
 test('run stays in the foreground', async t => {
   const scene = new Scene(t)
-  const child = scene.spawnNode([fixture('app'), 'run', '-v'], { env: environment(scene, {}) })
+  const child = scene.spawnNode([fixture('scripts/app'), 'run', '-v'], { env: environment(scene, {}) })
   const end = finished(child)
   await scene.until('main was called', () => scene.exists('main') && scene.read('main').endsWith('\n'))
   t.like(JSON.parse(scene.read('main')), { pid: child.pid, detached: false, args: [], cwd: scene.directory })

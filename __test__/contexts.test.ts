@@ -101,7 +101,7 @@ for (const [what, isClosed, context] of [
 // ── Standard streams that say nothing ────────────────────────────────────────────────────
 
 const PARENTS: Record<string, { run: typeof test; command: readonly string[] }> = {
-  Node: { run: test, command: [node, fixture('starts-with-every-stdio')] },
+  Node: { run: test, command: [node, fixture('scripts/starts-with-every-stdio')] },
   Python: { run: withPython as typeof test, command: ['python3', script('starts-with-every-stdio.py')] },
   shell: { run: test, command: ['bash', script('starts-with-every-stdio.bash')] },
 }
@@ -109,7 +109,7 @@ const PARENTS: Record<string, { run: typeof test; command: readonly string[] }> 
 for (const [what, { run, command }] of Object.entries(PARENTS)) {
   run(`no combination of pipes, files and /dev/null from a ${what} parent looks like a supervisor’s`, async t => {
     const scene = new Scene(t)
-    const argv = [...command, scene.write('file', ''), node, fixture('tells-context')]
+    const argv = [...command, scene.write('file', ''), node, fixture('scripts/tells-context')]
     const { code, stderr } = await scene.run('setsid', ['-w', ...argv], AUTO)
     t.is(code, 0, stderr)
     const found = lines(scene, 'told')

@@ -12,7 +12,7 @@ const NOWHERE = { state: 'absent', pid: null, verified: false }
 /** The default of stopTimeout, milliseconds. */
 const STOP_TIMEOUT = 25_000
 /** What a daemon that ends at once may take on a busy machine, milliseconds. */
-const SOON = 2_000
+const SOON = 5_000
 /** How long a daemon takes to stop, so that a second signal had time to come, milliseconds. */
 const LINGER = 350
 

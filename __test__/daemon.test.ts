@@ -3,8 +3,8 @@ import test from 'ava'
 import { PidLock } from 'daemonic'
 import type { Programs } from './fixtures/daemon.js'
 import type { End } from './fixtures/programs.js'
-import { inForeground, startProgram } from './support/program.js'
-import { finished, programs, Scene } from './support/scene.js'
+import { inForeground, isReadyAtGo, startProgram } from './support/program.js'
+import { programs, Scene } from './support/scene.js'
 
 const program = programs<Programs>('daemon')
 const LINE = (pid: number | undefined, text: string) => new RegExp(`^[0-9T:.-]+Z d\\[${pid}\\] ${text}$`, 'm')
@@ -14,15 +14,7 @@ const lines = (scene: Scene, file: string) => scene.read(file).trimEnd().split('
 // ── Readiness ────────────────────────────────────────────────────────────────────────────
 
 test('a launcher waits until a daemon says itself that it is ready', async t => {
-  const scene = new Scene(t)
-  const launcher = scene.spawnNode(program('isReadyAtGo'))
-  const end = finished(launcher)
-  await scene.until('the daemon has booted', () => scene.exists('booted'))
-  t.is(PidLock.inspect(scene.path('d.pid')).state, 'starting')
-  t.is(launcher.exitCode, null)
-  scene.write('go', '')
-  t.is((await end).code, 0)
-  t.is(PidLock.inspect(scene.path('d.pid')).state, 'running')
+  await isReadyAtGo(t, new Scene(t), program('isReadyAtGo'), 'booted')
 })
 
 test('a daemon keeps no event loop alive: with nothing to do it ends, and leaves nothing', async t => {

@@ -4,7 +4,7 @@ import test, { type ExecutionContext } from 'ava'
 import { PidLock } from 'daemonic'
 import type { Programs } from './fixtures/starts.js'
 import { asRoot } from './support/root.js'
-import { finished, type Program, programs, Scene } from './support/scene.js'
+import { finished, type Program, programs, type Result, Scene } from './support/scene.js'
 
 const program = programs<Programs>('starts')
 
@@ -27,6 +27,13 @@ async function unready(scene: Scene, booting: Program = program('isNeverReady'))
 async function leavesNothing(t: ExecutionContext, scene: Scene, ...but: string[]): Promise<void> {
   await scene.empty()
   t.deepEqual(scene.files(), ['session', ...but].sort())
+}
+
+async function hasFailed(t: ExecutionContext, scene: Scene, result: Result, code: number, says: string): Promise<void> {
+  t.deepEqual(scene.processes(), [])
+  t.is(result.stderr, `d: ${says}\n`)
+  t.is(result.code, code)
+  await leavesNothing(t, scene)
 }
 
 for (const signal of ['SIGKILL', 'SIGHUP', 'SIGINT', 'SIGTERM', 'SIGQUIT'] as const) {
@@ -83,11 +90,13 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     const scene = new Scene(t)
     const { end, middle } = await unready(scene)
     process.kill(middle, signal)
-    const { code, stderr } = await end
-    t.deepEqual(scene.processes(), [])
-    t.is(stderr, 'd: the process between launcher and daemon was killed, and the daemon with it\n')
-    t.is(code, 1)
-    await leavesNothing(t, scene)
+    await hasFailed(
+      t,
+      scene,
+      await end,
+      1,
+      'the process between launcher and daemon was killed, and the daemon with it',
+    )
   })
 }
 
@@ -96,11 +105,7 @@ test('a daemon that is killed before it is ready fails the start', async t => {
   const { end, middle } = await unready(scene)
   const pid = scene.processes().find(each => each !== middle && readPid(scene) === each)
   process.kill(pid ?? 0, 'SIGKILL')
-  const { code, stderr } = await end
-  t.deepEqual(scene.processes(), [])
-  t.is(stderr, 'd: the daemon was killed by SIGKILL before it was ready\n')
-  t.is(code, 137)
-  await leavesNothing(t, scene)
+  await hasFailed(t, scene, await end, 137, 'the daemon was killed by SIGKILL before it was ready')
 })
 
 test('a launcher that is killed while the daemon gets ready leaves a daemon that runs, or nothing', async t => {

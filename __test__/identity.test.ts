@@ -3,10 +3,13 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, copyFileSync, readdirSync, readFileSync } from 'node:fs'
 import { inspect } from 'node:util'
 import type { DaemonizeOptions } from 'daemonic'
+import type { Programs as Launchers } from './fixtures/launchers.js'
 import { identity, idOf, ofAllThreads, STRANGER, sociable, sorted, start, withEverything } from './support/identity.js'
 import { asRoot, NOBODY } from './support/locks.js'
 import { refused } from './support/refused.js'
-import { Scene } from './support/scene.js'
+import { programs, Scene } from './support/scene.js'
+
+const launchers = programs<Launchers>('launchers')
 
 // ── Ids ──────────────────────────────────────────────────────────────────────────────────
 
@@ -163,7 +166,9 @@ for (const [what, options] of Object.entries(FORBIDDEN)) {
     const run = { uid: NOBODY, gid: NOBODY }
     const says = /^.*EPERM, operation not permitted; only root may do that\n$/
     await refused(t, scene, withEverything(options), { says, run })
-    t.is((await scene.node(identity('catchesItsError', options), run)).stdout, 'SystemCallError EPERM 1\n')
+    const catching = launchers('catches', options, {}, ['name', 'code', 'exitCode'])
+    const { stdout } = await scene.node(catching, run)
+    t.deepEqual(JSON.parse(stdout), { name: 'SystemCallError', code: 'EPERM', exitCode: 1 })
   })
 }
 

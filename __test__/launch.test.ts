@@ -12,7 +12,7 @@ const LAUNCHES = Number(process.env.LAUNCHES ?? 60)
 
 test('a script that knows nothing of daemons becomes one', async t => {
   const scene = new Scene(t)
-  const telling = [fixture('tells-its-facts'), '-x', 'y z'] as const
+  const telling = [fixture('scripts/tells-its-facts'), '-x', 'y z'] as const
   const { pid = 0, started, pidFile = '', addresses } = await launchOnce(scene, telling)
   t.true(started)
   t.is(pidFile, scene.path('d.pid'))
@@ -33,7 +33,7 @@ test('a script that knows nothing of daemons becomes one', async t => {
 
 test('so does a CommonJS script, which is the main module all the same', async t => {
   const scene = new Scene(t)
-  const { started } = await launchOnce(scene, [fixture('tells-its-facts-as-commonjs', 'cjs')])
+  const { started } = await launchOnce(scene, [fixture('scripts/tells-its-facts-as-commonjs', 'cjs')])
   t.true(started)
   t.deepEqual(JSON.parse(scene.read('facts')), [true, []])
 })
@@ -45,8 +45,8 @@ test('it is ready when its main module has been evaluated, top-level await inclu
 
 test('with other modules to be loaded before the program, too: they, and it, are loaded once', async t => {
   const scene = new Scene(t)
-  const early = fixture('preloaded-slowly')
-  const hooks = fixture('preloaded-with-hooks')
+  const early = fixture('modules/preloaded-slowly')
+  const hooks = fixture('modules/preloaded-with-hooks')
   scene.entry('early.mjs', [early])
   for (const interpreterArgs of [['--import', early], ['--import=./early.mjs'], ['--import', hooks]]) {
     t.true((await launchOnce(scene, launched('tellsItsOrder'), { interpreterArgs })).wasReady)

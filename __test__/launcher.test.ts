@@ -37,7 +37,7 @@ for (const what of ['in one piece', 'in many pieces'] as const) {
 
 test('what was printed before the library was even loaded is read whole', async t => {
   const scene = new Scene(t)
-  const printing = [fixture('prints-before-it-requires', 'cjs'), String(LINES)] as const
+  const printing = [fixture('scripts/prints-before-it-requires', 'cjs'), String(LINES)] as const
   const { code, stdout, stderr } = await scene.node(printing)
   t.is(code, 0, stderr)
   t.true(stdout === numbers, `${stdout.length} of ${MUCH} characters`)
@@ -100,7 +100,7 @@ test('a SystemCallError tells which system call failed, at which step, on which 
 })
 
 const CALLERS: Record<string, Program> = {
-  'at the top level': [fixture('takes-d')],
+  'at the top level': [fixture('scripts/takes-d')],
   'in an async function': launchers('startsIn', 'an async function'),
   'in a callback': launchers('startsIn', 'a callback'),
 }
@@ -119,7 +119,7 @@ for (const [where, starting] of Object.entries(CALLERS)) {
 test('so it is in a CommonJS program', async t => {
   const scene = new Scene(t)
   const { pid } = await probe(scene, { pidFile: './d.pid' })
-  const { code, stderr } = await scene.node(fixture('takes-d-as-commonjs', 'cjs'))
+  const { code, stderr } = await scene.node(fixture('scripts/takes-d-as-commonjs', 'cjs'))
   t.is(stderr, `d: already running as pid ${pid} (${scene.path('d.pid')})\n`)
   t.is(code, 1)
 })

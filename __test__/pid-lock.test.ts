@@ -286,7 +286,7 @@ test('a child of the owner has no part in the lock', async t => {
 test('a lock that a worker thread took is released with it, whether it ends or is ended', async t => {
   const scene = new Scene(t)
   for (const how of ['end', 'terminate']) {
-    const worker = new Worker(fixture('owns-in-a-thread'), { workerData: scene.path('d.pid') })
+    const worker = new Worker(fixture('modules/owns-in-a-thread'), { workerData: scene.path('d.pid') })
     await once(worker, 'message')
     t.like(await seenByAnother(scene), { state: 'running', pid: process.pid })
     const inode = statSync(scene.path('d.pid')).ino

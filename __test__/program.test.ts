@@ -46,7 +46,7 @@ test('`env` adds variables to its environment and removes others, and our own ar
     t.false(name in seen, name)
 })
 
-const SAYS_HELLO = `import('${pathToFileURL(fixture('says-hello'))}')`
+const SAYS_HELLO = `import('${pathToFileURL(fixture('scripts/says-hello'))}')`
 
 test('a program that is found by a symbolic link, as in node_modules/.bin, is started again by it', async t => {
   const scene = new Scene(t)
@@ -128,7 +128,7 @@ test('uncaught, that is one paragraph, and the exit code 1', async t => {
 
 test('a worker thread is refused', async t => {
   const scene = new Scene(t)
-  const { code, stdout } = await scene.node(fixture('starts-in-a-thread'))
+  const { code, stdout } = await scene.node(fixture('scripts/starts-in-a-thread'))
   t.regex(stdout, /^ERR_DAEMON_UNSUPPORTED: daemonize\(\) was called in a worker thread: call it in the main thread/)
   t.is(code, 0)
   t.deepEqual(scene.files(), [])

@@ -5,10 +5,9 @@ import { Agent, get, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import test from 'ava'
-import { PidLock } from 'daemonic'
 import { sockets } from './support/listening.js'
-import { inForeground, startProgram } from './support/program.js'
-import { finished, Scene } from './support/scene.js'
+import { inForeground, isReadyAtGo, startProgram } from './support/program.js'
+import { Scene } from './support/scene.js'
 
 function port(scene: Scene): number {
   return Number(/:(\d+)$/.exec(JSON.parse(scene.read('d.json')).addresses.web)?.[1])
@@ -87,15 +86,7 @@ test('a server of plain connections ends with its last one', async t => {
 })
 
 test('a daemon is ready when its servers listen', async t => {
-  const scene = new Scene(t)
-  const launcher = scene.spawnNode(sockets('listensAtGo'))
-  const end = finished(launcher)
-  await scene.until('its event loop has turned', () => scene.exists('turned'))
-  t.is(PidLock.inspect(scene.path('d.pid')).state, 'starting')
-  t.is(launcher.exitCode, null)
-  scene.write('go', '')
-  t.is((await end).code, 0)
-  t.is(PidLock.inspect(scene.path('d.pid')).state, 'running')
+  await isReadyAtGo(t, new Scene(t), sockets('listensAtGo'), 'turned')
 })
 
 test('a server that can’t listen fails the start', async t => {

@@ -63,12 +63,12 @@ for (const [what, hangs] of [
   })
 }
 
-for (const [what, how, code] of [
-  ['exits', { exits: 3 }, 3],
-  ['hangs', {}, 124],
+for (const [what, how, code, startTimeout] of [
+  ['exits', { exits: 3 }, 3, 60_000],
+  ['hangs', {}, 124, 2_000],
 ] as const) {
   test(`the children of a daemon that ${what} before it is ready end with it`, async t => {
-    const ending = program('hasAChildWhenItEnds', { startTimeout: 2000 }, how)
+    const ending = program('hasAChildWhenItEnds', { startTimeout }, how)
     await refused(t, new Scene(t), ending, { code, says: /the daemon/ })
   })
 }

@@ -59,14 +59,14 @@ const BROKEN: Record<string, [how: End, says: RegExp]> = {
   exits: [{ says: 'no licence', exits: 7 }, /ended with 7; it wrote:\n.*no licence/s],
   'exits with 0': [{ exits: 0 }, /ended with 0$/],
   'is killed': [{ kills: 'SIGKILL' }, /killed by SIGKILL$/],
-  'is never ready': [{ says: 'waiting', hangs: 'waiting' }, /was not ready after 2500 ms; it wrote:\n.*waiting/s],
+  'is never ready': [{ says: 'waiting', hangs: 'waiting' }, /was not ready after 5000 ms; it wrote:\n.*waiting/s],
 }
 
 for (const [what, [how, says]] of Object.entries(BROKEN)) {
   test(`where the new one ${what} the reload fails and says why; the old ones go on`, async t => {
     const scene = new Scene(t)
     // A clean log: what the old ones write is theirs.
-    const options = { workers: 2, startTimeout: 2_500, ...readyLater }
+    const options = { workers: 2, startTimeout: 5_000, ...readyLater }
     const supervisor = await startSupervised(scene, supervised('endsWhere', 'broken', how, options))
     const before = await supervisor.pids(2)
     scene.write('broken', '')

@@ -80,7 +80,7 @@ test('the first restart is at once; then it waits twice as long each time, up to
 
 test('a worker that has run for steadyAfter resets the count, and the title', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { monitor: { steadyAfter: 400 } })
+  const supervisor = await startSupervised(scene, { monitor: { steadyAfter: 2_000 } })
   const [first] = supervisor.children()
   t.is(supervisor.title, `d: monitoring pid ${first} (healthy)`)
   for (const _ of [1, 2]) {
@@ -130,12 +130,12 @@ test('what a restarted worker writes to stderr while it starts is in the log', a
 
 test('one that is not ready in time is killed and started again', async t => {
   const scene = new Scene(t)
-  const options = { ready: 'manual', startTimeout: 2_500, monitor: true } as const
+  const options = { ready: 'manual', startTimeout: 5_000, monitor: true } as const
   const supervisor = await startSupervised(scene, supervised('hangsOnceWhere', 'slow', options))
   const worker = await supervisor.worker()
   scene.write('slow', '')
   process.kill(worker, 'SIGKILL')
-  const [, late = ''] = await supervisor.logged(/error: pid (\d+) was not ready after 2500 ms: killing it\n/)
+  const [, late = ''] = await supervisor.logged(/error: pid (\d+) was not ready after 5000 ms: killing it\n/)
   t.not(await supervisor.worker([worker, Number(late)]), 0)
 })
 
@@ -143,17 +143,17 @@ test('one that is not ready in time is killed and started again', async t => {
 
 test('watchdog: one whose event loop is blocked is ended by ABRT, and replaced', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, supervised('blocksOnUsr2', { monitor: { watchdog: 1_000 } }))
+  const supervisor = await startSupervised(scene, supervised('blocksOnUsr2', { monitor: { watchdog: 3_000 } }))
   const worker = await supervisor.worker()
   process.kill(worker, 'SIGUSR2')
   const [after] = await supervisor.workers(1, [worker])
   t.is(after?.lastExit, 'killed by SIGABRT')
-  t.regex(supervisor.log, new RegExp(`error: pid ${worker} has not turned its event loop for 1000 ms\n`))
+  t.regex(supervisor.log, new RegExp(`error: pid ${worker} has not turned its event loop for 3000 ms\n`))
 })
 
 test('watchdog: one that was stopped is ended by KILL, and replaced', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { monitor: { watchdog: 1_000 } })
+  const supervisor = await startSupervised(scene, { monitor: { watchdog: 3_000 } })
   const worker = await supervisor.worker()
   process.kill(worker, 'SIGSTOP')
   const [after] = await supervisor.workers(1, [worker])
@@ -163,15 +163,15 @@ test('watchdog: one that was stopped is ended by KILL, and replaced', async t =>
 
 test('watchdog: a supervisor that was stopped and continued finds its workers healthy', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { monitor: { watchdog: 1_000 } })
+  const supervisor = await startSupervised(scene, { monitor: { watchdog: 3_000 } })
   const worker = await supervisor.worker()
   supervisor.signal('SIGSTOP')
-  const until = performance.now() + 1_500
+  const until = performance.now() + 4_500
   await scene.until('its workers are overdue', () => performance.now() > until)
   supervisor.signal('SIGCONT')
   const since = (await supervisor.workers())[0]?.uptime ?? 0
   const uptime = async () => (await supervisor.workers())[0]?.uptime ?? 0
-  await scene.until('the watchdog has looked again', async () => (await uptime()) > since + 1_500)
+  await scene.until('the watchdog has looked again', async () => (await uptime()) > since + 4_500)
   t.is(await supervisor.worker(), worker, supervisor.log)
 })
 

@@ -1,9 +1,10 @@
 // Starts under the supervisor: ready when every worker is, or failed and as if it had never been.
 import { readdirSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
+import type { Programs as Launchers } from './fixtures/launchers.js'
 import type { End } from './fixtures/programs.js'
 import { asRoot } from './support/root.js'
-import { finished, Scene, script } from './support/scene.js'
+import { finished, programs, Scene, script } from './support/scene.js'
 import { foregroundSupervised, linkOf, Supervisor, startSupervised, supervised } from './support/supervised.js'
 
 const LISTENING = { workers: 3, listen: { it: './it.sock' } } as const
@@ -46,7 +47,7 @@ for (const log of ['./d.log', 'ignore']) {
 
 test('one that is not ready in time: 124, and what it wrote', async t => {
   const scene = new Scene(t)
-  const options = { ...LISTENING, log: 'ignore', ready: 'manual', startTimeout: 2_500 } as const
+  const options = { ...LISTENING, log: 'ignore', ready: 'manual', startTimeout: 5_000 } as const
   const { code, stderr } = await scene.node(supervised('isNotReadyAsOneOfSeveral', options))
   t.is(code, 124, stderr)
   t.regex(stderr, /waiting for the database/)
@@ -64,11 +65,13 @@ test('the directory that isn’t there is named', async t => {
 
 asRoot('a group that can’t be taken is told as the step that failed', async t => {
   const scene = new Scene(t)
-  const becoming = supervised('tellsWhyItCannotBecome', { workers: 2, log: 'ignore', user: 65534, group: 65534 })
+  const options = { name: 'd', pidFile: './d.pid', workers: 2, user: 65534, group: 65534 }
+  const becoming = programs<Launchers>('launchers')('catches', options, {}, ['name', 'step', 'code'])
   // Without the capability root can't become anybody.
   const drop = ['--bounding-set', '-setgid,-setuid', '--inh-caps', '-setgid,-setuid']
   const { stdout, stderr } = await scene.run('setpriv', [...drop, process.execPath, ...becoming])
-  t.regex(stdout, /^SystemCallError setg\w+ EPERM\n$/, stderr)
+  const { name, step, code } = JSON.parse(stdout)
+  t.regex(`${name} ${step} ${code}`, /^SystemCallError setg\w+ EPERM$/, stderr)
   await scene.empty()
 })
 

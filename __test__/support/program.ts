@@ -1,5 +1,6 @@
 // Starting programs that become daemons.
 import type { ChildProcess } from 'node:child_process'
+import type { ExecutionContext } from 'ava'
 import { PidLock } from 'daemonic'
 import { finished, type Program, type Result, type RunOptions, type Scene } from './scene.js'
 
@@ -11,6 +12,18 @@ export async function startProgram(scene: Scene, program: Program, run: RunOptio
   const { code, stderr } = await scene.node(program, run)
   if (code !== 0) throw new Error(`the launcher ended with ${code}: ${stderr}`)
   return Number(scene.read('d.pid'))
+}
+
+/** A start ends, and the pid file says so, only when the daemon is ready: at the file `go`, after that one is there. */
+export async function isReadyAtGo(t: ExecutionContext, scene: Scene, program: Program, noted: string): Promise<void> {
+  const launcher = scene.spawnNode(program)
+  const end = finished(launcher)
+  await scene.until(`there is ${noted}`, () => scene.exists(noted))
+  t.is(PidLock.inspect(scene.path('d.pid')).state, 'starting')
+  t.is(launcher.exitCode, null)
+  scene.write('go', '')
+  t.is((await end).code, 0)
+  t.is(PidLock.inspect(scene.path('d.pid')).state, 'running')
 }
 
 export interface Foreground {

@@ -46,9 +46,9 @@ export function fixture(name: string, ending: 'js' | 'cjs' = 'js'): string {
   return fileURLToPath(new URL(`../fixtures/${name}.${ending}`, import.meta.url))
 }
 
-/** A program of __test__/fixtures in another language, which is not compiled. */
+/** A program of __test__/fixtures/foreign, in another language: it is not compiled. */
 export function script(name: string): string {
-  return fileURLToPath(new URL(`../../../__test__/fixtures/${name}`, import.meta.url))
+  return fileURLToPath(new URL(`../../../__test__/fixtures/foreign/${name}`, import.meta.url))
 }
 
 /** A script and its arguments. */
