@@ -1,7 +1,7 @@
 // Acting on a running daemon: always on the process that holds its pid file, never on a recycled pid.
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
-import { checked, done, native } from './binding/addon.js'
+import { checked, native } from './binding/addon.js'
 import { DaemonError, OptionError } from './errors/classes.js'
 import { STOP_TIMEOUT } from './options/settings.js'
 import { duration, or } from './options/values.js'
@@ -72,7 +72,7 @@ export async function replaceOwner(path: string, pid: number): Promise<void> {
  * @throws SystemCallError EPERM: it is another user's
  */
 export async function signal(target: string, signal: NodeJS.Signals): Promise<void> {
-  done(await native.signalOwner(resolve(targetPath(target)), signalNumber(signal)))
+  checked(await native.signalOwner(resolve(targetPath(target)), signalNumber(signal)))
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Settings } from './options/settings.js'
 import { PidLock } from './pid-lock.js'
 import { requireMainProgram } from './process/program.js'
 import { keepOutputWhole } from './start/flush.js'
-import { stay } from './start/foreground.js'
+import { startInForeground } from './start/foreground.js'
 import { start } from './start/launcher.js'
 import type { Daemon, DaemonizeOptions, ListenMap } from './types.js'
 
@@ -51,7 +51,7 @@ export function daemonize<const L extends ListenMap = Record<never, never>>(opti
       adopt?.((options ?? {}) as DaemonizeOptions)
       return running as Daemon<L>
     }
-    const daemon = become(options as DaemonizeOptions)
+    const daemon = becomeDaemon(options as DaemonizeOptions)
     register(daemon)
     return daemon as Daemon<L>
   } catch (error) {
@@ -60,14 +60,14 @@ export function daemonize<const L extends ListenMap = Record<never, never>>(opti
   }
 }
 
-function become(options: DaemonizeOptions | undefined): Daemon {
+function becomeDaemon(options: DaemonizeOptions | undefined): Daemon {
   requireMainProgram()
   const arrival = takeArrival()
   const settings = normalise(options, arrival !== null)
   if (arrival) return arrive(settings, arrival)
   warnOfOverwriting(settings)
   if (shallDetach(settings.detach)) return start(settings)
-  return stay(settings)
+  return startInForeground(settings)
 }
 
 function warnOfOverwriting({ name, pidFile }: Settings): void {

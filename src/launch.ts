@@ -7,11 +7,11 @@ import { nameOf, normalise, OPTIONS } from './options/normalise.js'
 import type { Settings } from './options/settings.js'
 import { supervisionOf } from './options/supervision.js'
 import { entries, oneOf, or, refuseUnknown, show, text } from './options/values.js'
-import { requireDirectory } from './process/program.js'
+import { requireDirectory, requireUnix } from './process/program.js'
 import { findRunning, pause, type RunningOne } from './running/find-running.js'
 import { type LaunchedProgram, launchedProgram, wordOf } from './start/launched-program.js'
 import { prepareDirectories, startError } from './start/launcher.js'
-import { named } from './start/naming.js'
+import { withNames } from './start/name-errors.js'
 import { type Launching, planOf } from './start/plan.js'
 import { awaited, bound, patience } from './start/supervisor-plan.js'
 import { takeOver } from './start/takeover.js'
@@ -97,8 +97,7 @@ interface Request {
 }
 
 function requestOf(name: string | URL, options: LaunchOptions): Request {
-  if (process.platform === 'win32')
-    throw new DaemonError('Windows has no daemons of this kind: run it as a service', 'ERR_DAEMON_UNSUPPORTED')
+  requireUnix()
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
   const known = [...OPTIONS.filter(option => !PROGRAMS_OWN.includes(option)), ...OWN]
@@ -188,7 +187,7 @@ async function start({ settings, program, launching }: Request): Promise<Launche
       ]),
     }
   } catch (error) {
-    throw named(settings, error)
+    throw withNames(settings, error)
   }
 }
 

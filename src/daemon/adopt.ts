@@ -1,15 +1,13 @@
 // A daemonize() call in a program that is a daemon already, since launch() or the command started it: what was given there
 // wins, then what the call gives, then the defaults.
 import { isDeepStrictEqual } from 'node:util'
-import { done, native } from '../binding/addon.js'
-import { during } from '../errors/classes.js'
 import { normalise } from '../options/normalise.js'
 import type { DaemonizeOptions } from '../types.js'
-import { changeIdentity } from './change-identity.js'
+import { ASKED_BY, apply, changesOf } from './apply.js'
 import type { Given } from './note.js'
 import type { RunningDaemon } from './running-daemon.js'
 
-/** What only a start can do, and this process was started otherwise. */
+/** The options that only a start can obey: this process was started by somebody else. */
 const DECIDED_AT_START = [
   'instance',
   'stdin',
@@ -21,7 +19,12 @@ const DECIDED_AT_START = [
   'startTimeout',
 ] as const satisfies readonly (keyof DaemonizeOptions)[]
 
-/** @throws OptionError also for options that were overridden */
+/**
+ * Makes the running daemon what the call's options ask for, as far as whoever started it left that open, and logs what
+ * was overridden.
+ * @throws OptionError an option is wrong, be it overridden or not
+ * @throws SystemCallError a change is refused
+ */
 export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: Given): void {
   const isGiven = (key: keyof DaemonizeOptions) => given.keys.includes(key)
   const { name, instance } = given.options
@@ -31,22 +34,12 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   const hasIdentity = IDENTITY.some(isGiven)
   const isNew = (name: string) => !(name in daemon.sockets)
   const listen = wanted.listen.filter(({ name }) => isNew(name))
+  const isAsked = (change: keyof typeof ASKED_BY) =>
+    calls(...ASKED_BY[change]) && !(change === 'identity' && hasIdentity)
 
-  if (calls('limits')) done(native.applyLimits(wanted.limits))
-  const { nice, oomScoreAdjust, noNewPrivileges } = wanted
-  done(
-    native.applyPriorities(
-      calls('nice') ? nice : undefined,
-      calls('oomScoreAdjust') ? oomScoreAdjust : undefined,
-      calls('noNewPrivileges') && noNewPrivileges,
-    ),
-  )
-  if (calls('env')) for (const { name, value } of wanted.environment) setVariable(name, value)
   const sockets = daemon.bind(listen)
-  if (!hasIdentity && calls(...IDENTITY)) changeIdentity(wanted, daemon.parent)
-  const { chdir, umask } = wanted
-  if (calls('chdir') && chdir !== false) during('chdir', chdir, () => process.chdir(chdir))
-  if (calls('umask') && umask !== false) process.umask(umask)
+  const changes = Object.entries(changesOf(wanted)).filter(([change]) => isAsked(change as keyof typeof ASKED_BY))
+  apply(Object.fromEntries(changes), daemon.parent)
   // What the call wants wins over the default, not over what was given.
   const supervises = !SUPERVISION.some(isGiven) && daemon.supervise(wanted.supervision)
   daemon.adopt({
@@ -66,7 +59,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   }
 }
 
-const IDENTITY = ['chroot', 'user', 'group', 'groups'] as const
+const IDENTITY = ASKED_BY.identity
 const SUPERVISION = ['monitor', 'workers'] as const
 
 function overriddenOf(options: DaemonizeOptions, given: Given, decided: ReadonlySet<string>): string[] {
@@ -80,9 +73,4 @@ function overriddenOf(options: DaemonizeOptions, given: Given, decided: Readonly
     const isSame = given.keys.includes(key) && isDeepStrictEqual(plain[key], value)
     return !isSame && (decided.has(key) || given.keys.includes(key)) ? [key] : []
   })
-}
-
-function setVariable(name: string, value: string | undefined): void {
-  if (value === undefined) delete process.env[name]
-  else process.env[name] = value
 }

@@ -1,6 +1,7 @@
 // A program that launch() or the supervisor started becomes the daemon before its first line, without calling daemonize().
 import { pathToFileURL } from 'node:url'
 import { normalise } from '../options/normalise.js'
+import { nextTurn } from '../process/next-turn.js'
 import { requireStartDirectory } from '../process/program.js'
 import { adopt } from './adopt.js'
 import { arrive, noteOf, takeArrival } from './arrival.js'
@@ -44,11 +45,11 @@ function forgetFlag(): void {
  */
 async function mainModule(): Promise<void> {
   await Promise.allSettled(otherPreloads().map(each => importFrom(`${requireStartDirectory()}/`, each)))
-  await turn()
+  await nextTurn()
   const [, script = ''] = process.argv
   if (!flags().some(flag => flag.startsWith('--preserve-symlinks')))
     await Promise.allSettled([importFrom(script, script)])
-  await turn()
+  await nextTurn()
 }
 
 /** Node loads the main module after all that --import names. */
@@ -68,8 +69,4 @@ async function importFrom(base: string, name: string): Promise<void> {
   const { createRequire } = process.getBuiltinModule('node:module')
   const isUrl = /^[a-z]{2,}:/.test(name)
   await import(isUrl ? name : pathToFileURL(createRequire(base).resolve(name)).href)
-}
-
-function turn(): Promise<void> {
-  return new Promise(resolve => setImmediate(resolve))
 }

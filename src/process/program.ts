@@ -78,9 +78,14 @@ function currentDirectory(): string | null {
   }
 }
 
-/** Where forking the program makes no sense at all. @throws DaemonError ERR_DAEMON_UNSUPPORTED */
-export function requireMainProgram(): void {
+/** Refuses the one system that has no such processes. @throws DaemonError ERR_DAEMON_UNSUPPORTED on Windows */
+export function requireUnix(): void {
   if (process.platform === 'win32') throw unsupported('Windows has no daemons of this kind: run it as a service')
+}
+
+/** Refuses threads that can't become a daemon. @throws DaemonError ERR_DAEMON_UNSUPPORTED: Windows, a worker thread */
+export function requireMainProgram(): void {
+  requireUnix()
   if (workerThreads().isMainThread === false) {
     throw unsupported(
       'daemonize() was called in a worker thread: call it in the main thread, before workers are started',

@@ -2,13 +2,13 @@
 import { constants } from 'node:os'
 import type { Outcome } from '#native'
 import { checked, native } from '../binding/addon.js'
-import { closeInspector } from '../detach-context.js'
 import { StartError } from '../errors/classes.js'
 import type { Settings } from '../options/settings.js'
+import { closeInspector } from '../process/inspector.js'
 import { sameProgram } from '../process/program.js'
 import { prepareDirectory } from '../running/paths.js'
 import { leave } from './flush.js'
-import { naming } from './naming.js'
+import { namingErrors } from './name-errors.js'
 import { planOf } from './plan.js'
 import { patience } from './supervisor-plan.js'
 
@@ -17,7 +17,7 @@ export function start(settings: Settings): never {
   const program = sameProgram()
   closeInspector()
   prepareDirectories(settings)
-  const outcome = naming(settings, () => {
+  const outcome = namingErrors(settings, () => {
     const plan = planOf(settings, program)
     return checked(checked(native.begin(plan)).wait(patience(settings, plan)))
   })

@@ -2,15 +2,15 @@
 import { rmSync } from 'node:fs'
 import type { ListenPlan } from '#native'
 import { native } from '../binding/addon.js'
-import { closeInspector } from '../detach-context.js'
 import { errorOf } from '../errors/classes.js'
 import type { Settings } from '../options/settings.js'
+import { closeInspector } from '../process/inspector.js'
 import type { Program } from '../process/program.js'
 import { prepareDirectory, statePath } from '../running/paths.js'
 import { readState, writeState } from '../running/state-file.js'
 import { flush } from './flush.js'
 import { knownOf } from './known.js'
-import { naming } from './naming.js'
+import { namingErrors } from './name-errors.js'
 import { type Launching, planOf } from './plan.js'
 
 /** Returns never, but throws what failed; then nothing is left of it, unless outputs were to be other ones. */
@@ -21,7 +21,7 @@ export function takeOver(settings: Settings, program: Program, launching?: Launc
   flush()
   const listen = withPassed(settings.listen)
   const here = { ...settings, listen }
-  return naming(settings, () => {
+  return namingErrors(settings, () => {
     const refusal = native.becomeSupervisor(planOf(here, program, launching), bound => {
       if (!pidFile) return
       const addresses = Object.fromEntries(listen.map(({ name }, index) => [name, bound[index] ?? '']))
