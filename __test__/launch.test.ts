@@ -17,9 +17,10 @@ test('a script that knows nothing of daemons becomes one', async t => {
     scene,
     `tell('facts', JSON.stringify([process.argv.slice(2), process.cwd(), process.title, process.umask()]))`,
   )
-  const { pid = 0, started, pidFile = '', addresses } = await launchOnce(scene, path, { args: ['-x', 'y z'] })
+  const { pid = 0, started, target, pidFile, addresses } = await launchOnce(scene, path, { args: ['-x', 'y z'] })
   t.true(started)
   t.is(pidFile, scene.path('d.pid'))
+  t.is(target, pidFile)
   t.deepEqual(addresses, {})
   t.deepEqual(JSON.parse(scene.read('facts')), [['-x', 'y z'], scene.directory, 'd', 0o022])
   const { pgid, sid, tty } = processInfo(pid)
@@ -245,8 +246,8 @@ test(`${LAUNCHES} launches leave no zombie, and don’t disturb the caller’s c
     const one = async () => {
       while (left-- > 0) {
         const child = run('sh', ['-c', 'exit 3']).catch(error => error.code)
-        const { started } = await daemonic.launch('${path}', { pidFile: false })
-        if (!started || (await child) !== 3) throw new Error('disturbed')
+        const { started, target } = await daemonic.launch('${path}', { pidFile: false })
+        if (!started || target !== null || (await child) !== 3) throw new Error('disturbed')
       }
     }
     await Promise.all([one(), one(), one(), one()])

@@ -2,7 +2,7 @@
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import { checked, native } from './binding/addon.js'
-import { DaemonError, OptionError } from './errors/classes.js'
+import { DaemonError, notRunning, OptionError } from './errors/classes.js'
 import { STOP_TIMEOUT } from './options/settings.js'
 import { duration, or } from './options/values.js'
 import { PidLock } from './pid-lock.js'
@@ -116,7 +116,7 @@ function running(target: string): string {
   const path = resolve(targetPath(target))
   const { state } = PidLock.inspect(path)
   if (state === 'running' || state === 'starting') return path
-  throw new DaemonError(`not running (${path})`, 'ERR_DAEMON_NOT_RUNNING', 7)
+  throw notRunning(path)
 }
 
 function signalNumber(signal: NodeJS.Signals): number {

@@ -1,4 +1,4 @@
-// One call: the launcher starts the program again as a daemon and ends; in the daemon the call returns.
+// daemonize(): in the launcher it starts the program again as a daemon and exits, in the daemon it returns.
 import { arrive, mayBeDaemon, takeArrival } from './daemon/arrival.js'
 import { preload } from './daemon/preload.js'
 import { register, registered, takeAdoption } from './daemon/registry.js'
@@ -31,13 +31,15 @@ if (!mayBeDaemon) keepOutputWhole()
  * what this call gives; one line of the log names what was overridden.
  * A second call without options returns the same Daemon; with options it throws.
  *
- * Left uncaught, every error but OptionError prints as one paragraph without a stack, and its `exitCode` becomes ours.
+ * Left uncaught, every error but OptionError prints as one paragraph without a stack, and the process exits with its
+ * `exitCode`.
  *
  * @throws OptionError         an option is wrong (nothing was started)
  * @throws AlreadyRunningError the pid file is locked; `.pid` is its owner
  * @throws SystemCallError     a system call failed; `.step`, `.syscall`, `.code`, `.path`
  * @throws StartError          the daemon ended or timed out before it was ready
- * @throws DaemonError         ERR_DAEMON_UNSUPPORTED: a worker thread, `node -e`, the REPL, Windows
+ * @throws DaemonError         ERR_DAEMON_UNSUPPORTED: a worker thread, `node -e`, the REPL, Windows;
+ *                             ERR_DAEMON_BLOCKED: another process has a read lock on the pid file
  */
 export function daemonize<const L extends ListenMap = Record<never, never>>(options?: DaemonizeOptions<L>): Daemon<L> {
   const running = registered()
@@ -70,6 +72,7 @@ function becomeDaemon(options: DaemonizeOptions | undefined): Daemon {
   return startInForeground(settings)
 }
 
+/** Says on the terminal which process loses its pid file to `overwrite`. */
 function warnOfOverwriting({ name, pidFile }: Settings): void {
   if (!pidFile?.overwrite) return
   const { state, pid } = PidLock.inspect(pidFile.path)
@@ -79,5 +82,5 @@ function warnOfOverwriting({ name, pidFile }: Settings): void {
   )
 }
 
-// For the preload, which shares this bundle, and for nobody else: no export.
+// The preload loads this bundle and looks for its function here: an export would be public.
 Object.defineProperty(daemonize, Symbol.for('daemonic.preload'), { value: preload })

@@ -5,10 +5,10 @@ import { inspectorUrl } from './process/inspector.js'
 import { isStartedBySystemd, managerAddress } from './process/service-manager.js'
 
 /** What already supervises this process, or is attached to it. docs/options.md says how each is recognised. */
-export type DetachContext = 'terminal' | 'init' | 'inetd' | 'systemd' | 'container' | 'launchd' | 'ipc' | 'debugger'
+export type DetachContext = 'init' | 'inetd' | 'systemd' | 'container' | 'launchd' | 'ipc' | 'debugger'
 
 /** Tells what keeps `detach: 'auto'` from detaching here; null where nothing does: a terminal, a shell, a cron job. */
-export function detachContext(): DetachContext {
+export function detachContext(): DetachContext | null {
   const facts = native.contextFacts()
   const { env } = process
   if (managerAddress() !== null || isStartedBySystemd()) return 'systemd'
@@ -19,7 +19,7 @@ export function detachContext(): DetachContext {
   if (facts.childOfFirstProcess && !facts.hasTerminal && facts.leadsSession) return 'init'
   if (process.channel || env.NODE_TEST_CONTEXT || env.WATCH_REPORT_DEPENDENCIES) return 'ipc'
   if (inspectorUrl() !== undefined) return 'debugger'
-  return 'terminal'
+  return null
 }
 
 /**
@@ -36,7 +36,7 @@ export function shallDetach(detach: boolean | 'auto'): boolean {
       return false
     case '':
     case undefined:
-      return detachContext() === 'terminal'
+      return detachContext() === null
     default:
       throw new OptionError('DAEMONIC_DETACH', 'Expected the environment variable DAEMONIC_DETACH to be true or false')
   }

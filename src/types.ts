@@ -108,13 +108,18 @@ export interface LaunchOptions<L extends ListenMap = ListenMap> extends Omit<Pro
   version?: string | undefined
 }
 
-/** The daemon that launch() found or started. */
-export interface Launched<L extends ListenMap = ListenMap> {
+/** The daemon that launch() found or started. `Target` is null only with `pidFile: false`. */
+export interface Launched<L extends ListenMap = ListenMap, Target extends string | null = string> {
   readonly pid: number
   /** False: it was running. */
   readonly started: boolean
-  /** Also what stop(), status() and connect() take as a target. */
-  readonly pidFile: string | null
+  /**
+   * What stop(), status(), signal(), reload() and connect() take to find this daemon again: the path of its pid file. Null
+   * with `pidFile: false`: nothing then finds it again, nor keeps a second one from being started.
+   */
+  readonly target: Target
+  /** The path of the pid file; null with `pidFile: false`. */
+  readonly pidFile: Target
   /** Of its listening sockets, by name: HOST:PORT, or a Unix socket's path. */
   readonly addresses: { readonly [K in keyof L]: string }
 }
@@ -222,8 +227,8 @@ export interface Daemon<L extends ListenMap = ListenMap> {
   ready(status?: string): void
   /** Holds `idleTimeout` off until disposed. */
   busy(): Disposable
-  /** A line for the process title and the service manager. */
-  status(text: string): void
+  /** Says in a line what the daemon is doing: in the process title, to the service manager, and as `statusText` of status(). */
+  setStatus(text: string): void
   /** Run after the servers have drained, last added first, when asked to stop; awaited up to stopTimeout; then exit 0, or 1 if one failed. `null`: by stop(). */
   onStop(hook: (signal: NodeJS.Signals | null) => unknown): void
   /** Run at a reload, after the logs were reopened, first added first. */

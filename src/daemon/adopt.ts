@@ -30,7 +30,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   const { name, instance } = given.options
   const wanted = normalise({ ...options, ...(isGiven('name') && { name }), instance }, true)
   const calls = (...keys: (keyof DaemonizeOptions)[]) => keys.some(key => options[key] !== undefined && !isGiven(key))
-  // One identity: a part of it from here and a part from there would be nobody's wish.
+  // An identity is taken whole: a user from the start with a group from the call is what neither asked for.
   const hasIdentity = IDENTITY.some(isGiven)
   const isNew = (name: string) => !(name in daemon.sockets)
   const listen = wanted.listen.filter(({ name }) => isNew(name))
@@ -62,6 +62,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
 const IDENTITY = ASKED_BY.identity
 const SUPERVISION = ['monitor', 'workers'] as const
 
+/** Lists the options of the call that had no effect, since the start gave or decided something else. */
 function overriddenOf(options: DaemonizeOptions, given: Given, decided: ReadonlySet<string>): string[] {
   const plain = given.options as Record<string, unknown>
   return Object.entries(options).flatMap(([key, value]) => {

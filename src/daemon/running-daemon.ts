@@ -111,7 +111,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   }
 
   ready(status?: string): void {
-    if (status !== undefined) this.status(status)
+    if (status !== undefined) this.setStatus(status)
     if (this.#starting.isOver) return
     this.#starting.finish()
     this.#notify('READY=1')
@@ -119,7 +119,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     setImmediate(() => this.#logs.remember()).unref()
   }
 
-  status(text: string): void {
+  setStatus(text: string): void {
     const line = text.replaceAll(/\s+/g, ' ')
     process.title = `${this.name}: ${line}`
     this.pidFile?.assertOwnership()

@@ -1,11 +1,11 @@
 // What systemd, or another service manager that speaks sd_notify(3), tells this process by its environment.
 import { native } from '../binding/addon.js'
 
-/** The socket address where the service manager hears from us; null if NOTIFY_SOCKET is unset or meant for an ancestor. */
+/** Gives the address where the service manager listens for messages of this process; null if NOTIFY_SOCKET is unset or meant for an ancestor. */
 export function managerAddress(): string | null {
   const { NOTIFY_SOCKET, SYSTEMD_EXEC_PID } = process.env
-  const isMeantForUs = SYSTEMD_EXEC_PID === undefined || SYSTEMD_EXEC_PID === String(process.pid)
-  return NOTIFY_SOCKET && isMeantForUs ? NOTIFY_SOCKET : null
+  const isMeantForThis = SYSTEMD_EXEC_PID === undefined || SYSTEMD_EXEC_PID === String(process.pid)
+  return NOTIFY_SOCKET && isMeantForThis ? NOTIFY_SOCKET : null
 }
 
 /** Whether systemd started this very process, not an ancestor that left its variables behind: systemd.exec(5). */
