@@ -305,6 +305,25 @@ test('what launch() was given wins over the call, which wins over the defaults; 
   t.false(scene.exists('own.sock'))
 })
 
+const WHO = `tell('facts', [process.getuid(), process.env.USER, process.env.LOGNAME, process.env.OWN].join(' '))`
+
+asRoot('a user that only the call names is taken with that user’s variables', async t => {
+  const scene = new Scene(t)
+  scene.giveTo(1)
+  const path = knowing(scene, `daemonize({ user: 'daemon' })\n${WHO}`)
+  t.is((await launchOnce(scene, path)).error, undefined)
+  t.is(scene.read('facts'), '1 daemon daemon \n')
+})
+
+asRoot('a user that launch() was given wins over another one of the call', async t => {
+  const scene = new Scene(t)
+  scene.giveTo(1)
+  const path = knowing(scene, `daemonize({ user: 'nobody', env: { OWN: 'x' } })\n${WHO}`)
+  t.is((await launchOnce(scene, path, { user: 'daemon', log: './d.log' })).error, undefined)
+  t.is(scene.read('facts'), '1 daemon daemon x\n')
+  t.regex(scene.read('d.log'), /for user is overridden/)
+})
+
 test('daemonize({ ready: ’manual’ }) in it takes over when it is ready', async t => {
   const scene = new Scene(t)
   const path = knowing(

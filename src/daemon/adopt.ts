@@ -22,20 +22,23 @@ const DECIDED_AT_START = [
 /**
  * Makes the running daemon what the call's options ask for, as far as whoever started it left that open, and logs what
  * was overridden.
- * @throws OptionError an option is wrong, be it overridden or not
+ * @throws OptionError an option is wrong, be it overridden or not; an overridden identity is not looked at
  * @throws SystemCallError a change is refused
  */
 export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: Given): void {
   const isGiven = (key: keyof DaemonizeOptions) => given.keys.includes(key)
   const { name, instance } = given.options
-  const wanted = normalise({ ...options, ...(isGiven('name') && { name }), instance }, true)
-  const calls = (...keys: (keyof DaemonizeOptions)[]) => keys.some(key => options[key] !== undefined && !isGiven(key))
-  // An identity is taken whole: a user from the start with a group from the call is what neither asked for.
+  // An identity is taken whole: a user from the start with a group from the call is what neither asked for. The call's
+  // is not looked at then: this process may have given up the rights, and left the user database behind.
   const hasIdentity = IDENTITY.some(isGiven)
+  const heeded = hasIdentity ? { ...options, ...NO_IDENTITY } : options
+  const wanted = normalise({ ...heeded, ...(isGiven('name') && { name }), instance }, true)
+  const calls = (...keys: (keyof DaemonizeOptions)[]) => keys.some(key => heeded[key] !== undefined && !isGiven(key))
   const isNew = (name: string) => !(name in daemon.sockets)
   const listen = wanted.listen.filter(({ name }) => isNew(name))
+  // The variables of the call's user do not replace those that the start gave.
   const isAsked = (change: keyof typeof ASKED_BY) =>
-    calls(...ASKED_BY[change]) && !(change === 'identity' && hasIdentity)
+    calls(...ASKED_BY[change]) && !(change === 'environment' && isGiven('env'))
 
   const sockets = daemon.bind(listen)
   const changes = Object.entries(changesOf(wanted)).filter(([change]) => isAsked(change as keyof typeof ASKED_BY))
@@ -60,6 +63,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
 }
 
 const IDENTITY = ASKED_BY.identity
+const NO_IDENTITY = { chroot: undefined, user: undefined, group: undefined, groups: undefined }
 const SUPERVISION = ['monitor', 'workers'] as const
 
 /** Lists the options of the call that had no effect, since the start gave or decided something else. */

@@ -27,7 +27,7 @@ export const ASKED_BY = {
   nice: ['nice'],
   oomScoreAdjust: ['oomScoreAdjust'],
   noNewPrivileges: ['noNewPrivileges'],
-  environment: ['env'],
+  environment: ['env', 'user'],
   identity: ['chroot', 'user', 'group', 'groups'],
   directory: ['chdir'],
   umask: ['umask'],

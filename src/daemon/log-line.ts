@@ -2,6 +2,7 @@
 import { native } from '../binding/addon.js'
 import { DaemonError } from '../errors/classes.js'
 
+/** How grave a line is. */
 export type LogLevel = 'info' | 'warning' | 'error'
 
 /** Writes one line on stderr: `2026-01-31T12:00:00.000Z NAME[PID] info: TEXT`. */

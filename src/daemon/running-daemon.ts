@@ -41,6 +41,7 @@ export interface Adoption {
   signals: readonly (readonly [NodeJS.Signals, SignalAction])[]
 }
 
+/** What daemonize() returns. Members marked internal are for this library alone. */
 export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, StoppingDaemon {
   readonly pid = process.pid
   name: string

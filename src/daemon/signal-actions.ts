@@ -8,6 +8,7 @@ type Listener = (signal: NodeJS.Signals) => void
 /** What the words of the `signals` option do. */
 export type Actions = Readonly<Record<'stop' | 'reload' | 'reopen-logs', Listener>>
 
+/** The mapped signals of this process. */
 export class SignalActions {
   readonly #actions: Actions
   readonly #isSupervised: boolean

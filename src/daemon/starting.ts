@@ -20,6 +20,7 @@ export interface StartingDaemon {
   log(level: LogLevel, text: string): void
 }
 
+/** The start of this daemon, until it is ready. */
 export class Starting {
   readonly #daemon: StartingDaemon
   readonly #startedBy: StartedBy

@@ -23,6 +23,7 @@ export interface StoppingDaemon {
   announceStop(): void
 }
 
+/** The stop of this daemon, from the first request to its exit. */
 export class Stopping {
   /** Milliseconds from the first request to a forced exit. */
   timeout: number

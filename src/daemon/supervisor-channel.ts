@@ -8,6 +8,7 @@ import { signalName } from './signal-actions.js'
 /** How many messages a watchdog gets in the time that it allows: one may be late, and one lost. */
 const BEATS = 4
 
+/** The channel to the supervisor, from its worker. */
 export class SupervisorChannel {
   readonly #arrival: Arrival
   #beat: NodeJS.Timeout | undefined
