@@ -67,12 +67,12 @@ export async function launch<
   options: LaunchOptions<L> & { pidFile?: P } = {},
 ): Promise<Launched<L, P extends false ? null : string>> {
   const request = requestOf(program, options as LaunchOptions)
-  const launched = request.reuses ? await findOrStart(request) : await start(request)
-  return launched as Launched<L, P extends false ? null : string>
+  const found = request.reuses ? await findOrStart(request) : await start(request)
+  return { ...found, target: found.pidFile } as Launched<L, P extends false ? null : string>
 }
 
 /** Starts a program as launch() does, but always under the supervisor, if only to watch it: what the command starts. */
-export async function launchSupervised(program: string, options: LaunchOptions): Promise<AnyLaunched> {
+export async function launchSupervised(program: string, options: LaunchOptions): Promise<FoundOrStarted> {
   const request = supervised(requestOf(program, options))
   return request.reuses ? findOrStart(request) : start(request)
 }
@@ -97,8 +97,8 @@ function supervised({ settings, ...request }: Request): Request {
   return { ...request, settings: { ...settings, supervision } }
 }
 
-/** A daemon with or without a pid file. */
-export type AnyLaunched = Launched<ListenMap, string | null>
+/** A daemon that was found or started, with or without a pid file. */
+export type FoundOrStarted = Omit<Launched<ListenMap, string | null>, 'target'>
 
 /** One call of launch(), checked. */
 interface Request {
@@ -182,7 +182,7 @@ function isDescriptor(value: unknown): boolean {
   return typeof value === 'number' || (typeof value === 'object' && value !== null && 'fd' in value)
 }
 
-async function start({ settings, program, launching }: Request): Promise<AnyLaunched> {
+async function start({ settings, program, launching }: Request): Promise<FoundOrStarted> {
   prepareDirectories(settings)
   const plan = planOf(settings, program, launching)
   const answer = await native.launch(plan, launcherTimeout(settings, plan))
@@ -192,7 +192,6 @@ async function start({ settings, program, launching }: Request): Promise<AnyLaun
     return {
       pid,
       started: true,
-      target: settings.pidFile?.path ?? null,
       pidFile: settings.pidFile?.path ?? null,
       addresses: Object.fromEntries([
         ...socketsToBind(settings).map(({ name }, index) => [name, addresses[index] ?? '']),
@@ -205,7 +204,7 @@ async function start({ settings, program, launching }: Request): Promise<AnyLaun
 }
 
 /** Tries until a daemon runs that is wanted: other callers may start, replace and stop daemons between these steps. */
-async function findOrStart(request: Request): Promise<AnyLaunched> {
+async function findOrStart(request: Request): Promise<FoundOrStarted> {
   const { settings } = request
   const path = settings.pidFile?.path ?? ''
   const deadline = performance.now() + settings.startTimeout
@@ -214,7 +213,7 @@ async function findOrStart(request: Request): Promise<AnyLaunched> {
     if (running === 'late') throw lateError(settings)
     if (running !== null && isWanted(running, settings)) {
       const { pid, state } = running
-      return { pid, started: false, target: path, pidFile: path, addresses: state?.addresses ?? {} }
+      return { pid, started: false, pidFile: path, addresses: state?.addresses ?? {} }
     }
     if (running !== null) await replaceOwner(path, running.pid)
     else {
