@@ -1,9 +1,7 @@
 // stop, reload, reopen, signal, scale: acting on daemons that run, one after the other.
 
-import { elapsed } from '../command/phrases.js'
-import { DaemonError, OptionError } from '../errors/classes.js'
 import { namesFrom } from './config-file.js'
-import { reload, reopenLogs, scale, signal, stop } from './library.js'
+import { DaemonError, elapsed, OptionError, reload, reopenLogs, scale, signal, stop } from './library.js'
 import type { Invocation, Options } from './parse.js'
 import { scaleOf, signalNamed } from './parse-value.js'
 import type { Output } from './print.js'

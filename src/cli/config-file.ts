@@ -2,10 +2,17 @@
 import { readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Config, DaemonConfig } from '../define-config.js'
-import { OptionError } from '../errors/classes.js'
-import { entries, refuseUnknown, show, suggestion } from '../options/values.js'
-import { runPath, targetOf } from '../running/paths.js'
+import {
+  type Config,
+  type DaemonConfig,
+  entries,
+  OptionError,
+  refuseUnknown,
+  runPath,
+  show,
+  suggestion,
+  targetOf,
+} from './library.js'
 import { START_OPTIONS } from './option-table.js'
 import { parseTarget, type Target } from './targets.js'
 import { UsageError } from './usage.js'

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// The command: takes its line apart, does what the verb says, and ends with the exit code that the table promises.
-import { DaemonError, OptionError } from '../errors/classes.js'
 import { control } from './actions.js'
+// The command: takes its line apart, does what the verb says, and ends with the exit code that the table promises.
+import { DaemonError, OptionError } from './library.js'
 import { type Invocation, parse, roughVerbosity } from './parse.js'
 import { Output, write } from './print.js'
 import { restart } from './restart.js'

@@ -1,6 +1,6 @@
 // Texts of the command line, read as what they stand for.
 import { constants } from 'node:os'
-import { list, show, suggestion } from '../options/values.js'
+import { list, show, suggestion } from './library.js'
 import type { OptionDefinition } from './option-table.js'
 import { UsageError } from './usage.js'
 

@@ -1,7 +1,7 @@
 // The command line, taken apart by the table of options; nothing is looked up.
 import { parseArgs } from 'node:util'
-import { suggestion } from '../options/values.js'
 import { COMMANDS, type CommandDefinition } from './commands.js'
+import { suggestion } from './library.js'
 import { type OptionDefinition, OUTPUT_OPTIONS } from './option-table.js'
 import { read } from './parse-value.js'
 import { UsageError } from './usage.js'

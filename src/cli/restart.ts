@@ -3,14 +3,22 @@ import { once } from 'node:events'
 import { constants as access, accessSync, existsSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname } from 'node:path'
-import { startedPhrase } from '../command/phrases.js'
-import { DaemonError, during } from '../errors/classes.js'
-import { PidLock } from '../pid-lock.js'
-import { prepareDirectory, statePath } from '../running/paths.js'
-import { readLastState, type State, writeState } from '../running/state-file.js'
 import { failure, stopOne, targetsOf } from './actions.js'
 import { daemonsFrom, targetIn } from './config-file.js'
-import { checkLaunch, launch, type StartOptions } from './library.js'
+import {
+  checkLaunch,
+  DaemonError,
+  during,
+  launch,
+  PidLock,
+  prepareDirectory,
+  readLastState,
+  type StartOptions,
+  type State,
+  startedPhrase,
+  statePath,
+  writeState,
+} from './library.js'
 import type { Invocation } from './parse.js'
 import type { Output } from './print.js'
 import { whileWaiting } from './progress.js'

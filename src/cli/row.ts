@@ -1,5 +1,5 @@
 // One daemon in the table of `status`.
-import type { DaemonStatus } from '../status.js'
+import type { DaemonStatus } from './library.js'
 
 /** What is known of a target; or why nothing is. */
 export type Row = (DaemonStatus & { pidFile: string }) | Unknown

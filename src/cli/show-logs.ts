@@ -1,11 +1,8 @@
 // logs: the last lines of what daemons wrote, and what they write from now on.
 import { existsSync } from 'node:fs'
-import { DaemonError, during } from '../errors/classes.js'
-import { logPath } from '../running/paths.js'
-import { readLastState } from '../running/state-file.js'
 import { failure, targetsOf } from './actions.js'
 import { follow } from './follow.js'
-import { status as statusOf } from './library.js'
+import { DaemonError, during, logPath, readLastState, status as statusOf } from './library.js'
 import { type Line, lastLines, merged, opened } from './log-lines.js'
 import type { Invocation } from './parse.js'
 import { unexpected } from './parse-value.js'

@@ -2,12 +2,9 @@
 
 import { rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { DaemonError } from '../errors/classes.js'
-import { PidLock } from '../pid-lock.js'
-import { companionsOf, readLastState } from '../running/state-file.js'
 import { targetsOf } from './actions.js'
 import { extra } from './extra.js'
-import { status as statusOf } from './library.js'
+import { companionsOf, DaemonError, PidLock, readLastState, status as statusOf } from './library.js'
 import type { Invocation } from './parse.js'
 import { columns, hasColors, isTerminal, type Output, write, writeOrEnd } from './print.js'
 import type { Row } from './row.js'

@@ -1,13 +1,22 @@
 // start and run: a script or a program becomes a daemon.
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
-import { startedPhrase } from '../command/phrases.js'
-import { AlreadyRunningError, DaemonError } from '../errors/classes.js'
-import { nameOf } from '../options/normalise.js'
-import { targetOf as fileNameOf, runPath } from '../running/paths.js'
 import { failure } from './actions.js'
 import { daemonsFrom, type NamedConfig } from './config-file.js'
-import { checkLaunch, type Launched, launch, run as runHere, type StartOptions, stop } from './library.js'
+import {
+  AlreadyRunningError,
+  checkLaunch,
+  DaemonError,
+  targetOf as fileNameOf,
+  type Launched,
+  launch,
+  nameOf,
+  run as runHere,
+  runPath,
+  type StartOptions,
+  startedPhrase,
+  stop,
+} from './library.js'
 import type { Invocation, Options } from './parse.js'
 import type { Output } from './print.js'
 import { whileWaiting } from './progress.js'

@@ -1,10 +1,16 @@
 // Whom a verb is meant for: names in the run directory, and pid files.
 import { statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
-import { show, suggestion } from '../options/values.js'
-import { type PidFileState, PidLock } from '../pid-lock.js'
-import { pidFilesInRunDirectory, runDirectory, targetPath } from '../running/paths.js'
-import { readLastState } from '../running/state-file.js'
+import {
+  type PidFileState,
+  PidLock,
+  pidFilesInRunDirectory,
+  readLastState,
+  runDirectory,
+  show,
+  suggestion,
+  targetPath,
+} from './library.js'
 import { UsageError } from './usage.js'
 
 export interface Target {

@@ -1,9 +1,8 @@
 // Help, version and completions: loaded when they are asked for.
 import { readFileSync } from 'node:fs'
-import { nameOf } from '../options/normalise.js'
-import { logPath, runPath } from '../running/paths.js'
 import { COMMANDS, SHELLS } from './commands.js'
 import { extra } from './extra.js'
+import { logPath, nameOf, runPath } from './library.js'
 import { type Invocation, unknownCommand } from './parse.js'
 import { unexpected } from './parse-value.js'
 import { columns, hasColors, write } from './print.js'
