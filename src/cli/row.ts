@@ -1,9 +1,10 @@
 // One daemon in the table of `status`.
 import type { DaemonStatus } from './library.js'
 
-/** What is known of a target; or why nothing is. */
+/** What `status` found out about a target, or why it could not. */
 export type Row = (DaemonStatus & { pidFile: string }) | Unknown
 
+/** A target that could not be looked at. */
 export interface Unknown {
   name: string
   state: 'unknown'
