@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import { checked, done, native } from './binding/addon.js'
 import { DaemonError, OptionError } from './errors/classes.js'
-import { STOP_TIMEOUT } from './options/settings.js'
+import { OPTIONS } from './options/table.js'
 import { duration, or } from './options/values.js'
 import { PidLock } from './pid-lock.js'
 import { askSupervisor } from './running/control-socket.js'
@@ -42,7 +42,7 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
   const path = resolve(targetPath(target))
   const { signal = 'SIGTERM', force = true } = options
   const number = signalNumber(signal)
-  const stopTimeout = readState(path, PidLock.inspect(path).pid)?.stopTimeout ?? STOP_TIMEOUT
+  const stopTimeout = readState(path, PidLock.inspect(path).pid)?.stopTimeout ?? OPTIONS.stopTimeout.default
   const timeout = duration('timeout', or(options.timeout, stopTimeout + GRACE))
   const start = performance.now()
   const result = checked(
@@ -58,7 +58,7 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
 
 /** Stops the daemon of this very pid, unless it has ended; of all processes that do so at once one does, the others wait. */
 export async function replaceOwner(path: string, pid: number): Promise<void> {
-  const timeout = (readState(path, pid)?.stopTimeout ?? STOP_TIMEOUT) + GRACE
+  const timeout = (readState(path, pid)?.stopTimeout ?? OPTIONS.stopTimeout.default) + GRACE
   const companions = companionsOf(path)
   checked(
     await native.stopOwner({ path, companions, signal: constants.signals.SIGTERM, timeout, force: true, only: pid }),

@@ -1,10 +1,11 @@
 // stop, reload, reopen, signal, scale: acting on daemons that run, one after the other.
 
+import type { OptionValues } from '../command/option-parser.js'
 import { elapsed } from '../command/phrases.js'
 import { DaemonError, OptionError } from '../errors/classes.js'
 import { namesFrom } from './config-file.js'
 import { reload, reopenLogs, scale, signal, stop } from './library.js'
-import type { Invocation, Options } from './parse.js'
+import type { Invocation } from './parse.js'
 import { scaleOf, signalNamed } from './parse-value.js'
 import type { Output } from './print.js'
 import { absence, everyTarget, parseTarget, type Target } from './targets.js'
@@ -36,7 +37,7 @@ export async function control(invocation: Invocation, output: Output): Promise<n
 }
 
 /** Prints what went wrong with one of several targets; gives its exit code. */
-export function failure(error: unknown, target: Target, output: Output, options: Options): number {
+export function failure(error: unknown, target: Target, output: Output, options: OptionValues): number {
   if (!(error instanceof DaemonError)) throw error
   const stack = options.verbosity >= 2 ? `\n${error.stack}` : ''
   if (error instanceof OptionError && !options.has('config')) {

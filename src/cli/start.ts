@@ -1,14 +1,16 @@
 // start and run: a script or a program becomes a daemon.
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
+import type { OptionValues } from '../command/option-parser.js'
 import { startedPhrase } from '../command/phrases.js'
 import { AlreadyRunningError, DaemonError } from '../errors/classes.js'
-import { nameOf } from '../options/normalise.js'
-import { targetOf as fileNameOf, runPath } from '../running/paths.js'
+import { nameOf } from '../options/name.js'
+import { pidFilePath } from '../options/pid-file.js'
+import { targetOf as fileNameOf } from '../running/paths.js'
 import { failure } from './actions.js'
 import { daemonsFrom, type NamedConfig } from './config-file.js'
 import { checkLaunch, type Launched, launch, run as runHere, type StartOptions, stop } from './library.js'
-import type { Invocation, Options } from './parse.js'
+import type { Invocation } from './parse.js'
 import type { Output } from './print.js'
 import { whileWaiting } from './progress.js'
 import { launchOptions, monitorOf, overwriting } from './start-options.js'
@@ -66,9 +68,7 @@ function failureOf(job: Job, error: unknown, { options }: Invocation, output: Ou
 }
 
 function pathOf({ name, options: { pidFile, instance } }: Job): string {
-  if (typeof pidFile === 'object') return pidFile.path
-  const file = typeof pidFile === 'string' ? pidFile : `${fileNameOf(name, instance)}.pid`
-  return file.includes('/') ? file : runPath(file)
+  return pidFilePath(pidFile || true, name, instance) ?? ''
 }
 
 export async function startOne(job: Job, output: Output): Promise<void> {
@@ -150,8 +150,8 @@ function withDefaults(options: StartOptions, verb: string): StartOptions {
   }
 }
 
-function verbosity(options: Options): StartOptions {
-  const level = ['info', 'debug', 'trace'][Math.min(options.verbosity, 3) - 1]
+function verbosity(options: OptionValues): StartOptions {
+  const level = options.logLevel
   return level === undefined ? {} : { env: { DAEMONIC_LOG: level, ...launchOptions(options).env } }
 }
 

@@ -1,6 +1,6 @@
 // Help, version and completions: loaded when they are asked for.
 import { readFileSync } from 'node:fs'
-import { nameOf } from '../options/normalise.js'
+import { nameOf } from '../options/name.js'
 import { logPath, runPath } from '../running/paths.js'
 import { COMMANDS, SHELLS } from './commands.js'
 import { extra } from './extra.js'
