@@ -9,11 +9,15 @@ import { root } from './setup.js'
  */
 const PARTS = [
   ...['errors/', 'binding/', 'process/'],
-  ...['options/values.ts', 'running/paths.ts', 'pid-lock.ts', 'types.ts', 'detach-context.ts'],
+  ...['options/values.ts', 'running/paths.ts', 'pid-lock.ts', 'option-types.ts', 'types.ts', 'detach-context.ts'],
   ...['options/', 'running/', 'daemon/', 'start/', 'command/', '', 'cli/'],
 ]
-/** The only file of src/cli that imports from outside the folder. */
+/**
+ * The door from src/cli to the rest; no other file of the folder imports from outside it. The one exception is the table
+ * of options: it is in a bundle of its own, for help, which must not load the native addon, so it takes data alone.
+ */
 const DOOR = 'cli/library.ts'
+const PAST_THE_DOOR = { 'cli/option-table.ts': ['options/table.ts', 'command/option-parser.ts'] }
 
 const files = readdirSync(join(root, 'src'), { recursive: true }).filter(file => file.endsWith('.ts'))
 const imports = new Map(files.map(file => [file, importsOf(file)]))
@@ -32,7 +36,8 @@ function wrongImports(file) {
   return imports.get(file).flatMap(path => {
     if (partOf(path) > partOf(file))
       return `src/${file} imports src/${path}, which lies above it (scripts/check-imports.js)`
-    if (isInside(file) && !isInside(path) && file !== DOOR) return `src/${file} imports src/${path} past src/${DOOR}`
+    if (isInside(file) && !isInside(path) && file !== DOOR && !PAST_THE_DOOR[file]?.includes(path))
+      return `src/${file} imports src/${path} past src/${DOOR}`
     return []
   })
 }

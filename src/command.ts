@@ -8,9 +8,11 @@ import { mayBeDaemon } from './daemon/arrival.js'
 import { registered } from './daemon/registry.js'
 import { daemonize } from './daemonize.js'
 import { DaemonError, OptionError } from './errors/classes.js'
-import { nameOf, normalise } from './options/normalise.js'
+import type { DaemonizeOptions, ListenMap } from './option-types.js'
+import { nameOf } from './options/name.js'
+import { normalise } from './options/normalise.js'
 import { status } from './status.js'
-import type { Daemon, DaemonizeOptions, ListenMap } from './types.js'
+import type { Daemon } from './types.js'
 
 /**
  * Makes a command of a program: `app.js start | stop | restart | reload | status | run`, where `start` makes a daemon of

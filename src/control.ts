@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import { checked, done, native } from './binding/addon.js'
 import { DaemonError, OptionError } from './errors/classes.js'
-import { STOP_TIMEOUT } from './options/settings.js'
+import { OPTIONS } from './options/table.js'
 import { duration, or } from './options/values.js'
 import { PidLock } from './pid-lock.js'
 import { askSupervisor } from './running/control-socket.js'
@@ -39,7 +39,7 @@ const KILL_DELAY = 2_000
  * Asks a daemon to stop, waits until it has exited, and removes a pid file that it left. `target` is a name in the run
  * directory or, with a slash, a pid file.
  * @throws DaemonError ERR_DAEMON_UNVERIFIED: the kernel doesn't say who holds the file, and nothing was signalled
- * @throws DaemonError ERR_DAEMON_STOP_TIMEOUT: with `force: false`, it still runs
+ * @throws DaemonError ERR_DAEMON_OPTIONS.stopTimeout.default: with `force: false`, it still runs
  * @throws SystemCallError EPERM: it is another user's; or the pid file can't be read
  * @throws OptionError `signal` or `timeout` is wrong
  */
@@ -47,7 +47,7 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
   const path = resolve(targetPath(target))
   const { signal = 'SIGTERM', force = true } = options
   const number = signalNumber(signal)
-  const stopTimeout = readState(path, PidLock.inspect(path).pid)?.stopTimeout ?? STOP_TIMEOUT
+  const stopTimeout = readState(path, PidLock.inspect(path).pid)?.stopTimeout ?? OPTIONS.stopTimeout.default
   const timeout = duration('timeout', or(options.timeout, stopTimeout + KILL_DELAY))
   const start = performance.now()
   const result = checked(
@@ -56,7 +56,7 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
   const elapsed = performance.now() - start
   if (!result.ended) {
     const message = `pid ${result.pid} still runs ${Math.round(elapsed)} ms after ${signal} (${path})`
-    throw new DaemonError(message, 'ERR_DAEMON_STOP_TIMEOUT')
+    throw new DaemonError(message, 'ERR_DAEMON_OPTIONS.stopTimeout.default')
   }
   return { pid: result.pid ?? null, wasRunning: result.pid !== undefined, forced: result.forced, elapsed }
 }
@@ -68,7 +68,7 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
  * @throws SystemCallError EPERM: it is another user's
  */
 export async function replaceOwner(path: string, pid: number): Promise<void> {
-  const timeout = (readState(path, pid)?.stopTimeout ?? STOP_TIMEOUT) + KILL_DELAY
+  const timeout = (readState(path, pid)?.stopTimeout ?? OPTIONS.stopTimeout.default) + KILL_DELAY
   const companions = companionsOf(path)
   checked(
     await native.stopOwner({ path, companions, signal: constants.signals.SIGTERM, timeout, force: true, only: pid }),

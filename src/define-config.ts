@@ -1,5 +1,5 @@
 // What `daemonic --config FILE` reads.
-import type { LaunchOptions } from './types.js'
+import type { LaunchOptions } from './option-types.js'
 
 /** A daemon in a configuration: what it runs, and how. */
 export interface DaemonConfig extends LaunchOptions {

@@ -3,9 +3,12 @@
 import { checked, native } from './binding/addon.js'
 import { replaceOwner } from './control.js'
 import { AlreadyRunningError, DaemonError, OptionError, StartError } from './errors/classes.js'
-import { nameOf, normalise, OPTIONS } from './options/normalise.js'
+import type { LaunchOptions, ListenMap, ListenTarget } from './option-types.js'
+import { nameOf } from './options/name.js'
+import { normalise } from './options/normalise.js'
 import type { Settings } from './options/settings.js'
 import { supervisionOf } from './options/supervision.js'
+import { decidedBy, LAUNCH_OPTIONS, OPTIONS, takesEffect } from './options/table.js'
 import { entries, oneOf, or, refuseUnknown, show, text } from './options/values.js'
 import { requireDirectory } from './process/program.js'
 import { findRunning, pause, type RunningOne } from './running/find-running.js'
@@ -15,33 +18,12 @@ import { named } from './start/naming.js'
 import { type Launching, planOf } from './start/plan.js'
 import { awaited, bound, patience } from './start/supervisor-plan.js'
 import { takeOver } from './start/takeover.js'
-import type { Launched, LaunchOptions, ListenMap, ListenTarget } from './types.js'
+import type { Launched } from './types.js'
 
-/** What launch() has beyond what every start has. */
-const OWN = [
-  'args',
-  'interpreter',
-  'interpreterArgs',
-  'ifRunning',
-  'version',
-] as const satisfies readonly (keyof LaunchOptions)[]
-/** What only the program itself can say. */
-const PROGRAMS_OWN: readonly string[] = ['detach', 'signals']
-/** What a Node program's preload applies; all else is done before exec. */
-const APPLIED_LATER = [
-  'name',
-  'instance',
-  'chdir',
-  'umask',
-  'chroot',
-  'user',
-  'group',
-  'groups',
-  'limits',
-  'ready',
-  'stopTimeout',
-  'idleTimeout',
-] as const satisfies readonly (keyof LaunchOptions)[]
+/** Options that launch() alone has. */
+const OWN: readonly string[] = decidedBy('launch')
+/** Options that a Node.js program's preload needs in the daemon: they take effect there, or name its files. */
+const NEEDED_IN_DAEMON = LAUNCH_OPTIONS.filter(name => takesEffect(name, 'call'))
 
 /**
  * Starts another program as a daemon and goes on: the caller is not blocked meanwhile, and may end at any time; the
@@ -101,13 +83,14 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
     throw new DaemonError('Windows has no daemons of this kind: run it as a service', 'ERR_DAEMON_UNSUPPORTED')
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
-  const known = [...OPTIONS.filter(option => !PROGRAMS_OWN.includes(option)), ...OWN]
-  refuseUnknown('', Object.keys(options), known)
-  const common = Object.entries(options).filter(([key, value]) => value !== undefined && !isOwn(key))
-  const given = { name: nameOf(wordOf(name)), chdir: false, pidFile: true, ...Object.fromEntries(common) } as const
+  refuseUnknown('', Object.keys(options), LAUNCH_OPTIONS)
+  const common = Object.entries(options).filter(([key, value]) => value !== undefined && !OWN.includes(key))
+  const { chdir, pidFile, ifRunning } = OPTIONS
+  const defaults = { name: nameOf(wordOf(name)), chdir: chdir.launchDefault, pidFile: pidFile.launchDefault }
+  const given = { ...defaults, ...Object.fromEntries(common) } as const
   const version = options.version === undefined ? null : text('version', options.version, 'a string')
   const settings = { ...normalise(given, false, true), version }
-  const reuses = oneOf('ifRunning', or(options.ifRunning, 'error'), ['error', 'reuse']) === 'reuse'
+  const reuses = oneOf('ifRunning', or(options.ifRunning, ifRunning.default), ['error', 'reuse']) === 'reuse'
   if (reuses && !settings.pidFile) {
     throw new OptionError(
       'ifRunning',
@@ -119,23 +102,19 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
   }
   // Looked for when all else is right: a wrong option is told before a missing program.
   const program = launchedProgram(name, options, requireDirectory())
-  const applied = APPLIED_LATER.map(key => [key, given[key as keyof typeof given]])
+  const needed = NEEDED_IN_DAEMON.map(key => [key, given[key as keyof typeof given]])
   return {
     settings,
     program,
     reuses,
     launching: {
       given: {
-        options: { ...Object.fromEntries(applied), listen: resolved(options.listen, settings) },
+        options: { ...Object.fromEntries(needed), listen: resolved(options.listen, settings) },
         keys: common.map(([key]) => key),
       },
       record: { program: program.file, options: recordOf(options) },
     },
   }
-}
-
-function isOwn(key: string): boolean {
-  return (OWN as readonly string[]).includes(key)
 }
 
 /** With paths that mean the same in the daemon, whatever its environment says of directories. */

@@ -4,7 +4,7 @@ import { basename, resolve } from 'node:path'
 import type { ProcessUsage } from '#native'
 import { native } from './binding/addon.js'
 import { DaemonError } from './errors/classes.js'
-import { STOP_TIMEOUT } from './options/settings.js'
+import { OPTIONS } from './options/table.js'
 import { type PidFileState, PidLock } from './pid-lock.js'
 import { askSupervisor, type SupervisorStatus } from './running/control-socket.js'
 import { targetPath } from './running/paths.js'
@@ -73,7 +73,7 @@ export async function status(target: string): Promise<DaemonStatus> {
     statusText: supervisor ? statusOfWorkers(supervisor) : pid === null ? null : statusText(pid, name),
     addresses: { ...state?.addresses, ...supervisor?.addresses },
     logs: state?.logs ?? [],
-    stopTimeout: state?.stopTimeout ?? STOP_TIMEOUT,
+    stopTimeout: state?.stopTimeout ?? OPTIONS.stopTimeout.default,
     workers: supervisor?.workers.map(workerOf) ?? onlyWorker(report, usage),
   }
 }

@@ -1,12 +1,11 @@
 // Reporting that a verb failed for one of its targets; it goes on with the others.
-import { DaemonError, OptionError } from './library.js'
-import type { Options } from './parse.js'
+import { DaemonError, OptionError, type OptionValues } from './library.js'
 import type { Output } from './print.js'
 import { absence, type Target } from './targets.js'
 import { withFlagNames } from './usage.js'
 
 /** Prints why the verb failed for `target`, and returns the exit code for that. @throws `error` itself if it is a bug */
-export function reportFailure(error: unknown, target: Target, output: Output, options: Options): number {
+export function reportFailure(error: unknown, target: Target, output: Output, options: OptionValues): number {
   if (!(error instanceof DaemonError)) throw error
   const stack = options.verbosity >= 2 ? `\n${error.stack}` : ''
   if (error instanceof OptionError && !options.has('config')) {

@@ -6,7 +6,7 @@ import {
   DaemonError,
   type Launched,
   launch,
-  runPath,
+  pidFilePath,
   type StartOptions,
   startedPhrase,
   stop,
@@ -72,9 +72,7 @@ export function targetOfJob(job: Job): Target {
     name,
     options: { pidFile, instance },
   } = job
-  if (typeof pidFile === 'object') return { name, path: pidFile.path }
-  const file = typeof pidFile === 'string' ? pidFile : `${targetOf(name, instance)}.pid`
-  return { name, path: file.includes('/') ? file : runPath(file) }
+  return { name, path: pidFilePath(pidFile || true, name, instance) ?? '' }
 }
 
 /** Returns the name to print: where the pid file is the default one, the TARGET that the other verbs take. */

@@ -3,8 +3,15 @@ import { resolve } from 'node:path'
 import { daemonsFrom } from './config-file.js'
 import { reportFailure } from './failures.js'
 import { Interruption, type Job, jobOf, type StartVerb, startOne, targetOfJob, withDefaults } from './job.js'
-import { AlreadyRunningError, checkLaunch, nameOf, run as runHere, type StartOptions } from './library.js'
-import type { Invocation, Options } from './parse.js'
+import {
+  AlreadyRunningError,
+  checkLaunch,
+  nameOf,
+  type OptionValues,
+  run as runHere,
+  type StartOptions,
+} from './library.js'
+import type { Invocation } from './parse.js'
 import type { Output } from './print.js'
 import { launchOptions, monitorOf, overwriting } from './start-options.js'
 import { UsageError } from './usage.js'
@@ -86,7 +93,7 @@ async function jobsOf({ command, options, words, isProgram }: Invocation): Promi
 }
 
 /** Turns -v, -vv, -vvv into the daemon's DAEMONIC_LOG; --env wins. */
-function verbosity(options: Options): StartOptions {
-  const level = ['info', 'debug', 'trace'][Math.min(options.verbosity, 3) - 1]
+function verbosity(options: OptionValues): StartOptions {
+  const level = options.logLevel
   return level === undefined ? {} : { env: { DAEMONIC_LOG: level, ...launchOptions(options).env } }
 }

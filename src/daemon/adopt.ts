@@ -3,23 +3,15 @@
 import { isDeepStrictEqual } from 'node:util'
 import { done, native } from '../binding/addon.js'
 import { during } from '../errors/classes.js'
+import type { DaemonizeOptions } from '../option-types.js'
 import { normalise } from '../options/normalise.js'
-import type { DaemonizeOptions } from '../types.js'
+import { decidedBy } from '../options/table.js'
 import { changeIdentity } from './change-identity.js'
 import type { Given } from './note.js'
 import type { RunningDaemon } from './running-daemon.js'
 
-/** What only a start can do, and this process was started otherwise. */
-const DECIDED_AT_START = [
-  'instance',
-  'stdin',
-  'log',
-  'stdout',
-  'stderr',
-  'preserve',
-  'pidFile',
-  'startTimeout',
-] as const satisfies readonly (keyof DaemonizeOptions)[]
+const IDENTITY = decidedBy('identity')
+const SUPERVISION = decidedBy('supervision')
 
 /** @throws OptionError also for options that were overridden */
 export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: Given): void {
@@ -32,8 +24,8 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   const isNew = (name: string) => !(name in daemon.sockets)
   const listen = wanted.listen.filter(({ name }) => isNew(name))
 
-  if (calls('limits')) done(native.applyLimits(wanted.limits))
-  const { nice, oomScoreAdjust, noNewPrivileges } = wanted
+  if (calls('limits')) done(native.applyLimits(wanted.resources.limits))
+  const { nice, oomScoreAdjust, noNewPrivileges } = wanted.resources
   done(
     native.applyPriorities(
       calls('nice') ? nice : undefined,
@@ -57,7 +49,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     ...(!isGiven('ready') && { ready: wanted.ready }),
     signals: [...wanted.signals].filter(([signal]) => wanted.givenSignals.has(signal)),
   })
-  const decided = [...DECIDED_AT_START, ...(hasIdentity ? IDENTITY : []), ...(supervises ? [] : SUPERVISION)]
+  const decided = [...decidedBy('start'), ...(hasIdentity ? IDENTITY : []), ...(supervises ? [] : SUPERVISION)]
   const overridden = overriddenOf(options, given, new Set(decided)).filter(
     key => key !== 'pidFile' || wanted.pidFile?.path !== daemon.pidFile?.path,
   )
@@ -65,9 +57,6 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     daemon.log('info', `started from outside: what daemonize() was given for ${overridden.join(', ')} is overridden`)
   }
 }
-
-const IDENTITY = ['chroot', 'user', 'group', 'groups'] as const
-const SUPERVISION = ['monitor', 'workers'] as const
 
 function overriddenOf(options: DaemonizeOptions, given: Given, decided: ReadonlySet<string>): string[] {
   const plain = given.options as Record<string, unknown>

@@ -1,5 +1,5 @@
 // What a launcher or supervisor writes down for the daemon that it starts.
-import type { DaemonizeOptions } from '../types.js'
+import type { DaemonizeOptions } from '../option-types.js'
 import type { Log } from './log-files.js'
 
 /** What the launcher decided and the daemon needs to know: the marker's note. */

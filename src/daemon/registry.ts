@@ -1,5 +1,6 @@
 // One daemon a process, also where two copies of this library are loaded.
-import type { Daemon, DaemonizeOptions } from '../types.js'
+import type { DaemonizeOptions } from '../option-types.js'
+import type { Daemon } from '../types.js'
 
 const DAEMON = Symbol.for('daemonic.daemon')
 /** Until the program has called daemonize() where a preload made the daemon: takes that call's options. */

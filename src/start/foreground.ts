@@ -18,7 +18,7 @@ import { takeOver } from './takeover.js'
 /** Standard streams and the working directory stay as they are. */
 export function stay(settings: Settings): Daemon {
   if (settings.supervision) return takeOver({ ...settings, ...INHERITED }, sameProgram())
-  const { name, pidFile: file, chdir, umask, environment, limits } = settings
+  const { name, pidFile: file, chdir, umask, environment, resources } = settings
   if (file) prepareDirectory(file.path)
   if (file) requireRoomForState(file.path)
   const pidFile =
@@ -28,12 +28,12 @@ export function stay(settings: Settings): Daemon {
     )
   try {
     const sockets = listenHere(settings.listen)
-    done(native.applyLimits(limits))
+    done(native.applyLimits(resources.limits))
     for (const { name, value } of environment) {
       if (value === undefined) delete process.env[name]
       else process.env[name] = value
     }
-    const { nice, oomScoreAdjust, noNewPrivileges } = settings
+    const { nice, oomScoreAdjust, noNewPrivileges } = resources
     done(native.applyPriorities(nice, oomScoreAdjust, noNewPrivileges))
     changeIdentity(settings)
     // The directory stays, but there is no staying outside of a new root.

@@ -5,9 +5,9 @@ import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { preloadFlags } from '../daemon/preload.js'
 import { OptionError, SystemCallError } from '../errors/classes.js'
+import type { LaunchOptions } from '../option-types.js'
 import { expected, text } from '../options/values.js'
 import type { Program } from '../process/program.js'
-import type { LaunchOptions } from '../types.js'
 
 export interface LaunchedProgram extends Program {
   /** The absolute path of what was asked for. */
