@@ -39,7 +39,7 @@ const KILL_DELAY = 2_000
  * Asks a daemon to stop, waits until it has exited, and removes a pid file that it left. `target` is a name in the run
  * directory or, with a slash, a pid file.
  * @throws DaemonError ERR_DAEMON_UNVERIFIED: the kernel doesn't say who holds the file, and nothing was signalled
- * @throws DaemonError ERR_DAEMON_OPTIONS.stopTimeout.default: with `force: false`, it still runs
+ * @throws DaemonError ERR_DAEMON_STOP_TIMEOUT: with `force: false`, it still runs
  * @throws SystemCallError EPERM: it is another user's; or the pid file can't be read
  * @throws OptionError `signal` or `timeout` is wrong
  */
@@ -56,7 +56,7 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
   const elapsed = performance.now() - start
   if (!result.ended) {
     const message = `pid ${result.pid} still runs ${Math.round(elapsed)} ms after ${signal} (${path})`
-    throw new DaemonError(message, 'ERR_DAEMON_OPTIONS.stopTimeout.default')
+    throw new DaemonError(message, 'ERR_DAEMON_STOP_TIMEOUT')
   }
   return { pid: result.pid ?? null, wasRunning: result.pid !== undefined, forced: result.forced, elapsed }
 }
@@ -107,7 +107,7 @@ export async function reload(target: string, options: { timeout?: number | undef
  * Opens the logs of a daemon again that were moved or removed. A daemon without a supervisor is sent SIGHUP, which runs
  * its onReload hooks, too. `target` as for stop().
  * @throws DaemonError ERR_DAEMON_NOT_RUNNING
- * @throws DaemonError ERR_DAEMON_REOPEN: the supervisor could not open a log
+ * @throws DaemonError ERR_DAEMON_REOPEN: the supervisor refused
  * @throws SystemCallError EACCES, EPERM: it is another user's
  */
 export async function reopenLogs(target: string): Promise<void> {

@@ -1,8 +1,8 @@
 // stop, reload, reopen, signal, scale: acting on running daemons, one after the other.
 import { targetsOf } from './chosen-targets.js'
 import { reportFailure } from './failures.js'
+import type { Invocation } from './invocation.js'
 import { elapsed, reload, reopenLogs, scale, signal } from './library.js'
-import type { Invocation } from './parse.js'
 import { scaleOf, signalNamed } from './parse-value.js'
 import type { Output } from './print.js'
 import { type Outcome, stopOne } from './stop-one.js'

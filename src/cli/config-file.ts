@@ -8,12 +8,10 @@ import {
   entries,
   LAUNCH_OPTIONS,
   OptionError,
-  pidFilePath,
   refuseUnknown,
   show,
   suggestion,
 } from './library.js'
-import { parseTarget, type Target } from './targets.js'
 import { UsageError } from './usage.js'
 
 /** A daemon of a configuration, and its key there. */
@@ -40,18 +38,6 @@ export async function daemonsFrom(file: string, names: readonly string[]): Promi
   })
   process.chdir(dirname(path))
   return found
-}
-
-/** Reads the daemons of these names, or all, as targets of a verb. @throws UsageError */
-export async function namesFrom(file: string, names: readonly string[]): Promise<Target[]> {
-  const daemons = await daemonsFrom(file, names)
-  return daemons.map(targetIn)
-}
-
-/** The target that a daemon of a configuration is. Relative paths start in the directory to which daemonsFrom() went. */
-export function targetIn({ name, config }: NamedConfig): Target {
-  const { pidFile, name: own = name, instance } = config
-  return { ...parseTarget(pidFilePath(pidFile || true, own, instance) ?? ''), name }
 }
 
 async function load(path: string): Promise<Readonly<Record<string, DaemonConfig>>> {

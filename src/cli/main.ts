@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 import { actOnTargets } from './actions.js'
+import type { Invocation } from './invocation.js'
 // The command: parses its line, carries out the verb, and exits with the code that EXIT_CODES (commands.ts) documents.
 import { DaemonError, OptionError } from './library.js'
-import { type Invocation, parse, roughVerbosity } from './parse.js'
+import { parse, roughVerbosity } from './parse.js'
 import { Output, write } from './print.js'
 import { restart } from './restart.js'
 import { logs } from './show-logs.js'

@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import { constants as access, accessSync, existsSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname } from 'node:path'
-import { targetsOf } from './chosen-targets.js'
-import { daemonsFrom, targetIn } from './config-file.js'
+import { targetIn, targetsOf } from './chosen-targets.js'
+import { daemonsFrom } from './config-file.js'
 import { reportFailure } from './failures.js'
+import type { Invocation } from './invocation.js'
 import { Interruption, type Job, jobOf, startOne } from './job.js'
 import {
   checkLaunch,
@@ -21,7 +22,6 @@ import {
   statePath,
   writeState,
 } from './library.js'
-import type { Invocation } from './parse.js'
 import type { Output } from './print.js'
 import { whileWaiting } from './progress.js'
 import { stopOne } from './stop-one.js'

@@ -1,7 +1,6 @@
 // status --watch: redraws the table in place, with charts of what was seen before.
 import { createLogUpdate } from 'log-update'
-import type { Row } from './row.js'
-import { cpuTime, type History, memory, table } from './table.js'
+import { cpuTime, type History, memory, type Row, table } from './table.js'
 
 /** How many values a chart shows. */
 const CHART = 12

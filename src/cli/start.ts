@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { daemonsFrom } from './config-file.js'
 import { reportFailure } from './failures.js'
+import type { Invocation } from './invocation.js'
 import { Interruption, type Job, jobOf, type StartVerb, startOne, targetOfJob, withDefaults } from './job.js'
 import {
   AlreadyRunningError,
@@ -11,7 +12,6 @@ import {
   run as runHere,
   type StartOptions,
 } from './library.js'
-import type { Invocation } from './parse.js'
 import type { Output } from './print.js'
 import { launchOptions, monitorOf, overwriting } from './start-options.js'
 import { UsageError } from './usage.js'

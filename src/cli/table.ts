@@ -2,7 +2,18 @@
 import { styleText } from 'node:util'
 import measure from 'fast-string-truncated-width'
 import type { Look } from './help.js'
-import type { Row } from './row.js'
+import type { DaemonStatus } from './library.js'
+
+/** What `status` found out about a target, or why it could not. */
+export type Row = (DaemonStatus & { pidFile: string }) | Unknown
+
+/** A target that could not be looked at. */
+interface Unknown {
+  name: string
+  state: 'unknown'
+  pidFile: string
+  error: { code: string; message: string }
+}
 
 interface Column {
   title: string

@@ -1,23 +1,16 @@
 // A program that launch() or the supervisor started becomes the daemon before its first line, without calling daemonize().
 import { pathToFileURL } from 'node:url'
 import { normalise } from '../options/normalise.js'
+import { forgetPreload } from '../process/preload-flag.js'
 import { requireStartDirectory } from '../process/program.js'
 import { adopt } from './adopt.js'
 import { arrive, noteOf, takeArrival } from './arrival.js'
 import { inheritListening } from './inherited-listen.js'
 import { register } from './registry.js'
 
-/** What Node is told to load the preload; in a checkout seen from the bundle too. */
-export function preloadFlags(): string[] {
-  return ['--import', PRELOAD]
-}
-
-/** Beside the bundle. */
-const PRELOAD = new URL('./preload.js', import.meta.url).href
-
 /** What the preload calls. Not exported by the package: it is found at daemonize(). */
 export function preload(): void {
-  forgetFlag()
+  forgetPreload()
   const arrival = takeArrival()
   if (arrival === null) return
   const note = noteOf(arrival)
@@ -29,12 +22,6 @@ export function preload(): void {
   if (settings.ready !== 'manual') daemon.readyAfter(mainModule())
   inheritListening(daemon, settings.listen)
   register(daemon, options => adopt(daemon, options, given))
-}
-
-/** child_process.fork() and cluster would give it to their children. */
-function forgetFlag(): void {
-  const place = process.execArgv.indexOf(PRELOAD)
-  if (place > 0) process.execArgv.splice(place - 1, 2)
 }
 
 /**
