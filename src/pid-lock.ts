@@ -1,7 +1,7 @@
 // Pid files that the kernel locks: they end with their process, however that ends.
 import { resolve } from 'node:path'
 import type { PidFile } from '#native'
-import { checked, done, native } from './binding/addon.js'
+import { checked, native } from './binding/addon.js'
 import { AlreadyRunningError } from './errors/classes.js'
 import { duration, mode, or } from './options/values.js'
 
@@ -113,7 +113,7 @@ export class PidLock implements Disposable {
   release(): void {
     held.delete(this)
     if (held.size === 0) process.off('exit', releaseAll)
-    done(this.#file.release([...this.#companions], false))
+    checked(this.#file.release([...this.#companions], false))
   }
 
   [Symbol.dispose](): void {
@@ -128,7 +128,7 @@ export class PidLock implements Disposable {
 
   /** @internal The start is over. */
   started(): void {
-    done(this.#file.started())
+    checked(this.#file.started())
   }
 
   /** @internal Whoever wants a daemon waits for the next one from now on. */
@@ -138,7 +138,7 @@ export class PidLock implements Disposable {
 
   /** @internal Names us to the kernel again, should other code of ours have closed the file. */
   assertOwnership(): void {
-    done(this.#file.assertOwnership())
+    checked(this.#file.assertOwnership())
   }
 
   /** @internal */

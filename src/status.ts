@@ -18,7 +18,7 @@ export interface DaemonStatus extends PidFileState {
   readonly version: string | null
   /** Milliseconds. */
   readonly uptime: number | null
-  /** What the daemon last said by status(). */
+  /** What the daemon last said by setStatus(). */
   readonly statusText: string | null
   readonly addresses: Readonly<Record<string, string>>
   readonly logs: readonly string[]
