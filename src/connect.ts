@@ -2,7 +2,7 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import type { NetConnectOpts, Socket } from 'node:net'
 import { basename, dirname, resolve } from 'node:path'
-import { DaemonError, OptionError } from './errors/classes.js'
+import { notRunning, OptionError } from './errors/classes.js'
 import { PidLock } from './pid-lock.js'
 import { findRunning, type RunningOne } from './running/find-running.js'
 import { targetPath } from './running/paths.js'
@@ -50,10 +50,6 @@ async function addressesOf(path: string, { state }: RunningOne): Promise<Readonl
 
 /** The errors of connecting to a socket that was closed. */
 const CLOSED = new Set(['ECONNREFUSED', 'ENOENT', 'ECONNRESET'])
-
-function notRunning(path: string, cause?: unknown): DaemonError {
-  return new DaemonError(`not running (${path})`, 'ERR_DAEMON_NOT_RUNNING', 7, { cause })
-}
 
 /** Connects to a Unix socket. A path too long for the kernel is reached through a descriptor of its directory. */
 async function connectUnix(path: string): Promise<Socket> {

@@ -1,8 +1,8 @@
 // Acting on a running daemon: always on the process that holds its pid file, never on a recycled pid.
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
-import { checked, done, native } from './binding/addon.js'
-import { DaemonError, OptionError } from './errors/classes.js'
+import { checked, native } from './binding/addon.js'
+import { DaemonError, notRunning, OptionError } from './errors/classes.js'
 import { OPTIONS } from './options/table.js'
 import { duration, or } from './options/values.js'
 import { PidLock } from './pid-lock.js'
@@ -84,7 +84,7 @@ export async function replaceOwner(path: string, pid: number): Promise<void> {
  * @throws OptionError there is no such signal
  */
 export async function signal(target: string, signal: NodeJS.Signals): Promise<void> {
-  done(await native.signalOwner(resolve(targetPath(target)), signalNumber(signal)))
+  checked(await native.signalOwner(resolve(targetPath(target)), signalNumber(signal)))
 }
 
 /**
@@ -135,7 +135,7 @@ function runningPidFile(target: string): string {
   const path = resolve(targetPath(target))
   const { state } = PidLock.inspect(path)
   if (state === 'running' || state === 'starting') return path
-  throw new DaemonError(`not running (${path})`, 'ERR_DAEMON_NOT_RUNNING', 7)
+  throw notRunning(path)
 }
 
 function signalNumber(signal: NodeJS.Signals): number {

@@ -1,7 +1,7 @@
 // Pid files with a lock of the kernel's, which is released however its process ends.
 import { resolve } from 'node:path'
 import type { PidFile } from '#native'
-import { checked, done, native } from './binding/addon.js'
+import { checked, native } from './binding/addon.js'
 import { AlreadyRunningError } from './errors/classes.js'
 import { duration, mode, or } from './options/values.js'
 
@@ -130,7 +130,7 @@ export class PidLock implements Disposable {
   release(): void {
     held.delete(this)
     if (held.size === 0) process.off('exit', releaseAll)
-    done(this.#file.release([...this.#companions], false))
+    checked(this.#file.release([...this.#companions], false))
   }
 
   /** Releases the lock: `using lock = PidLock.acquire(…)`. */
@@ -149,7 +149,7 @@ export class PidLock implements Disposable {
 
   /** @internal Marks the start as over: waiters for a ready daemon go on. */
   started(): void {
-    done(this.#file.started())
+    checked(this.#file.started())
   }
 
   /** @internal Marks the daemon as stopping: from now on launch() waits for its end, and starts the next one. */
@@ -159,7 +159,7 @@ export class PidLock implements Disposable {
 
   /** @internal Takes byte 0 again: the kernel drops it when other code of this process opens and closes the file. */
   assertOwnership(): void {
-    done(this.#file.assertOwnership())
+    checked(this.#file.assertOwnership())
   }
 
   /** @internal Returns the binding's side of the lock. */

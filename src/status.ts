@@ -19,7 +19,7 @@ export interface DaemonStatus extends PidFileState {
   readonly version: string | null
   /** The time since the start, in milliseconds. */
   readonly uptime: number | null
-  /** The text that the daemon last gave to `daemon.status()`. */
+  /** The text that the daemon last gave to `daemon.setStatus()`. */
   readonly statusText: string | null
   /** The addresses of its sockets by name: HOST:PORT, or a Unix socket's path. */
   readonly addresses: Readonly<Record<string, string>>

@@ -4,14 +4,19 @@ import type { Server } from 'node:net'
 import type { ListenMap } from './option-types.js'
 import type { PidLock } from './pid-lock.js'
 
-/** The daemon that launch() found or started. */
-export interface Launched<L extends ListenMap = ListenMap> {
+/** The daemon that launch() found or started. `Target` is null only with `pidFile: false`. */
+export interface Launched<L extends ListenMap = ListenMap, Target extends string | null = string> {
   /** The process that owns the pid file: the daemon, or its supervisor. */
   readonly pid: number
   /** Whether this call started it; false where it ran already. */
   readonly started: boolean
-  /** The path of its pid file, which stop(), status() and connect() take as a target; null where it has none. */
-  readonly pidFile: string | null
+  /**
+   * What stop(), status(), signal(), reload() and connect() take to find this daemon again: the path of its pid file. Null
+   * with `pidFile: false`: nothing then finds it again, nor keeps a second one from being started.
+   */
+  readonly target: Target
+  /** The path of the pid file; null with `pidFile: false`. */
+  readonly pidFile: Target
   /** Where its sockets listen, by name: HOST:PORT, or a Unix socket's path. */
   readonly addresses: { readonly [K in keyof L]: string }
 }
@@ -37,8 +42,8 @@ export interface Daemon<L extends ListenMap = ListenMap> {
   ready(status?: string): void
   /** Holds `idleTimeout` off until disposed. */
   busy(): Disposable
-  /** A line for the process title and the service manager. */
-  status(text: string): void
+  /** Says in a line what the daemon is doing: in the process title, to the service manager, and as `statusText` of status(). */
+  setStatus(text: string): void
   /** Run after the servers have drained, last added first, when asked to stop; awaited up to stopTimeout; then exit 0, or 1 if one failed. `null`: by stop(). */
   onStop(hook: (signal: NodeJS.Signals | null) => unknown): void
   /** Run at a reload, after the logs were reopened, first added first. */

@@ -2,7 +2,8 @@
 import type { Launched } from '../types.js'
 
 /** Says that a daemon is ready: `running as pid 4242, listening on http://127.0.0.1:8080 (63 ms)`. */
-export function startedPhrase({ pid, started, addresses }: Launched, time: number): string {
+export function startedPhrase(daemon: Pick<Launched, 'pid' | 'started' | 'addresses'>, time: number): string {
+  const { pid, started, addresses } = daemon
   if (!started) return `already running as pid ${pid}`
   return `running as pid ${pid}${listeningPhrase(addresses)} (${elapsed(time)})`
 }

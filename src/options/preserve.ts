@@ -20,7 +20,10 @@ export function normalisePreserve(value: unknown, sockets: number, hasNewRoot: b
     const option = `preserve.${index}`
     const fd = whole(option, typeof each === 'object' ? each.fd : each, 0, 2 ** 31 - 1)
     if (fd < FIRST_SOCKET)
-      throw new OptionError(option, 'The standard streams have options of their own: stdin, stdout, stderr')
+      throw new OptionError(
+        option,
+        `The \`${option}\` option names descriptor ${fd}: the standard streams have options of their own: stdin, stdout, stderr`,
+      )
     return [fd]
   })
   for (const fd of numbers) {

@@ -28,6 +28,15 @@ export function normaliseResources({
   }
 }
 
+/** Resources that change nothing. */
+export const NO_RESOURCES: Resources = { limits: [], noNewPrivileges: false }
+
+/** The resources of which `isWanted` says so, each by the name of its option. */
+export function only(resources: Resources, isWanted: (option: keyof Resources) => boolean): Resources {
+  const wanted = Object.entries(resources).filter(([option]) => isWanted(option as keyof Resources))
+  return { ...NO_RESOURCES, ...Object.fromEntries(wanted) }
+}
+
 function limitPlans(limits: unknown): LimitPlan[] {
   const given = Object.fromEntries(entries('limits', limits))
   refuseUnknown('limits', Object.keys(given), native.knownLimits())

@@ -3,7 +3,7 @@
 /** The preload's module: it lies beside the bundle that this file is part of. */
 const PRELOAD = new URL('./preload.js', import.meta.url).href
 
-/** Returns the flags that make Node load the preload. */
+/** Returns the flags that make Node load the preload before the program. */
 export function preloadFlags(): string[] {
   return ['--import', PRELOAD]
 }
