@@ -5,6 +5,7 @@ import { register, registered, takeAdoption } from './daemon/registry.js'
 import { shallDetach } from './detach-context.js'
 import { DaemonError, OptionError } from './errors/classes.js'
 import { throwReadably } from './errors/uncaught.js'
+import type { DaemonizeOptions, ListenMap } from './option-types.js'
 import { normalise } from './options/normalise.js'
 import type { Settings } from './options/settings.js'
 import { PidLock } from './pid-lock.js'
@@ -12,7 +13,7 @@ import { requireMainProgram } from './process/program.js'
 import { keepOutputWhole } from './start/flush.js'
 import { startInForeground } from './start/foreground.js'
 import { start } from './start/launcher.js'
-import type { Daemon, DaemonizeOptions, ListenMap } from './types.js'
+import type { Daemon } from './types.js'
 
 if (!mayBeDaemon) keepOutputWhole()
 

@@ -2,9 +2,12 @@
 import { checked, native } from './binding/addon.js'
 import { replaceOwner } from './control.js'
 import { AlreadyRunningError, DaemonError, OptionError, StartError } from './errors/classes.js'
-import { nameOf, normalise, OPTIONS } from './options/normalise.js'
+import type { LaunchOptions, ListenMap, ListenTarget } from './option-types.js'
+import { nameOf } from './options/name.js'
+import { normalise } from './options/normalise.js'
 import type { Settings } from './options/settings.js'
 import { supervisionOf } from './options/supervision.js'
+import { decidedBy, LAUNCH_OPTIONS, OPTIONS, takesEffect } from './options/table.js'
 import { entries, oneOf, or, refuseUnknown, show, text } from './options/values.js'
 import { requireDirectory, requireUnix } from './process/program.js'
 import { findRunning, pause, type RunningOne } from './running/find-running.js'
@@ -14,33 +17,12 @@ import { withNames } from './start/name-errors.js'
 import { type Launching, planOf } from './start/plan.js'
 import { addressesToAwait, launcherTimeout, socketsToBind } from './start/supervisor-plan.js'
 import { takeOver } from './start/takeover.js'
-import type { Launched, LaunchOptions, ListenMap, ListenTarget } from './types.js'
+import type { Launched } from './types.js'
 
-/** What launch() has beyond what every start has. */
-const OWN = [
-  'args',
-  'interpreter',
-  'interpreterArgs',
-  'ifRunning',
-  'version',
-] as const satisfies readonly (keyof LaunchOptions)[]
-/** What only the program itself can say. */
-const PROGRAMS_OWN: readonly string[] = ['detach', 'signals']
-/** What a Node program's preload applies; all else is done before exec. */
-const APPLIED_LATER = [
-  'name',
-  'instance',
-  'chdir',
-  'umask',
-  'chroot',
-  'user',
-  'group',
-  'groups',
-  'limits',
-  'ready',
-  'stopTimeout',
-  'idleTimeout',
-] as const satisfies readonly (keyof LaunchOptions)[]
+/** Options that launch() alone has. */
+const OWN: readonly string[] = decidedBy('launch')
+/** Options that a Node.js program's preload needs in the daemon: they take effect there, or name its files. */
+const NEEDED_IN_DAEMON = LAUNCH_OPTIONS.filter(name => takesEffect(name, 'call'))
 
 /**
  * Starts another program as a daemon and goes on: the caller is not blocked meanwhile, and may end at any time; the
@@ -67,12 +49,12 @@ export async function launch<
   options: LaunchOptions<L> & { pidFile?: P } = {},
 ): Promise<Launched<L, P extends false ? null : string>> {
   const request = requestOf(program, options as LaunchOptions)
-  const found = request.reuses ? await findOrStart(request) : await start(request)
-  return { ...found, target: found.pidFile } as Launched<L, P extends false ? null : string>
+  const launched = request.reuses ? await findOrStart(request) : await start(request)
+  return launched as Launched<L, P extends false ? null : string>
 }
 
 /** Starts a program as launch() does, but always under the supervisor, if only to watch it: what the command starts. */
-export async function launchSupervised(program: string, options: LaunchOptions): Promise<FoundOrStarted> {
+export async function launchSupervised(program: string, options: LaunchOptions): Promise<AnyLaunched> {
   const request = supervised(requestOf(program, options))
   return request.reuses ? findOrStart(request) : start(request)
 }
@@ -97,8 +79,8 @@ function supervised({ settings, ...request }: Request): Request {
   return { ...request, settings: { ...settings, supervision } }
 }
 
-/** A daemon that was found or started, with or without a pid file. */
-export type FoundOrStarted = Omit<Launched<ListenMap, string | null>, 'target'>
+/** A daemon with or without a pid file. */
+export type AnyLaunched = Launched<ListenMap, string | null>
 
 /** One call of launch(), checked. */
 interface Request {
@@ -112,13 +94,14 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
   requireUnix()
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
-  const known = [...OPTIONS.filter(option => !PROGRAMS_OWN.includes(option)), ...OWN]
-  refuseUnknown('', Object.keys(options), known)
-  const common = Object.entries(options).filter(([key, value]) => value !== undefined && !isOwn(key))
-  const given = { name: nameOf(wordOf(name)), chdir: false, pidFile: true, ...Object.fromEntries(common) } as const
+  refuseUnknown('', Object.keys(options), LAUNCH_OPTIONS)
+  const common = Object.entries(options).filter(([key, value]) => value !== undefined && !OWN.includes(key))
+  const { chdir, pidFile, ifRunning } = OPTIONS
+  const defaults = { name: nameOf(wordOf(name)), chdir: chdir.launchDefault, pidFile: pidFile.launchDefault }
+  const given = { ...defaults, ...Object.fromEntries(common) } as const
   const version = options.version === undefined ? null : text('version', options.version, 'a string')
   const settings = { ...normalise(given, false, true), version }
-  const reuses = oneOf('ifRunning', or(options.ifRunning, 'error'), ['error', 'reuse']) === 'reuse'
+  const reuses = oneOf('ifRunning', or(options.ifRunning, ifRunning.default), ['error', 'reuse']) === 'reuse'
   if (reuses && !settings.pidFile) {
     throw new OptionError(
       'ifRunning',
@@ -130,23 +113,19 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
   }
   // Last, so that a wrong option is reported rather than a missing program.
   const program = launchedProgram(name, options, requireDirectory())
-  const applied = APPLIED_LATER.map(key => [key, given[key as keyof typeof given]])
+  const needed = NEEDED_IN_DAEMON.map(key => [key, given[key as keyof typeof given]])
   return {
     settings,
     program,
     reuses,
     launching: {
       given: {
-        options: { ...Object.fromEntries(applied), listen: resolved(options.listen, settings) },
+        options: { ...Object.fromEntries(needed), listen: resolved(options.listen, settings) },
         keys: common.map(([key]) => key),
       },
       record: { program: program.file, options: recordOf(options) },
     },
   }
-}
-
-function isOwn(key: string): boolean {
-  return (OWN as readonly string[]).includes(key)
 }
 
 /** Gives `listen` with absolute paths: the daemon's environment may name another run directory. */
@@ -182,7 +161,7 @@ function isDescriptor(value: unknown): boolean {
   return typeof value === 'number' || (typeof value === 'object' && value !== null && 'fd' in value)
 }
 
-async function start({ settings, program, launching }: Request): Promise<FoundOrStarted> {
+async function start({ settings, program, launching }: Request): Promise<AnyLaunched> {
   prepareDirectories(settings)
   const plan = planOf(settings, program, launching)
   const answer = await native.launch(plan, launcherTimeout(settings, plan))
@@ -192,6 +171,7 @@ async function start({ settings, program, launching }: Request): Promise<FoundOr
     return {
       pid,
       started: true,
+      target: settings.pidFile?.path ?? null,
       pidFile: settings.pidFile?.path ?? null,
       addresses: Object.fromEntries([
         ...socketsToBind(settings).map(({ name }, index) => [name, addresses[index] ?? '']),
@@ -204,7 +184,7 @@ async function start({ settings, program, launching }: Request): Promise<FoundOr
 }
 
 /** Tries until a daemon runs that is wanted: other callers may start, replace and stop daemons between these steps. */
-async function findOrStart(request: Request): Promise<FoundOrStarted> {
+async function findOrStart(request: Request): Promise<AnyLaunched> {
   const { settings } = request
   const path = settings.pidFile?.path ?? ''
   const deadline = performance.now() + settings.startTimeout
@@ -213,7 +193,7 @@ async function findOrStart(request: Request): Promise<FoundOrStarted> {
     if (running === 'late') throw lateError(settings)
     if (running !== null && isWanted(running, settings)) {
       const { pid, state } = running
-      return { pid, started: false, pidFile: path, addresses: state?.addresses ?? {} }
+      return { pid, started: false, target: path, pidFile: path, addresses: state?.addresses ?? {} }
     }
     if (running !== null) await replaceOwner(path, running.pid)
     else {

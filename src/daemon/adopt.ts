@@ -1,23 +1,17 @@
 // A daemonize() call in a program that is a daemon already, since launch() or the command started it: what was given there
 // wins, then what the call gives, then the defaults.
 import { isDeepStrictEqual } from 'node:util'
+import type { DaemonizeOptions } from '../option-types.js'
 import { normalise } from '../options/normalise.js'
-import type { DaemonizeOptions } from '../types.js'
+import { only } from '../options/resources.js'
+import { decidedBy } from '../options/table.js'
 import { ASKED_BY, apply, changesOf } from './apply.js'
 import type { Given } from './note.js'
 import type { RunningDaemon } from './running-daemon.js'
 
-/** The options that only a start can obey: this process was started by somebody else. */
-const DECIDED_AT_START = [
-  'instance',
-  'stdin',
-  'log',
-  'stdout',
-  'stderr',
-  'preserve',
-  'pidFile',
-  'startTimeout',
-] as const satisfies readonly (keyof DaemonizeOptions)[]
+const IDENTITY = decidedBy('identity')
+const NO_IDENTITY = Object.fromEntries(IDENTITY.map(name => [name, undefined]))
+const SUPERVISION = decidedBy('supervision')
 
 /**
  * Makes the running daemon what the call's options ask for, as far as whoever started it left that open, and logs what
@@ -41,8 +35,9 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     calls(...ASKED_BY[change]) && !(change === 'environment' && isGiven('env'))
 
   const sockets = daemon.bind(listen)
-  const changes = Object.entries(changesOf(wanted)).filter(([change]) => isAsked(change as keyof typeof ASKED_BY))
-  apply(Object.fromEntries(changes), daemon.parent)
+  const { resources, ...others } = changesOf(wanted)
+  const changes = Object.entries(others).filter(([change]) => isAsked(change as keyof typeof ASKED_BY))
+  apply({ ...Object.fromEntries(changes), resources: only(resources, name => calls(name)) }, daemon.parent)
   // What the call wants wins over the default, not over what was given.
   const supervises = !SUPERVISION.some(isGiven) && daemon.supervise(wanted.supervision)
   daemon.adopt({
@@ -53,7 +48,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     ...(!isGiven('ready') && { ready: wanted.ready }),
     signals: [...wanted.signals].filter(([signal]) => wanted.givenSignals.has(signal)),
   })
-  const decided = [...DECIDED_AT_START, ...(hasIdentity ? IDENTITY : []), ...(supervises ? [] : SUPERVISION)]
+  const decided = [...decidedBy('start'), ...(hasIdentity ? IDENTITY : []), ...(supervises ? [] : SUPERVISION)]
   const overridden = overriddenOf(options, given, new Set(decided)).filter(
     key => key !== 'pidFile' || wanted.pidFile?.path !== daemon.pidFile?.path,
   )
@@ -61,10 +56,6 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     daemon.log('info', `started from outside: what daemonize() was given for ${overridden.join(', ')} is overridden`)
   }
 }
-
-const IDENTITY = ASKED_BY.identity
-const NO_IDENTITY = { chroot: undefined, user: undefined, group: undefined, groups: undefined }
-const SUPERVISION = ['monitor', 'workers'] as const
 
 /** Lists the options of the call that had no effect, since the start gave or decided something else. */
 function overriddenOf(options: DaemonizeOptions, given: Given, decided: ReadonlySet<string>): string[] {

@@ -1,17 +1,16 @@
 // What the options ask of the process itself, and the order in which it takes that on. Three callers: a daemon that a
 // launcher started, a program that stays in the foreground, and a daemonize() call in a program that is a daemon already.
-import type { EnvironmentChange, IdentityChange, LimitPlan } from '#native'
+import type { EnvironmentChange, IdentityChange } from '#native'
 import { checked, native } from '../binding/addon.js'
 import { during } from '../errors/classes.js'
+import type { DaemonizeOptions } from '../option-types.js'
+import type { Resources } from '../options/resources.js'
 import type { Settings } from '../options/settings.js'
-import type { DaemonizeOptions } from '../types.js'
+import { decidedBy } from '../options/table.js'
 
 /** Changes of this process, each optional: one that is undefined is not made. */
 export interface Changes {
-  limits?: LimitPlan[] | undefined
-  nice?: number | undefined
-  oomScoreAdjust?: number | undefined
-  noNewPrivileges?: boolean | undefined
+  resources?: Resources | undefined
   environment?: readonly EnvironmentChange[] | undefined
   /** Root directory, user and groups. */
   identity?: IdentityChange | undefined
@@ -21,27 +20,22 @@ export interface Changes {
   umask?: number | false | undefined
 }
 
-/** The options that each change comes from. */
+/** The options that each change comes from; each part of `resources` is an option of the same name. */
 export const ASKED_BY = {
-  limits: ['limits'],
-  nice: ['nice'],
-  oomScoreAdjust: ['oomScoreAdjust'],
-  noNewPrivileges: ['noNewPrivileges'],
   environment: ['env', 'user'],
-  identity: ['chroot', 'user', 'group', 'groups'],
+  identity: decidedBy('identity'),
   directory: ['chdir'],
   umask: ['umask'],
-} as const satisfies Record<keyof Changes, readonly (keyof DaemonizeOptions)[]>
+} as const satisfies Record<Exclude<keyof Changes, 'resources'>, readonly (keyof DaemonizeOptions)[]>
 
 /** Gives all changes that the settings ask for. */
 export function changesOf(settings: Settings) {
-  const { limits, nice, oomScoreAdjust, noNewPrivileges, environment, identity, chdir, umask } = settings
+  const { resources, environment, identity, chdir, umask } = settings
   // The kernel forbids core dumps after a change of ids: they become possible again only where they were asked for.
-  const core = limits.find(({ resource }) => resource === 'core')
+  const core = resources.limits.find(({ resource }) => resource === 'core')
   const dumpable = core !== undefined && core.soft !== 0
-  const resources = { limits, nice, oomScoreAdjust, noNewPrivileges }
   return {
-    ...resources,
+    resources,
     environment,
     identity: { ...identity.change, dumpable },
     directory: chdir,
@@ -58,15 +52,15 @@ export function changesOf(settings: Settings) {
  * @throws SystemCallError what the kernel refuses; the changes before it stay
  */
 export function apply(changes: Changes, parent?: number): void {
-  const { environment = [], identity, directory = false, umask = false } = changes
-  applyResources(changes)
+  const { resources, environment = [], identity, directory = false, umask = false } = changes
+  if (resources) applyResources(resources)
   for (const { name, value } of environment) setVariable(name, value)
   if (identity) changeIdentity(identity, parent)
   if (directory !== false) during('chdir', directory, () => process.chdir(directory))
   if (umask !== false) process.umask(umask)
 }
 
-function applyResources({ limits = [], nice, oomScoreAdjust, noNewPrivileges = false }: Changes): void {
+function applyResources({ limits, nice, oomScoreAdjust, noNewPrivileges }: Resources): void {
   checked(native.applyLimits(limits))
   checked(native.applyPriorities(nice, oomScoreAdjust, noNewPrivileges))
 }

@@ -2,6 +2,7 @@
 import type { Arrival } from '#native'
 import { checked, native } from '../binding/addon.js'
 import { SystemCallError } from '../errors/classes.js'
+import { NO_RESOURCES } from '../options/resources.js'
 import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
 import { requireStartDirectory } from '../process/program.js'
@@ -39,10 +40,10 @@ export function arrive(settings: Settings, arrival: Arrival, note = noteOf(arriv
     checked(arrival.takeStreams())
     const file = note.pidFile === null ? null : arrival.pidFile(note.pidFile)
     const pidFile = file && note.pidFile !== null ? PidLock.of(checked(file), [statePath(note.pidFile)]) : null
-    const { limits, identity, directory, umask } = changesOf(settings)
+    const { resources, identity, directory, umask } = changesOf(settings)
     // The others were applied before exec; but Node has raised the soft limit of descriptors when it booted.
-    const nofile = limits.filter(({ resource }) => resource === 'nofile')
-    apply({ limits: nofile, identity, directory, umask }, arrival.parent)
+    const limits = resources.limits.filter(({ resource }) => resource === 'nofile')
+    apply({ resources: { ...NO_RESOURCES, limits }, identity, directory, umask }, arrival.parent)
     const { worker = 0, workers = 1 } = note
     process.title = workers > 1 ? `${settings.name}: worker ${worker}` : settings.name
     return new RunningDaemon({

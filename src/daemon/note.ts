@@ -1,5 +1,5 @@
 // The note that a launcher or supervisor writes for the daemon that it starts.
-import type { DaemonizeOptions } from '../types.js'
+import type { DaemonizeOptions } from '../option-types.js'
 import type { Log } from './log-files.js'
 
 /** What was decided before the daemon's exec, and the daemon needs to know. It is part of the marker in the environment. */

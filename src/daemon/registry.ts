@@ -1,5 +1,6 @@
 // The daemon of this process: one, also where two copies of this library are loaded.
-import type { Daemon, DaemonizeOptions } from '../types.js'
+import type { DaemonizeOptions } from '../option-types.js'
+import type { Daemon } from '../types.js'
 
 const DAEMON = Symbol.for('daemonic.daemon')
 /** The function that takes the options of daemonize() in a program that the preload has made a daemon already. */

@@ -1,7 +1,7 @@
 // What the daemon does on which signal: the `signals` option.
 import { constants } from 'node:os'
 import { native } from '../binding/addon.js'
-import type { SignalAction } from '../types.js'
+import type { SignalAction } from '../option-types.js'
 
 type Listener = (signal: NodeJS.Signals) => void
 

@@ -20,8 +20,7 @@ export interface Launching {
 /** Makes the plan; with the supervisor's where there is to be one. */
 export function planOf(settings: Settings, program: Program, launching?: Launching): Plan {
   const supervision = supervisionFor(settings, program)
-  const { name, pidFile, stdin, stdout, stderr, listen, limits, environment, preserve } = settings
-  const { nice, oomScoreAdjust, noNewPrivileges } = settings
+  const { name, pidFile, stdin, stdout, stderr, listen, resources, environment, preserve } = settings
   const { user = process.geteuid?.(), group = process.getegid?.() } = settings.identity.change
   const isOther = user !== process.geteuid?.() || group !== process.getegid?.()
   const owner = isOther && user !== undefined && group !== undefined ? { user, group } : undefined
@@ -35,17 +34,19 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     environment,
     note: JSON.stringify(note),
     outlivesLauncher: note.given !== null,
-    ...(pidFile && filesOf(pidFile, knownOf(settings, program, logs, launching?.record), addressesToAwait(settings))),
+    ...(pidFile &&
+      filesOf(
+        pidFile,
+        knownOf(settings, program, supervision !== null, logs, launching?.record),
+        addressesToAwait(settings),
+      )),
     stdin,
     stdout,
     stderr,
     listen: socketsToBind(settings),
-    limits,
+    ...resources,
     preserve,
     ...(owner && { owner }),
-    ...(nice !== undefined && { nice }),
-    ...(oomScoreAdjust !== undefined && { oomScoreAdjust }),
-    noNewPrivileges,
     ...(supervision && { supervisor: supervisorPlan(settings, supervision, program, note, owner) }),
   }
 }
