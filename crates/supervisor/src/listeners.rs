@@ -11,7 +11,7 @@ use daemonic_core::sockets::{SocketFile, address_of, bind_all};
 use nix::errno::Errno;
 
 use crate::config::Socket;
-use crate::host::Host;
+use crate::real_world::Host;
 
 /// A socket that was bound for the workers.
 pub struct Listener {

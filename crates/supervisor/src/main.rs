@@ -1,21 +1,21 @@
 //! The native supervisor: takes the daemon's place, and starts, watches and replaces the program's processes.
 //!
-//! One thread, one event loop. [`fleet`] decides and touches nothing; [`host`] touches and decides nothing.
+//! One thread, one event loop. [`fleet`] decides and touches nothing; [`real_world`] touches and decides nothing.
 #![forbid(unsafe_code)]
 
 mod config;
-mod control;
+mod control_socket;
+mod entry;
 mod fleet;
-mod host;
-mod journal;
 mod listeners;
-mod notifications;
+mod notify_socket;
 mod policy;
-mod readiness;
-mod resume;
-mod start;
+mod readiness_probe;
+mod real_world;
+mod reexec;
 mod supervisor;
+mod supervisor_log;
 
 fn main() {
-    std::process::exit(start::run())
+    std::process::exit(entry::run())
 }

@@ -9,12 +9,12 @@ use daemonic_core::sys::signal::Watch;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
-use crate::control::{Answer, Control, Request};
+use crate::control_socket::{Answer, Control, Request};
 use crate::fleet::{Client, Fleet, Level, Phase, Role, World};
-use crate::host::{Host, MOST_LINES, now};
-use crate::notifications::{Notifications, ancestor};
+use crate::notify_socket::{Notifications, ancestor};
 use crate::policy::{Exit, Supervision};
-use crate::resume;
+use crate::real_world::{Host, MOST_LINES, now};
+use crate::reexec;
 
 /// What is ours to act on.
 const OWN_SIGNALS: [i32; 9] = [
@@ -134,7 +134,7 @@ impl Supervisor {
                 libc::SIGHUP if !from_process => self.fleet.stop(&mut self.host, signal),
                 libc::SIGHUP => self.fleet.reload(&mut self.host, None),
                 libc::SIGUSR1 => self.host.reopen_logs(),
-                libc::SIGUSR2 => resume::execute_again(self),
+                libc::SIGUSR2 => reexec::execute_again(self),
                 // The terminal sends these as well, to a background process that touches it.
                 libc::SIGTTIN if from_process => self.scale_by(1),
                 libc::SIGTTOU if from_process => self.scale_by(-1),
@@ -214,7 +214,7 @@ impl Supervisor {
 
     fn look_at_readiness(&mut self) {
         let now = now();
-        let due = |readiness: &crate::readiness::Readiness| {
+        let due = |readiness: &crate::readiness_probe::Readiness| {
             readiness.descriptor().is_some() || readiness.next_look().is_some_and(|at| at <= now)
         };
         let reached: Vec<i32> = self

@@ -2,12 +2,12 @@
 //! The kernel, the clock and the log are behind [`World`].
 
 mod reload;
+mod restart;
 mod scale;
-mod start;
 mod stop;
 #[cfg(test)]
 mod tests;
-mod watch;
+mod timers;
 
 use serde::{Deserialize, Serialize};
 

@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Environment};
 use crate::fleet::{Fleet, Level, Phase, World};
-use crate::host::{Host, Process, now};
 use crate::listeners::Listener;
-use crate::notifications::Notifications;
+use crate::notify_socket::Notifications;
 use crate::policy::Millis;
-use crate::readiness::Readiness;
+use crate::readiness_probe::Readiness;
+use crate::real_world::{Host, Process, now};
 use crate::supervisor::Supervisor;
 
 /// The arguments that say so, each with the descriptor of the state.

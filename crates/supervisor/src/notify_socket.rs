@@ -22,7 +22,7 @@ impl Notifications {
         use nix::sys::socket::{
             AddressFamily, SockFlag, SockType, UnixAddr, bind, setsockopt, socket, sockopt::PassCred,
         };
-        let name = format!("daemonic/{}/{:x}", std::process::id(), crate::host::now());
+        let name = format!("daemonic/{}/{:x}", std::process::id(), crate::real_world::now());
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
         setsockopt(&socket, PassCred, &true)?;

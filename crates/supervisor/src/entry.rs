@@ -8,10 +8,10 @@ use daemonic_core::sys::{fd, memory_file, process, title::Title};
 
 use crate::config::{Config, Environment};
 use crate::fleet::Fleet;
-use crate::host::{Host, now};
 use crate::listeners::Listener;
-use crate::notifications::Notifications;
-use crate::resume::{self, CHECK, RESUME};
+use crate::notify_socket::Notifications;
+use crate::real_world::{Host, now};
+use crate::reexec::{self, CHECK, RESUME};
 use crate::supervisor::Supervisor;
 
 /// What only we are to see of the environment.
@@ -31,8 +31,8 @@ pub fn run() -> i32 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let supervisor = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => started(),
-        [CHECK] => return i32::from(!resume::is_understood()),
-        [RESUME, number] => number.parse().ok().and_then(|number| resume::resume(number, environment()).ok()),
+        [CHECK] => return i32::from(!reexec::is_understood()),
+        [RESUME, number] => number.parse().ok().and_then(|number| reexec::resume(number, environment()).ok()),
         _ => None,
     };
     let Some(mut supervisor) = supervisor else {

@@ -23,10 +23,10 @@ use nix::unistd::Pid;
 
 use crate::config::{Config, Environment};
 use crate::fleet::{Client, Level, World};
-use crate::journal::Journal;
 use crate::listeners::Listener;
 use crate::policy::Millis;
-use crate::readiness::Readiness;
+use crate::readiness_probe::Readiness;
+use crate::supervisor_log::Journal;
 
 /// Milliseconds; see STDERR_KEPT for how much stays.
 const FORGET_EVERY: Millis = 1_000;
