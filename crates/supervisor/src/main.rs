@@ -1,8 +1,10 @@
 //! The native supervisor: takes the daemon's place, and starts, watches and replaces the program's processes.
 //!
-//! One thread, one event loop. [`fleet`] decides and touches nothing; [`real_world`] touches and decides nothing.
+//! One thread, one event loop. [`fleet`] decides and touches no process; [`real_world`] touches processes and decides
+//! nothing.
 #![forbid(unsafe_code)]
 
+mod clock;
 mod config;
 mod control_socket;
 mod entry;
@@ -13,6 +15,7 @@ mod policy;
 mod readiness_probe;
 mod real_world;
 mod reexec;
+mod status_report;
 mod supervisor;
 mod supervisor_log;
 

@@ -1,4 +1,5 @@
-//! When a program counts as ready that doesn't tell us over a channel of ours.
+//! How the supervisor sees that a worker is ready, where the worker doesn't say READY=1: the exec has succeeded a while
+//! ago, a newline came, or its addresses answer.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -10,94 +11,98 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockType, UnixAddr, connect, socket};
 
+use crate::clock::Millis;
 use crate::config::Ready;
-use crate::policy::Millis;
 
-/// A program that has lived for this long after its exec has not failed at once.
-const MOMENT: Millis = 300;
-/// How often addresses are tried, and how long one may take to answer.
-const TRY_EVERY: Millis = 50;
-const PATIENCE: Duration = Duration::from_millis(50);
+/// Milliseconds after its exec when a program that still runs counts as ready: one that has wrong arguments or a wrong
+/// configuration has exited by then.
+const READY_AFTER_EXEC: Millis = 300;
+/// Milliseconds between two rounds of connecting to all addresses.
+const CONNECT_EVERY: Millis = 50;
+/// How long one address may take to accept. The event loop waits meanwhile, but a local address answers at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// What is still waited for.
-#[allow(private_interfaces)] // its own words
-pub enum Readiness {
-    /// It says so: over its channel, or by sd_notify(3).
-    Told,
-    /// To be executed, then for the moment to pass.
-    Lived { since: Option<Millis> },
-    /// A newline.
-    Line(OwnedFd),
-    /// Answers at all of these addresses.
-    Answers { addresses: Vec<Address>, next_try: Millis },
+/// What the supervisor waits for.
+#[allow(private_interfaces)] // only this module looks into an address
+pub enum ReadinessProbe {
+    /// Nothing: the probe is over, or the worker says READY=1, over its channel or by sd_notify(3).
+    Finished,
+    /// The program to be executed, and then to run for [`READY_AFTER_EXEC`].
+    SurvivesExec { since: Option<Millis> },
+    /// A newline on this pipe.
+    Newline(OwnedFd),
+    /// A successful connection to each of these addresses.
+    Connects { addresses: Vec<Address>, next_try: Millis },
 }
 
-impl Readiness {
-    pub fn of(ready: &Ready, foreign: bool, line: Option<OwnedFd>) -> Self {
+impl ReadinessProbe {
+    /// Chooses the probe for a new worker; `line` is the reading side of its readiness pipe.
+    pub fn of(ready: &Ready, is_foreign: bool, line: Option<OwnedFd>) -> Self {
         match (ready, line) {
-            (Ready::Fd(_), Some(line)) => Self::Line(line),
+            (Ready::Fd(_), Some(line)) => Self::Newline(line),
             (Ready::Port(addresses), _) => {
-                Self::Answers { addresses: addresses.iter().map(|text| Address::of(text)).collect(), next_try: 0 }
+                Self::Connects { addresses: addresses.iter().map(|text| Address::parse(text)).collect(), next_try: 0 }
             }
-            (Ready::Auto, _) if foreign => Self::Lived { since: None },
-            _ => Self::Told,
+            (Ready::Auto, _) if is_foreign => Self::SurvivesExec { since: None },
+            _ => Self::Finished,
         }
     }
 
-    /// The channel of a foreign program ends at its exec.
+    /// Notes that the worker was executed: a foreign program closes the channel by that.
     pub fn executed(&mut self, now: Millis) {
-        if let Self::Lived { since } = self {
+        if let Self::SurvivesExec { since } = self {
             since.get_or_insert(now);
         }
     }
 
-    /// When it is to be asked again; a descriptor tells itself.
+    /// When [`look`](Self::look) has something to do, where no descriptor shows it.
     pub fn next_look(&self) -> Option<Millis> {
         match self {
-            Self::Lived { since } => since.map(|since| since + MOMENT),
-            Self::Answers { next_try, .. } => Some(*next_try),
-            Self::Told | Self::Line(_) => None,
+            Self::SurvivesExec { since } => since.map(|since| since + READY_AFTER_EXEC),
+            Self::Connects { next_try, .. } => Some(*next_try),
+            Self::Finished | Self::Newline(_) => None,
         }
     }
 
+    /// The pipe to poll.
     pub fn descriptor(&self) -> Option<&OwnedFd> {
         match self {
-            Self::Line(line) => Some(line),
+            Self::Newline(line) => Some(line),
             _ => None,
         }
     }
 
-    /// Whether it is ready by now; once.
-    pub fn is_reached(&mut self, now: Millis) -> bool {
-        let reached = match self {
-            Self::Told => false,
-            Self::Lived { since } => since.is_some_and(|since| since + MOMENT <= now),
-            Self::Line(line) => {
+    /// Looks whether the worker is ready by now; answers true once.
+    pub fn look(&mut self, now: Millis) -> bool {
+        let is_ready = match self {
+            Self::Finished => false,
+            Self::SurvivesExec { since } => since.is_some_and(|since| since + READY_AFTER_EXEC <= now),
+            Self::Newline(line) => {
                 let mut buffer = [0; 256];
                 let read = fcntl(&*line, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
                     .and_then(|_| fd::read(line.as_raw_fd(), &mut buffer));
                 match read {
                     Ok(0) => {
-                        *self = Self::Told; // it closed the descriptor without a word
+                        *self = Self::Finished; // closed without a newline: the worker never counts as ready
                         false
                     }
                     Ok(length) => buffer[..length].contains(&b'\n'),
                     Err(_) => false,
                 }
             }
-            Self::Answers { addresses, next_try } => {
-                *next_try = now + TRY_EVERY;
-                addresses.iter().all(Address::answers)
+            Self::Connects { addresses, next_try } => {
+                *next_try = now + CONNECT_EVERY;
+                addresses.iter().all(Address::accepts)
             }
         };
-        if reached {
-            *self = Self::Told;
+        if is_ready {
+            *self = Self::Finished;
         }
-        reached
+        is_ready
     }
 }
 
-/// What an address that is given as text means; a name is looked up once, not at every try.
+/// A parsed address. A host name is looked up once, not in every round.
 #[derive(Debug, Clone)]
 enum Address {
     Unix(PathBuf),
@@ -105,25 +110,25 @@ enum Address {
 }
 
 impl Address {
-    fn of(text: &str) -> Self {
+    fn parse(text: &str) -> Self {
         if text.starts_with('/') {
             return Self::Unix(text.into());
         }
-        // Every interface answers on the loopback one.
+        // A socket that is bound to all interfaces answers on the loopback interface.
         let reachable = text.replace("[::]:", "localhost:").replace("0.0.0.0:", "127.0.0.1:");
         Self::Inet(reachable.to_socket_addrs().map(Iterator::collect).unwrap_or_default())
     }
 
-    fn answers(&self) -> bool {
+    fn accepts(&self) -> bool {
         match self {
-            Self::Inet(all) => all.iter().any(|address| TcpStream::connect_timeout(address, PATIENCE).is_ok()),
-            Self::Unix(path) => unix_answers(path).is_ok(),
+            Self::Inet(all) => all.iter().any(|address| TcpStream::connect_timeout(address, CONNECT_TIMEOUT).is_ok()),
+            Self::Unix(path) => connect_unix(path).is_ok(),
         }
     }
 }
 
-/// A full backlog, which a blocking connect(2) would wait for, is an answer.
-fn unix_answers(path: &Path) -> nix::Result<()> {
+/// Connects without blocking. EAGAIN means that the backlog is full, so that a program listens: connect(2).
+fn connect_unix(path: &Path) -> nix::Result<()> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, fd::SOCKET_FLAGS, None)?;
     fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     match connect(socket.as_raw_fd(), &UnixAddr::new(path)?) {
