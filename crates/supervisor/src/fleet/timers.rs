@@ -10,8 +10,8 @@ const ABORT_TO_KILL: Millis = 1_000;
 /// Milliseconds between two looks at resident memory.
 const MEMORY_CHECK_EVERY: Millis = 1_000;
 
-/// Milliseconds by which the supervisor may look too late. If it looks later still, the whole machine stood still: the
-/// workers are not to blame for missing heartbeats.
+/// Milliseconds by which the supervisor may look too late. If it looks later still, it was stopped or the whole machine
+/// stood still: the workers are not to blame for missing heartbeats.
 const STANDSTILL: Millis = 1_000;
 
 impl Fleet {
