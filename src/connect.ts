@@ -2,10 +2,10 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import type { NetConnectOpts, Socket } from 'node:net'
 import { basename, dirname, resolve } from 'node:path'
-import { DaemonError, OptionError } from './errors.js'
-import { targetPath } from './paths.js'
+import { DaemonError, OptionError } from './errors/classes.js'
 import { PidLock } from './pid-lock.js'
-import { findRunning, type RunningOne } from './running.js'
+import { findRunning, type RunningOne } from './running/find-running.js'
+import { targetPath } from './running/paths.js'
 import { status } from './status.js'
 
 /** How long one that starts or ends is waited for, in milliseconds. */

@@ -1,13 +1,14 @@
 // Acting on a running daemon: always on the process that holds its pid file, never on a recycled pid.
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
-import { askSupervisor } from './control-socket.js'
-import { DaemonError, OptionError } from './errors.js'
-import { checked, done, native } from './native.js'
-import { targetPath } from './paths.js'
+import { checked, done, native } from './binding/addon.js'
+import { DaemonError, OptionError } from './errors/classes.js'
+import { STOP_TIMEOUT } from './options/settings.js'
+import { duration, or } from './options/values.js'
 import { PidLock } from './pid-lock.js'
-import { companionsOf, readState, STOP_TIMEOUT } from './state.js'
-import { duration, or } from './values.js'
+import { askSupervisor } from './running/control-socket.js'
+import { targetPath } from './running/paths.js'
+import { companionsOf, readState } from './running/state-file.js'
 
 export interface StopOptions {
   /** @default 'SIGTERM' */

@@ -1,9 +1,9 @@
 // Pid files that the kernel locks: they end with their process, however that ends.
 import { resolve } from 'node:path'
 import type { PidFile } from '#native'
-import { AlreadyRunningError } from './errors.js'
-import { checked, done, native } from './native.js'
-import { duration, mode, or } from './values.js'
+import { checked, done, native } from './binding/addon.js'
+import { AlreadyRunningError } from './errors/classes.js'
+import { duration, mode, or } from './options/values.js'
 
 const MODE = 0o644
 

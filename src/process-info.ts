@@ -1,5 +1,5 @@
 // Where a process stands among the others.
-import { checked, native } from './native.js'
+import { checked, native } from './binding/addon.js'
 
 export interface ProcessInfo {
   pid: number

@@ -2,12 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import type { ProcessUsage } from '#native'
-import { askSupervisor, type SupervisorStatus } from './control-socket.js'
-import { DaemonError } from './errors.js'
-import { native } from './native.js'
-import { targetPath } from './paths.js'
+import { native } from './binding/addon.js'
+import { DaemonError } from './errors/classes.js'
+import { STOP_TIMEOUT } from './options/settings.js'
 import { type PidFileState, PidLock } from './pid-lock.js'
-import { readState, STOP_TIMEOUT } from './state.js'
+import { askSupervisor, type SupervisorStatus } from './running/control-socket.js'
+import { targetPath } from './running/paths.js'
+import { readState } from './running/state-file.js'
 
 export interface DaemonStatus extends PidFileState {
   readonly name: string

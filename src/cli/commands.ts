@@ -1,5 +1,5 @@
 // The verbs: what each takes.
-import { type OptionDefinition, OUTPUT_OPTIONS, START_OPTIONS, TARGET_OPTIONS } from './options.js'
+import { type OptionDefinition, OUTPUT_OPTIONS, START_OPTIONS, TARGET_OPTIONS } from './option-table.js'
 
 export interface CommandDefinition {
   readonly name: string

@@ -1,6 +1,6 @@
 // Completion scripts for shells, made of the tables of commands and options.
 import { COMMANDS, type CommandDefinition, SHELLS } from './commands.js'
-import type { OptionDefinition } from './options.js'
+import type { OptionDefinition } from './option-table.js'
 
 export function completionScript(shell: (typeof SHELLS)[number]): string {
   return { bash, zsh, fish }[shell]()

@@ -2,7 +2,7 @@
 import { styleText } from 'node:util'
 import { Command, Option } from 'commander'
 import { COMMANDS, type CommandDefinition } from './commands.js'
-import { GROUPS, type OptionDefinition } from './options.js'
+import { GROUPS, type OptionDefinition } from './option-table.js'
 
 /** What defaults stand for here. */
 export interface Places {

@@ -1,6 +1,6 @@
 // The last lines of a log, read from its end; and of several logs in the order of their times.
 import { fstatSync, openSync, readSync } from 'node:fs'
-import { during, SystemCallError } from '../errors.js'
+import { during, SystemCallError } from '../errors/classes.js'
 
 export interface Line {
   text: string

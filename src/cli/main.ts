@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 // The command: takes its line apart, does what the verb says, and ends with the exit code that the table promises.
-import { DaemonError, OptionError } from '../errors.js'
-import { control } from './control.js'
-import { logs } from './logs.js'
-import { Output, write } from './output.js'
+import { DaemonError, OptionError } from '../errors/classes.js'
+import { control } from './actions.js'
 import { type Invocation, parse, roughVerbosity } from './parse.js'
+import { Output, write } from './print.js'
 import { restart } from './restart.js'
+import { logs } from './show-logs.js'
+import { status } from './show-status.js'
 import { run, start } from './start.js'
-import { status } from './status.js'
 import { showCompletion, showHelp, showVersion } from './texts.js'
 import { inOurWords, UsageError } from './usage.js'
 

@@ -1,6 +1,6 @@
 // Manual pages, made of the tables of commands and options: man-pages(7), roff(7).
 import { COMMANDS, type CommandDefinition, EXIT_CODES } from './commands.js'
-import { GROUPS, type OptionDefinition } from './options.js'
+import { GROUPS, type OptionDefinition } from './option-table.js'
 
 /** By file name. */
 export function manualPages(version: string): ReadonlyMap<string, string> {

@@ -1,10 +1,10 @@
 // The command line, taken apart by the table of options; nothing is looked up.
 import { parseArgs } from 'node:util'
-import { suggestion } from '../values.js'
+import { suggestion } from '../options/values.js'
 import { COMMANDS, type CommandDefinition } from './commands.js'
-import { type OptionDefinition, OUTPUT_OPTIONS } from './options.js'
+import { type OptionDefinition, OUTPUT_OPTIONS } from './option-table.js'
+import { read } from './parse-value.js'
 import { UsageError } from './usage.js'
-import { read } from './values.js'
 
 export interface Invocation {
   command: CommandDefinition

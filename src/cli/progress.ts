@@ -1,5 +1,5 @@
 // A line on the terminal while something takes its time.
-import { isTerminal, write } from './output.js'
+import { isTerminal, write } from './print.js'
 
 /** Before that a line would only flicker; milliseconds. */
 const PATIENCE = 300

@@ -1,6 +1,6 @@
 // status --watch: the table in place, with what was seen before as charts.
 import { createLogUpdate } from 'log-update'
-import type { Row } from './status.js'
+import type { Row } from './row.js'
 import { cpuTime, type History, memory, table } from './table.js'
 
 /** How many values a chart shows. */

@@ -2,12 +2,12 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
-import { targetOf } from '../paths.js'
-import type { StartOptions } from './backend.js'
-import { type OptionDefinition, START_OPTIONS } from './options.js'
+import { targetOf } from '../running/paths.js'
+import type { StartOptions } from './library.js'
+import { type OptionDefinition, START_OPTIONS } from './option-table.js'
 import type { Options } from './parse.js'
+import type { Assignment } from './parse-value.js'
 import { UsageError } from './usage.js'
-import type { Assignment } from './values.js'
 
 /** Those that are given, relative paths resolved here. @throws UsageError */
 export function launchOptions(options: Options): StartOptions {

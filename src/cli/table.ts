@@ -2,7 +2,7 @@
 import { styleText } from 'node:util'
 import measure from 'fast-string-truncated-width'
 import type { Look } from './help.js'
-import type { Row } from './status.js'
+import type { Row } from './row.js'
 
 interface Column {
   title: string

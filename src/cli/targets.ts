@@ -1,10 +1,10 @@
 // Whom a verb is meant for: names in the run directory, and pid files.
 import { statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
-import { pidFilesInRunDirectory, runDirectory, targetPath } from '../paths.js'
+import { show, suggestion } from '../options/values.js'
 import { type PidFileState, PidLock } from '../pid-lock.js'
-import { readLastState } from '../state.js'
-import { show, suggestion } from '../values.js'
+import { pidFilesInRunDirectory, runDirectory, targetPath } from '../running/paths.js'
+import { readLastState } from '../running/state-file.js'
 import { UsageError } from './usage.js'
 
 export interface Target {

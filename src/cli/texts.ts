@@ -1,14 +1,14 @@
 // Help, version and completions: loaded when they are asked for.
 import { readFileSync } from 'node:fs'
-import { nameOf } from '../options.js'
-import { logPath, runPath } from '../paths.js'
+import { nameOf } from '../options/normalise.js'
+import { logPath, runPath } from '../running/paths.js'
 import { COMMANDS, SHELLS } from './commands.js'
 import { extra } from './extra.js'
-import { columns, hasColors, write } from './output.js'
 import { type Invocation, unknownCommand } from './parse.js'
+import { unexpected } from './parse-value.js'
+import { columns, hasColors, write } from './print.js'
 import { everyTarget } from './targets.js'
 import { UsageError } from './usage.js'
-import { unexpected } from './values.js'
 
 /** Null: nothing was asked for, which is wrong. */
 export async function showHelp(invocation: Invocation | null): Promise<number> {

@@ -1,5 +1,5 @@
 // What the user typed is wrong: said before anything is looked up or done.
-import { DaemonError, type OptionError } from '../errors.js'
+import { DaemonError, type OptionError } from '../errors/classes.js'
 
 export class UsageError extends DaemonError {
   /** The verb whose help tells more. */
