@@ -13,9 +13,10 @@ const LAUNCHES = Number(process.env.LAUNCHES ?? 60)
 test('a script that knows nothing of daemons becomes one', async t => {
   const scene = new Scene(t)
   const telling = [fixture('scripts/tells-its-facts'), '-x', 'y z'] as const
-  const { pid = 0, started, pidFile = '', addresses } = await launchOnce(scene, telling)
+  const { pid = 0, started, target, pidFile, addresses } = await launchOnce(scene, telling)
   t.true(started)
   t.is(pidFile, scene.path('d.pid'))
+  t.is(target, pidFile)
   t.deepEqual(addresses, {})
   t.deepEqual(JSON.parse(scene.read('facts')), [['-x', 'y z'], scene.directory, 'd', 0o022])
   const { pgid, sid, tty } = processInfo(pid)
@@ -220,6 +221,22 @@ test('what launch() was given wins over the call, which wins over the defaults; 
   process.kill(pid, 'SIGTERM')
   await scene.empty()
   t.false(scene.exists('own.sock'))
+})
+
+asRoot('a user that only the call names is taken with that user’s variables', async t => {
+  const scene = new Scene(t)
+  scene.giveTo(1)
+  t.is((await launchOnce(scene, launched('tellsWhoItIs', { user: 'daemon' }))).error, undefined)
+  t.is(scene.read('facts'), '1 daemon daemon \n')
+})
+
+asRoot('a user that launch() was given wins over another one of the call', async t => {
+  const scene = new Scene(t)
+  scene.giveTo(1)
+  const telling = launched('tellsWhoItIs', { user: 'nobody', env: { OWN: 'x' } })
+  t.is((await launchOnce(scene, telling, { user: 'daemon', log: './d.log' })).error, undefined)
+  t.is(scene.read('facts'), '1 daemon daemon x\n')
+  t.regex(scene.read('d.log'), /for user is overridden/)
 })
 
 test('daemonize({ ready: ’manual’ }) in it takes over when it is ready', async t => {

@@ -8,6 +8,7 @@ import {
   type Daemon,
   DaemonError,
   type DaemonizeOptions,
+  type DetachContext,
   daemonize,
   defineConfig,
   detachContext,
@@ -155,6 +156,7 @@ compiles('hooks, and what the daemon itself tells', () => {
   expectTypeOf(daemon.busy()).toEqualTypeOf<Disposable>()
   expectTypeOf(daemon.stop()).toEqualTypeOf<Promise<never>>()
   expectTypeOf(daemon.reopenLogs({ all: true })).toBeNumber()
+  expectTypeOf(daemon.setStatus('serving')).toBeVoid()
   // @ts-expect-error: who it is does not change
   daemon.pid = 1
 })
@@ -170,7 +172,16 @@ compiles('addresses have the keys of `listen`', async () => {
   launched.addresses.wbe
   const plain = await launch('./server.js')
   expectTypeOf<keyof typeof plain.addresses>().toEqualTypeOf<never>()
-  expectTypeOf(plain.pidFile).toEqualTypeOf<string | null>()
+})
+
+compiles('a target is a path, but null without a pid file', async () => {
+  const kept = await launch('./server.js', { pidFile: './d.pid' })
+  expectTypeOf([kept.target, kept.pidFile]).items.toEqualTypeOf<string>()
+  expectTypeOf((await launch('./server.js')).target).toEqualTypeOf<string>()
+  const lost = await launch('./server.js', { pidFile: false })
+  expectTypeOf([lost.target, lost.pidFile]).items.toEqualTypeOf<null>()
+  // @ts-expect-error: nothing finds it again
+  stop(lost.target)
 })
 
 compiles('what only launch() takes, and what only the program itself can decide', () => {
@@ -248,6 +259,7 @@ compiles('stop(), signal(), status() and connect()', async () => {
   connect('d')
   expectTypeOf(processInfo).parameter(0).toEqualTypeOf<number | undefined>()
   expectTypeOf(detachContext).parameters.toEqualTypeOf<[]>()
+  expectTypeOf(detachContext()).toEqualTypeOf<DetachContext | null>()
 })
 
 // ── Errors ───────────────────────────────────────────────────────────────────────────────

@@ -18,12 +18,12 @@ export async function measureAddon(count = ROUNDS): Promise<void> {
   const kilobytes = statSync(native + name).size / 1000
   const samples = await rounds(count, 0, () => ({
     addon: load('', native + name),
-    empty: load(built('src/errors.js'), program('empty')),
-    loader: load(built('src/errors.js'), built('src/native.js')),
+    empty: load(built('src/errors/classes.js'), program('empty')),
+    loader: load(built('src/errors/classes.js'), built('src/binding/addon.js')),
     library: load('', 'daemonic'),
   }))
   const loading = (what: keyof (typeof samples)[number]) => median(samples.map(each => each[what]))
-  // src/native.ts is part of the library's one file: finding and reading a file of its own is not what it costs.
+  // src/binding/addon.ts is part of the library's one file: finding and reading a file of its own is not what it costs.
   const loader = loading('loader') - loading('empty')
   printTable(
     `The addon, ${count} fresh processes each`,
@@ -31,7 +31,7 @@ export async function measureAddon(count = ROUNDS): Promise<void> {
     [
       ['size', `${kilobytes.toFixed(0)} KB`, `at most ${LARGEST_KB} KB: ${verdict(kilobytes <= LARGEST_KB)}`],
       ['loading it, by require()', ms(loading('addon'), 2), ''],
-      ['importing src/native.ts, which loads it', ms(loading('loader'), 2), ''],
+      ['importing src/binding/addon.ts, which loads it', ms(loading('loader'), 2), ''],
       ['importing an empty module', ms(loading('empty'), 2), ''],
       [
         'loading it, its loader included: the difference',

@@ -1,0 +1,254 @@
+// The daemon as its program sees it. How it starts, stops and obeys its supervisor have files of their own.
+import type { Socket as UdpSocket } from 'node:dgram'
+import type { Server } from 'node:net'
+import type { ListenPlan } from '#native'
+import { native } from '../binding/addon.js'
+import { OptionError } from '../errors/classes.js'
+import type { ListenMap, SignalAction } from '../option-types.js'
+import type { Readiness } from '../options/readiness.js'
+import type { Settings } from '../options/settings.js'
+import type { Supervision } from '../options/supervision.js'
+import type { PidLock } from '../pid-lock.js'
+import { nextTurn } from '../process/next-turn.js'
+import { managerAddress } from '../process/service-manager.js'
+import type { Daemon, ListenSocket } from '../types.js'
+import { Idleness } from './idle.js'
+import { type Log, Logs } from './log-files.js'
+import { describeError, type LogLevel, logLine } from './log-line.js'
+import { listenOn } from './serve.js'
+import { SignalActions } from './signal-actions.js'
+import { listenHere, removeFiles } from './sockets.js'
+import { type StartedBy, Starting, type StartingDaemon } from './starting.js'
+import { type StopHook, Stopping, type StoppingDaemon } from './stopping.js'
+import { SupervisorChannel } from './supervisor-channel.js'
+
+/** What daemonize() found or made for the daemon. */
+export interface Origin extends StartedBy {
+  settings: Settings
+  startDirectory: string
+  sockets: Record<string, ListenSocket>
+  logs: readonly Log[]
+  worker: number
+  /** Milliseconds within which a supervisor expects to hear that the event loop turns; null: it does not. */
+  watchdog: number | null
+}
+
+/** What a later daemonize() adds to a daemon that was started from outside. */
+export interface Adoption {
+  name?: string
+  ready?: Readiness
+  stopTimeout?: number
+  idleTimeout?: number | null
+  sockets: Record<string, ListenSocket>
+  signals: readonly (readonly [NodeJS.Signals, SignalAction])[]
+}
+
+/** What daemonize() returns. Members marked internal are for this library alone. */
+export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, StoppingDaemon {
+  readonly pid = process.pid
+  name: string
+  readonly detached: boolean
+  readonly startDirectory: string
+  readonly worker: number
+  readonly pidFile: PidLock | null
+  readonly sockets: Record<string, ListenSocket>
+  readonly #logs: Logs
+  readonly #manager = managerAddress()
+  readonly #supervisor: SupervisorChannel | null
+  readonly #starting: Starting
+  readonly #stopping: Stopping
+  readonly #signals: SignalActions
+  readonly #reloadHooks: (() => unknown)[] = []
+  readonly #idleness = new Idleness(isIdle => this.#onIdleness(isIdle))
+  #idleTimeout: number | null
+
+  constructor(origin: Origin) {
+    const { settings, arrival } = origin
+    this.name = settings.name
+    this.detached = arrival !== null
+    this.startDirectory = origin.startDirectory
+    this.worker = origin.worker
+    this.pidFile = origin.pidFile
+    this.sockets = origin.sockets
+    this.#logs = new Logs(origin.logs)
+    this.#idleTimeout = settings.idleTimeout
+    this.#starting = new Starting(this, origin)
+    this.#stopping = new Stopping(this, settings.stopTimeout)
+    this.#supervisor = arrival?.isWorker
+      ? new SupervisorChannel(arrival, origin.watchdog, signal => void this.#stopping.begin(signal))
+      : null
+    this.#signals = new SignalActions(
+      {
+        stop: signal => this.#stopping.onSignal(signal),
+        reload: () => void this.#reload(),
+        'reopen-logs': () => this.#reopenAndLog(),
+      },
+      this.isSupervised,
+    )
+    for (const [signal, action] of settings.signals) this.#signals.set(signal, action)
+    if (settings.ready !== 'manual') this.readyAfter(nextTurn())
+  }
+
+  get stopping(): AbortSignal {
+    return this.#stopping.signal
+  }
+
+  serve(server: Server | UdpSocket, socket: string): Promise<void> {
+    const target = this.sockets[socket]
+    if (!target) {
+      const known = Object.keys(this.sockets).join(', ') || 'none'
+      throw new OptionError('listen', `There is no socket '${socket}' in \`listen\`; there is: ${known}`)
+    }
+    // Another promise: readiness, which looks at the first, must not make a failure count as handled.
+    return this.inherit(server, target).then(() => {
+      server.once('close', () => this.#onClosedServer(socket))
+    })
+  }
+
+  /** Serves a socket by a server that does not know of daemons, and may close when it likes. @internal */
+  inherit(server: Server | UdpSocket, { fd }: ListenSocket): Promise<void> {
+    this.#idleness.watch(server)
+    const listening = listenOn(server, fd).then(drain => this.#stopping.addDrain(drain))
+    this.#starting.addServer(listening)
+    return listening
+  }
+
+  ready(status?: string): void {
+    if (status !== undefined) this.setStatus(status)
+    if (this.#starting.isOver) return
+    this.#starting.finish()
+    this.#notify('READY=1')
+    this.#idleness.start(this.#idleTimeout)
+    setImmediate(() => this.#logs.remember()).unref()
+  }
+
+  setStatus(text: string): void {
+    const line = text.replaceAll(/\s+/g, ' ')
+    process.title = `${this.name}: ${line}`
+    this.pidFile?.assertOwnership()
+    this.#notify(`STATUS=${line}`)
+    this.#supervisor?.tell(`STATUS=${line}`)
+  }
+
+  busy(): Disposable {
+    return this.#idleness.hold()
+  }
+
+  onStop(hook: StopHook): void {
+    this.#stopping.addHook(hook)
+  }
+
+  onReload(hook: () => unknown): void {
+    this.#reloadHooks.push(hook)
+  }
+
+  reopenLogs({ all = false }: { all?: boolean | undefined } = {}): number {
+    try {
+      return this.#logs.reopen(all)
+    } finally {
+      this.pidFile?.assertOwnership()
+    }
+  }
+
+  stop(exitCode = 0): Promise<never> {
+    return this.#stopping.begin(null, exitCode)
+  }
+
+  /** The process that this one dies with: a supervisor, or the middle process of a start that is not over. @internal */
+  get parent(): number | undefined {
+    return this.#supervisor?.pid ?? this.#starting.parent
+  }
+
+  /** Whether a supervisor gives the orders. @internal */
+  get isSupervised(): boolean {
+    return this.#supervisor !== null
+  }
+
+  /** Becomes ready once `turn` has come and every server listens; null: at ready() alone. @internal */
+  readyAfter(turn: Promise<unknown> | null): void {
+    this.#starting.readyAfter(turn)
+  }
+
+  /** Takes what a later daemonize() adds. @internal */
+  adopt({ name, ready, stopTimeout, idleTimeout, sockets, signals }: Adoption): void {
+    if (name !== undefined) process.title = this.name = name
+    Object.assign(this.sockets, sockets)
+    for (const [signal, action] of signals) this.#signals.set(signal, action)
+    if (stopTimeout !== undefined) this.#stopping.timeout = stopTimeout
+    if (idleTimeout !== undefined) this.#idleTimeout = idleTimeout
+    if (this.#starting.isOver) this.#idleness.start(this.#idleTimeout)
+    else if (ready !== undefined) this.readyAfter(ready === 'manual' ? null : nextTurn())
+  }
+
+  /** Binds sockets where they are kept: in the supervisor or, without one, in this process. @internal */
+  bind(listen: readonly ListenPlan[]): Record<string, ListenSocket> {
+    return this.#supervisor?.bind(listen) ?? listenHere(listen)
+  }
+
+  /** Asks the supervisor for what the program wants of it; false where there is none. @internal */
+  supervise(supervision: Supervision | null): boolean {
+    if (supervision !== null) this.#supervisor?.request(supervision)
+    return this.isSupervised
+  }
+
+  /** Tells service manager, supervisor and waiting clients that the daemon stops. @internal */
+  announceStop(): void {
+    this.#notify('STOPPING=1')
+    this.#supervisor?.tell('STOPPING=1')
+    this.pidFile?.ending()
+  }
+
+  /** Writes a line into the daemon's log. @internal */
+  log(level: LogLevel, text: string): void {
+    logLine(this.name, level, text)
+  }
+
+  /** Lets the supervisor decide about an idle daemon; without one it stops. */
+  #onIdleness(isIdle: boolean): void {
+    if (this.#supervisor) this.#supervisor.tell(`IDLE=${isIdle ? 1 : 0}`)
+    else if (isIdle) void this.#stopIdle()
+  }
+
+  /**
+   * Clients who look for a daemon from now on wait for the next one; those who have connected by now are still accepted
+   * and answered.
+   */
+  async #stopIdle(): Promise<void> {
+    this.pidFile?.ending()
+    removeFiles()
+    await nextTurn()
+    await nextTurn()
+    this.log('info', `idle for ${this.#idleTimeout} ms`)
+    await this.stop()
+  }
+
+  async #reload(): Promise<void> {
+    this.#reopenAndLog()
+    for (const hook of this.#reloadHooks) {
+      try {
+        await hook()
+      } catch (error) {
+        this.log('error', `a reload hook failed: ${describeError(error)}`)
+      }
+    }
+  }
+
+  /** Logs a failure instead of throwing it: a signal has no caller. */
+  #reopenAndLog(): void {
+    try {
+      this.reopenLogs()
+    } catch (error) {
+      this.log('warning', `${describeError(error)}; the old file goes on being used`)
+    }
+  }
+
+  #onClosedServer(socket: string): void {
+    if (this.#stopping.isUnderWay) return
+    this.log('error', `the server on '${socket}' closed unasked`)
+    void this.stop(1)
+  }
+
+  #notify(text: string): void {
+    if (this.#manager) native.notifyManager(this.#manager, text)
+  }
+}

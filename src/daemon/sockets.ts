@@ -1,0 +1,74 @@
+// The daemon's listening sockets: handed over by a launcher or service manager, or bound in this process.
+import { lstatSync, rmSync } from 'node:fs'
+import type { ListenPlan } from '#native'
+import { checked, native } from '../binding/addon.js'
+import type { ListenSocket } from '../types.js'
+
+type Sockets = Record<string, ListenSocket>
+
+/**
+ * Takes the sockets that were passed to this process by LISTEN_FDS: sd_listen_fds(3). `paths` are those of Unix sockets,
+ * as they were asked for.
+ */
+export function takeSockets(paths: Readonly<Record<string, string>>): Sockets {
+  const sockets = byName(native.passedSockets().map(socket => withPath(socket, paths)))
+  for (const variable of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete process.env[variable]
+  return sockets
+}
+
+/** Takes the sockets that a service manager passed under the names in `listen`, and binds the others. */
+export function listenHere(listen: readonly ListenPlan[]): Sockets {
+  const passed = takeSockets(pathsOf(listen))
+  const bound = byName(checked(native.bindSockets(listen.filter(({ name }) => !(name in passed)))))
+  removeFilesAtExit(bound)
+  return { ...passed, ...bound }
+}
+
+/** Gives the paths of Unix sockets, by name. */
+export function pathsOf(listen: readonly ListenPlan[]): Record<string, string> {
+  return Object.fromEntries(listen.flatMap(({ name, path }) => (path === undefined ? [] : [[name, path]])))
+}
+
+/** Has the files of these Unix sockets removed when the process exits, but for one that another socket has replaced. */
+export function removeFilesAtExit(sockets: Sockets): void {
+  const added = Object.values(sockets).filter(({ address }) => address.startsWith('/'))
+  if (added.length === 0) return
+  if (files.size === 0) process.on('exit', removeFiles)
+  for (const { address } of added) files.set(address, inodeOf(address))
+}
+
+/** Removes the socket files at once, so that no new client connects; those that have connected are still served. */
+export function removeFiles(): void {
+  for (const [address, inode] of files) if (inode !== null && inodeOf(address) === inode) remove(address)
+}
+
+/** The inode of each socket file, by path. */
+const files = new Map<string, string | null>()
+
+/** Removes a socket file, if this user may: the next start replaces one that no process listens on. */
+function remove(path: string): void {
+  try {
+    rmSync(path)
+  } catch {
+    // it stays, and does no harm
+  }
+}
+
+function inodeOf(path: string): string | null {
+  try {
+    const { dev, ino } = lstatSync(path)
+    return `${dev}:${ino}`
+  } catch {
+    return null // gone, or out of sight
+  }
+}
+
+/** Gives the socket the path that was asked for: a longer one than the kernel's addresses was bound by a shorter one. */
+function withPath<S extends { name: string; address: string }>(socket: S, paths: Readonly<Record<string, string>>): S {
+  const path = paths[socket.name]
+  return path !== undefined && socket.address.startsWith('/') ? { ...socket, address: path } : socket
+}
+
+function byName(sockets: readonly { name: string; fd: number; address: string }[]): Sockets {
+  return Object.fromEntries(sockets.map(({ name, fd, address }) => [name, { fd, address }]))
+}

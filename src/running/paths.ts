@@ -1,0 +1,104 @@
+// Where pid files and logs lie by default: in run and state directories, the system's for root, else the user's.
+// DAEMONIC_RUNTIME_DIR and DAEMONIC_STATE_DIR name others.
+import { lstatSync, mkdirSync, readdirSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { DaemonError, during } from '../errors/classes.js'
+
+/** The length of the hash in hexadecimal digits: 48 bits tell the few projects of one user apart. */
+const HASH_LENGTH = 12
+
+/** Lists the pid files in the run directory; other software's may be among them. */
+export function pidFilesInRunDirectory(): string[] {
+  return readdirIfThere(runDirectory())
+    .filter(file => file.endsWith('.pid'))
+    .sort()
+    .map(runPath)
+}
+
+/**
+ * Returns the target of a daemon in the run directory, NAME or NAME@HASH, for stop(), status(), connect() and the
+ * command. Its files there have that name too. HASH stands for `instance`, which may be any text.
+ */
+export function targetOf(name: string, instance?: string | null): string {
+  if (instance === undefined || instance === null) return name
+  const { createHash } = process.getBuiltinModule('node:crypto')
+  return `${name}@${createHash('sha256').update(instance).digest('hex').slice(0, HASH_LENGTH)}`
+}
+
+/** Returns the path of a file in the run directory. */
+export function runPath(file: string): string {
+  return join(runDirectory(), file)
+}
+
+/** Returns the path of a daemon's default log. */
+export function logPath(name: string): string {
+  return join(stateDirectory(), `${name}.log`)
+}
+
+/** Returns the pid file that `target` names: a name in the run directory or, with a slash, a path. */
+export function targetPath(target: string): string {
+  return target.includes('/') ? target : runPath(`${target}.pid`)
+}
+
+/** Returns the path of the state file beside a pid file: a.pid and a.json. */
+export function statePath(pidFile: string): string {
+  return `${pidFile.replace(/\.pid$/, '')}.json`
+}
+
+/** Returns the path of the supervisor's control socket beside a pid file: a.pid and a.sock. */
+export function controlPath(pidFile: string): string {
+  return `${pidFile.replace(/\.pid$/, '')}.sock`
+}
+
+/**
+ * Creates the directory of `path` if it is the run or the state directory; any other directory must exist.
+ * @throws DaemonError EPERM: the directory in the temporary directory is another user's
+ * @throws SystemCallError the directory can't be made
+ */
+export function prepareDirectory(path: string): void {
+  const directory = dirname(path)
+  if (directory !== runDirectory() && directory !== stateDirectory()) return
+  const isRoot = process.geteuid?.() === 0
+  during(directory === runDirectory() ? 'pid file create' : 'log', directory, () =>
+    mkdirSync(directory, { recursive: true, mode: isRoot ? 0o755 : 0o700 }),
+  )
+  if (directory !== temporaryRunDirectory()) return
+  const { uid } = lstatSync(directory)
+  if (uid !== process.geteuid?.() || !lstatSync(directory).isDirectory()) {
+    throw new DaemonError(
+      `${directory} belongs to another user: set XDG_RUNTIME_DIR, or give \`pidFile\` a path`,
+      'EPERM',
+    )
+  }
+}
+
+/** Returns the directory of pid files. */
+export function runDirectory(): string {
+  if (process.env.DAEMONIC_RUNTIME_DIR) return resolve(process.env.DAEMONIC_RUNTIME_DIR)
+  if (process.geteuid?.() === 0) return '/run/daemonic'
+  return process.env.XDG_RUNTIME_DIR || temporaryRunDirectory()
+}
+
+/** Returns the run directory of a user without XDG_RUNTIME_DIR. */
+function temporaryRunDirectory(): string {
+  return join(tmpdir(), `daemonic-${process.geteuid?.()}`)
+}
+
+/** Returns the directory of logs. */
+export function stateDirectory(): string {
+  if (process.env.DAEMONIC_STATE_DIR) return resolve(process.env.DAEMONIC_STATE_DIR)
+  if (process.geteuid?.() === 0) return '/var/log/daemonic'
+  return join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'daemonic')
+}
+
+function readdirIfThere(directory: string): string[] {
+  return during('chdir', directory, () => {
+    try {
+      return readdirSync(directory)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      throw error
+    }
+  })
+}

@@ -1,0 +1,42 @@
+// Output of the launcher: all that it printed must be written before it exits without its 'exit' listeners.
+import { fstatSync } from 'node:fs'
+import { native } from '../binding/addon.js'
+
+/**
+ * Makes writes to standard outputs that are pipes or sockets blocking. Node queues there what the reader has not taken,
+ * and the queue would be lost with the process, since daemonize() never returns to the launcher's event loop. Called when
+ * the library is imported, before the program prints.
+ */
+export function keepOutputWhole(): void {
+  for (const [fd, name] of [
+    [1, 'stdout'],
+    [2, 'stderr'],
+  ] as const) {
+    const stat = fstatSync(fd)
+    if (stat.isFIFO() || stat.isSocket()) {
+      const stream = process[name] as { _handle?: { setBlocking?(blocking: boolean): void } }
+      stream._handle?.setBlocking?.(true)
+    }
+  }
+}
+
+/**
+ * Waits until the output that was queued before the library was loaded is written. The event loop is turned only for
+ * that, though other callbacks may run in it.
+ */
+export function flush(): void {
+  const isPending = (stream: NodeJS.WriteStream) => stream.writableLength > 0
+  while (isPending(process.stdout) || isPending(process.stderr)) {
+    if (!native.turnEventLoop()) return // a runtime without libuv
+  }
+}
+
+/**
+ * Exits without running 'exit' listeners, which would delete what the daemon uses; but with libc's atexit(3), where Node
+ * resets a terminal.
+ */
+export function exitWithoutListeners(code: number): never {
+  flush()
+  const { reallyExit } = process as unknown as { reallyExit(code: number): never }
+  return reallyExit(code)
+}

@@ -1,0 +1,113 @@
+// The native supervisor's configuration: the settings in the words of crates/supervisor/src/config.rs.
+import { lstatSync } from 'node:fs'
+import type { ListenPlan, NamedAddress, OwnerPlan, Plan, SupervisorPlan } from '#native'
+import { supervisorPath } from '../binding/addon.js'
+import type { Note } from '../daemon/note.js'
+import { OptionError } from '../errors/classes.js'
+import type { Settings } from '../options/settings.js'
+import { inWholeUnits, type Supervision } from '../options/supervision.js'
+import { type Program, throughLinks } from '../process/program.js'
+import { controlPath } from '../running/paths.js'
+import { stateFiles } from '../running/state-file.js'
+
+/** Milliseconds that the launcher waits beyond startTimeout, for the supervisor to say why it failed. */
+const LAUNCHER_PATIENCE = 2_000
+
+/** Milliseconds to wait for readiness: longer than the supervisor does, which knows what worker is late and what it wrote. */
+export function launcherTimeout({ startTimeout }: Settings, { supervisor }: Plan): number {
+  return startTimeout + (supervisor ? LAUNCHER_PATIENCE : 0)
+}
+
+/**
+ * Makes the supervisor's part of a plan.
+ * @throws OptionError its control socket would take the place of a socket of `listen`, or of somebody's file
+ */
+export function supervisorPlan(
+  settings: Settings,
+  supervision: Supervision,
+  program: Program,
+  note: Note,
+  owner: OwnerPlan | undefined,
+): SupervisorPlan {
+  const { loadsLibrary = true } = program
+  const { path, arguments: args, directory } = throughLinks(program)
+  const { name, pidFile, resources, preserve } = settings
+  const control = pidFile && controlPath(pidFile.path)
+  const conflict = settings.listen.find(socket => socket.path !== undefined && socket.path === control)
+  if (conflict) {
+    const option = `listen.${conflict.name}`
+    throw new OptionError(
+      option,
+      `The \`${option}\` option names ${control}, the supervisor’s own control socket: give it another name`,
+    )
+  }
+  requireRoomFor(control)
+  const config = {
+    name,
+    executable: supervisorPath(),
+    program: { path, arguments: args, directory },
+    foreign: loadsLibrary ? null : foreignContext(settings),
+    ready: readinessOf(settings),
+    // The supervisor has the pid file, not the worker.
+    note: { ...note, pidFile: null, workers: supervision.workers, watchdog: supervision.watchdog },
+    pidFile: pidFile && { path: pidFile.path, companions: stateFiles(pidFile.path) },
+    control,
+    sockets: socketsToBind(settings).map(({ fd: _, ...socket }) => socket),
+    logs: note.logs,
+    owner,
+    ...resources,
+    preserve,
+    supervision: inWholeUnits(supervision),
+    startTimeout: Math.ceil(settings.startTimeout),
+    stopTimeout: Math.ceil(settings.stopTimeout),
+    endsIdle: settings.idleTimeout !== null,
+    outlivesLauncher: note.given !== null,
+    verbosity: verbosityOf(settings),
+  }
+  return { executable: supervisorPath(), config: JSON.stringify(config) }
+}
+
+/** Refuses a control path where anything but a socket lies: it is somebody's file, and would be removed with the daemon. */
+function requireRoomFor(control: string | null): void {
+  const there = control === null ? undefined : lstatSync(control, { throwIfNoEntry: false })
+  if (there === undefined || there.isSocket()) return
+  throw new OptionError(
+    'pidFile',
+    `${control} is in the way of the supervisor’s control socket: move it, or give \`pidFile\` another path`,
+  )
+}
+
+function readinessOf({ ready, listen }: Settings): object | string {
+  if (ready === 'port') return { port: listen.map(addressOf) }
+  return ready.startsWith('fd=') ? { fd: Number(ready.slice(3)) } : ready
+}
+
+/** Gives the addresses at which the program itself will listen, so that it is ready once they answer. */
+export function addressesToAwait({ ready, listen }: Settings): NamedAddress[] {
+  return ready === 'port' ? listen.map(socket => ({ name: socket.name, address: addressOf(socket) })) : []
+}
+
+function addressOf({ host = '', port, path }: ListenPlan): string {
+  return path ?? `${bracketed(host)}:${port}`
+}
+
+/** A host as part of an address. None stands for every interface, of which the loopback one is asked. */
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host || 'localhost'
+}
+
+/** Gives the sockets that are bound for the program: none where it binds them itself, and is ready once they answer. */
+export function socketsToBind({ ready, listen }: Settings): Settings['listen'] {
+  return ready === 'port' ? [] : listen
+}
+
+/** What the supervisor applies before the exec of a program that does not load this library. */
+function foreignContext({ identity, umask, chdir }: Settings): object {
+  return { ...identity.change, umask: umask === false ? null : umask, directory: chdir === false ? null : chdir }
+}
+
+/** 0 logs from `info` on, 1 from `debug`. The command's -v sets the variable DAEMONIC_LOG. */
+function verbosityOf({ environment }: Settings): number {
+  const given = environment.find(({ name }) => name === 'DAEMONIC_LOG')
+  return ['debug', 'trace'].includes((given ? given.value : process.env.DAEMONIC_LOG) ?? '') ? 1 : 0
+}
