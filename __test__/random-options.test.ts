@@ -337,6 +337,19 @@ test('every value of every option, alone, is what the kernel shows of the daemon
   }
 })
 
+test('every wrong value of every option, alone, is refused and leaves nothing', async t => {
+  t.timeout(300_000)
+  const scene = new Scene(t)
+  chmodSync(scene.directory, 0o711)
+  const path = program(scene, PROGRAM)
+  for (const [name, { bad }] of DRAWN) {
+    for (const [value] of bad) {
+      const drawn: Drawn = { options: { [name]: value }, looks: [], bad: [name] }
+      await tryOut(t, scene, path, drawn, JSON.stringify(drawn.options))
+    }
+  }
+})
+
 test('what takes effect before exec, a supervisor’s worker has too', async t => {
   t.timeout(120_000)
   const scene = new Scene(t)
