@@ -1,18 +1,19 @@
-// The verbs: what each takes.
+// The verbs of the command: the words and options that each takes.
 import { type OptionDefinition, OUTPUT_OPTIONS, START_OPTIONS, TARGET_OPTIONS } from './option-table.js'
 
+/** A verb of the command. */
 export interface CommandDefinition {
   readonly name: string
-  /** As after `daemonic NAME`. */
+  /** What follows `daemonic NAME`, in each of its forms. */
   readonly usage: readonly string[]
   readonly summary: string
   readonly description: string
   readonly options: readonly OptionDefinition[]
-  /** Everything after the first word that isn't an option is the program's. */
+  /** Whether everything after the first word that isn't an option is the program's. */
   readonly takesProgram?: true
   /** How many words. */
   readonly words?: readonly [least: number, most: number]
-  /** What its words are, for completions. */
+  /** What its words are, for completions of shells. */
   readonly completes?: 'targets' | 'files' | 'commands' | 'shells'
 }
 
@@ -27,6 +28,7 @@ const timeout = (help: string, otherwise: string): OptionDefinition => ({
 
 const MANY = [0, Infinity] as const
 
+/** The verbs, in the order of help. */
 export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'start',
@@ -206,8 +208,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
 ]
 
+/** The shells that there are completions for. */
 export const SHELLS = ['bash', 'zsh', 'fish'] as const
 
+/** The exit codes of the command, for its manual page. */
 export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] = [
   ['0', 'done; stop of what doesn’t run; start --if-running reuse'],
   [

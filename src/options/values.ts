@@ -1,30 +1,33 @@
-// Kinds of option values: what is accepted, and the message that names the option, what it expects, and what it got.
+// Kinds of option values: which are accepted, and the message that names the option, what it expects, and what it got.
 import { OptionError } from '../errors/classes.js'
 
-/** setTimeout's limit, in milliseconds: 24.8 days. */
+/** The longest time that setTimeout() takes, in milliseconds: 24.8 days. */
 const LONGEST = 2 ** 31 - 1
 
-/** A default stands in for what is not given; null is given. */
+/** Gives the default where the value is undefined. Null is a value. */
 export function or<T, D>(value: T | undefined, otherwise: D): T | D {
   return value === undefined ? otherwise : value
 }
 
+/** The entries of an object, by default without those that are undefined. @throws OptionError it is no object */
 export function entries(option: string, value: unknown, keepUndefined = false): [string, unknown][] {
   if (value === undefined) return []
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw expected(option, 'an object', value)
   return Object.entries(value).filter(([, each]) => keepUndefined || each !== undefined)
 }
 
-/** What a daemon may be called. */
+/** Whether a daemon may have this name. */
 export function isName(value: unknown): value is string {
   return typeof value === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(value) && !/^\.+$/.test(value)
 }
 
+/** Requires a text that isn't empty and has no NUL. `what` is what the message expects. @throws OptionError */
 export function text(option: string, value: unknown, what: string): string {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) throw expected(option, what, value)
   return value
 }
 
+/** Requires the mode of a file, or a mask. A mode in a string is answered with the number to write. @throws OptionError */
 export function mode(option: string, value: unknown, highest: number): number {
   const range = `a number from 0 to 0o${highest.toString(8)}`
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > highest) {
@@ -35,6 +38,7 @@ export function mode(option: string, value: unknown, highest: number): number {
   return value
 }
 
+/** Requires a time in milliseconds, above 0. @throws OptionError */
 export function duration(option: string, value: unknown): number {
   if (typeof value !== 'number' || !(value > 0) || value > LONGEST) {
     throw expected(option, 'a number of milliseconds above 0 (at most 2**31 - 1)', value)
@@ -42,6 +46,7 @@ export function duration(option: string, value: unknown): number {
   return value
 }
 
+/** Requires a whole number in a range. `or` is what the message adds to it. @throws OptionError */
 export function whole(option: string, value: unknown, lowest: number, highest: number, or = ''): number {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < lowest || value > highest) {
     throw expected(option, `a whole number from ${lowest} to ${highest} ${or}`.trimEnd(), value)
@@ -49,11 +54,13 @@ export function whole(option: string, value: unknown, lowest: number, highest: n
   return value
 }
 
+/** Requires one of a few values. @throws OptionError */
 export function oneOf<const T>(option: string, value: unknown, allowed: readonly T[]): T {
   if (!(allowed as readonly unknown[]).includes(value)) throw expected(option, list(allowed), value, allowed)
   return value as T
 }
 
+/** Refuses keys that are not known, with the nearest that is. `parent` is the option that they are parts of, if any. @throws OptionError */
 export function refuseUnknown(parent: string, keys: readonly string[], known: readonly string[]): void {
   for (const key of keys) {
     if (known.includes(key)) continue
@@ -65,6 +72,7 @@ export function refuseUnknown(parent: string, keys: readonly string[], known: re
   }
 }
 
+/** The error for a value that is not what the option expects, with the nearest of `words`. */
 export function expected(option: string, what: string, got: unknown, words: readonly unknown[] = []): OptionError {
   const nearest =
     typeof got === 'string'
@@ -76,14 +84,14 @@ export function expected(option: string, what: string, got: unknown, words: read
   return new OptionError(option, `Expected the \`${option}\` option to be ${what}, got ${show(got)}${nearest}`)
 }
 
-/** `; did you mean 'X'?`, if a known word is near. */
+/** The end of a message, `; did you mean `X`?`, if a known word is near; else nothing. */
 export function suggestion(word: string, known: readonly string[]): string {
   const near = known.map(each => ({ each, far: distance(word.toLowerCase(), each.toLowerCase()) }))
   const best = near.sort((a, b) => a.far - b.far)[0]
   return best && best.far <= Math.max(1, Math.floor(word.length / 3)) ? `; did you mean \`${best.each}\`?` : ''
 }
 
-/** How many letters to change, add, drop, or swap with their neighbour (optimal string alignment). */
+/** Counts the letters to change, add, drop, or swap with their neighbour: optimal string alignment. */
 function distance(one: string, other: string): number {
   const rows: number[][] = []
   const at = (i: number, j: number) => rows[i]?.[j] ?? Math.max(i, j)
@@ -104,11 +112,13 @@ function distance(one: string, other: string): number {
   return at(one.length, other.length)
 }
 
+/** A list for a message: `'a', 'b' or 'c'`. */
 export function list(words: readonly unknown[]): string {
   const shown = words.map(show)
   return shown.length < 2 ? shown.join('') : `${shown.slice(0, -1).join(', ')} or ${shown.at(-1)}`
 }
 
+/** A value for a message; of a long text the beginning, of an object only that it is one. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return `'${value.length > 80 ? `${value.slice(0, 80)}…` : value}'`
   if (typeof value === 'function') return 'a function'
