@@ -4,16 +4,16 @@ import { type OptionDefinition, OUTPUT_OPTIONS, START_OPTIONS, TARGET_OPTIONS } 
 /** A verb of the command. */
 export interface CommandDefinition {
   readonly name: string
-  /** What follows `daemonic NAME`, in each of its forms. */
+  /** The lines of usage, each without `daemonic NAME`. */
   readonly usage: readonly string[]
   readonly summary: string
   readonly description: string
   readonly options: readonly OptionDefinition[]
   /** Whether everything after the first word that isn't an option is the program's. */
   readonly takesProgram?: true
-  /** How many words. */
+  /** How many words it takes. */
   readonly words?: readonly [least: number, most: number]
-  /** What its words are, for completions of shells. */
+  /** What completions offer as its words. */
   readonly completes?: 'targets' | 'files' | 'commands' | 'shells'
 }
 
@@ -28,7 +28,7 @@ const timeout = (help: string, otherwise: string): OptionDefinition => ({
 
 const MANY = [0, Infinity] as const
 
-/** The verbs, in the order of help. */
+/** Every verb: parsing, help, manual pages and completions are made of this table. */
 export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'start',
@@ -208,10 +208,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
 ]
 
-/** The shells that there are completions for. */
+/** The shells that have a completion script. */
 export const SHELLS = ['bash', 'zsh', 'fish'] as const
 
-/** The exit codes of the command, for its manual page. */
+/** What the exit codes mean, for the manual page. */
 export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] = [
   ['0', 'done; stop of what doesn’t run; start --if-running reuse'],
   [

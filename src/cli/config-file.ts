@@ -2,12 +2,16 @@
 import { readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Config, DaemonConfig } from '../define-config.js'
-import { OptionError } from '../errors/classes.js'
-import { pidFilePath } from '../options/pid-file.js'
-import { LAUNCH_OPTIONS } from '../options/table.js'
-import { entries, refuseUnknown, show, suggestion } from '../options/values.js'
-import { parseTarget, type Target } from './targets.js'
+import {
+  type Config,
+  type DaemonConfig,
+  entries,
+  LAUNCH_OPTIONS,
+  OptionError,
+  refuseUnknown,
+  show,
+  suggestion,
+} from './library.js'
 import { UsageError } from './usage.js'
 
 /** A daemon of a configuration, and its key there. */
@@ -34,18 +38,6 @@ export async function daemonsFrom(file: string, names: readonly string[]): Promi
   })
   process.chdir(dirname(path))
   return found
-}
-
-/** Reads the daemons of these names, or all, as targets of a verb. @throws UsageError */
-export async function namesFrom(file: string, names: readonly string[]): Promise<Target[]> {
-  const daemons = await daemonsFrom(file, names)
-  return daemons.map(targetIn)
-}
-
-/** The target that a daemon of a configuration is. Relative paths start in the directory to which daemonsFrom() went. */
-export function targetIn({ name, config }: NamedConfig): Target {
-  const { pidFile, name: own = name, instance } = config
-  return { ...parseTarget(pidFilePath(pidFile || true, own, instance) ?? ''), name }
 }
 
 async function load(path: string): Promise<Readonly<Record<string, DaemonConfig>>> {

@@ -1,13 +1,13 @@
 // Texts of the command line, read as what they stand for.
 import { constants } from 'node:os'
-import { list, show, suggestion } from '../options/values.js'
+import { list, show, suggestion } from './library.js'
 import type { OptionDefinition } from './option-table.js'
 import { UsageError } from './usage.js'
 
-/** NAME=VALUE, or NAME alone. */
+/** NAME=VALUE, as --env takes it. */
 export interface Assignment {
   name: string
-  /** Absent where there is NAME alone. */
+  /** Absent for NAME alone, which removes the variable. */
   value?: string
 }
 
@@ -60,7 +60,7 @@ export function read(option: OptionDefinition, text: string): unknown {
   }
 }
 
-/** Finds a signal by its name, with or without SIG, or its number. @throws UsageError */
+/** Reads the name or the number of a signal; `what` names the argument in the message. @throws UsageError */
 export function signalNamed(text: string, what: string): NodeJS.Signals {
   const byNumber = Object.entries(constants.signals).find(([, each]) => String(each) === text)
   const name = byNumber?.[0] ?? `SIG${text.toUpperCase().replace(/^SIG/, '')}`
@@ -70,13 +70,13 @@ export function signalNamed(text: string, what: string): NodeJS.Signals {
   return name as NodeJS.Signals
 }
 
-/** Requires a number of workers, or a change to it. @throws UsageError */
+/** Reads a number of workers, or by how many to change it: `4`, `+1`, `-1`. @throws UsageError */
 export function scaleOf(text: string): string {
   if (/^[+-]?\d{1,4}$/.test(text)) return text
   throw unexpected('the number of workers', 'N, +N or -N', text)
 }
 
-/** The error for a text that is not what was wanted, with the nearest of `words`. */
+/** Makes the error for a wrong value on the line; `words` are suggested if one of them is near. */
 export function unexpected(what: string, wanted: string, got: string, words: readonly string[] = []): UsageError {
   return new UsageError(`Expected ${what} to be ${wanted}, got ${show(got)}${suggestion(got, words)}`)
 }
@@ -87,7 +87,7 @@ function number(text: string, pattern: RegExp, units: Readonly<Record<string, nu
   return digits === undefined || factor === undefined ? undefined : Math.round(Number(digits) * factor)
 }
 
-/** Reads a time, or how long ago it was, as milliseconds since the epoch. */
+/** Reads how long ago, or an ISO 8601 time; gives milliseconds since the epoch. */
 function since(text: string): number | undefined {
   const ago = number(text, /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/, UNITS)
   if (ago !== undefined) return Date.now() - ago
@@ -108,7 +108,7 @@ function assignment(text: string): Assignment | undefined {
   return name === undefined ? undefined : { name, ...(value !== undefined && { value }) }
 }
 
-/** Reads NAME=ADDRESS, or ADDRESS alone. What stands before `=` is a name only if it looks like one. */
+/** Splits NAME=ADDRESS. The address may be a path with `=` in it: what stands before is a name only if it looks like one. */
 function listen(text: string): { name?: string; address: string } {
   const [, name, address] = /^([A-Za-z0-9._-]+)=(.*)$/s.exec(text) ?? []
   return name === undefined || address === undefined ? { address: text } : { name, address }

@@ -1,20 +1,11 @@
 // The command line of `daemonic`: a verb, its options, and targets or a program. Nothing is looked up.
-import { type OptionValues, parseLine } from '../command/option-parser.js'
-import { suggestion } from '../options/values.js'
+
 import { COMMANDS, type CommandDefinition } from './commands.js'
+import type { Invocation } from './invocation.js'
+import { parseLine, suggestion } from './library.js'
 import { OUTPUT_OPTIONS } from './option-table.js'
 import { read } from './parse-value.js'
 import { UsageError } from './usage.js'
-
-/** A command line that can be carried out, as far as its form goes. */
-export interface Invocation {
-  command: CommandDefinition
-  options: OptionValues
-  /** The targets; or a script and its arguments. */
-  words: readonly string[]
-  /** Whether the words stood behind `--`: a program and its arguments. */
-  isProgram: boolean
-}
 
 const SYNONYMS: Readonly<Record<string, string>> = {
   '-h': 'help',

@@ -2,9 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
-import type { OptionValues } from '../command/option-parser.js'
-import { pidFilePath } from '../options/pid-file.js'
-import type { StartOptions } from './library.js'
+import { type OptionValues, type StartOptions, targetOf } from './library.js'
 import { type OptionDefinition, START_OPTIONS } from './option-table.js'
 import type { Assignment } from './parse-value.js'
 import { UsageError } from './usage.js'
@@ -26,10 +24,14 @@ export function launchOptions(options: OptionValues): StartOptions {
   }
 }
 
-/** The option to take over a pid file: the one that is named, or else the default one. */
+/**
+ * Takes over the pid file that is named, or the default one. A file in the run directory stays a bare name, as the user
+ * gives it: a later restart may find another run directory.
+ */
 export function overwriting({ pidFile, instance }: StartOptions, name: string): StartOptions {
   if (typeof pidFile === 'object') return { pidFile: { ...pidFile, overwrite: true } }
-  return { pidFile: { path: pidFilePath(pidFile || true, name, instance) ?? '', overwrite: true } }
+  const path = typeof pidFile === 'string' ? pidFile : `${targetOf(name, instance)}.pid`
+  return { pidFile: { path, overwrite: true } }
 }
 
 /** Makes paths absolute: those of a configuration start elsewhere. */

@@ -2,23 +2,16 @@
 import { pathToFileURL } from 'node:url'
 import { normalise } from '../options/normalise.js'
 import { nextTurn } from '../process/next-turn.js'
+import { forgetPreload } from '../process/preload-flag.js'
 import { requireStartDirectory } from '../process/program.js'
 import { adopt } from './adopt.js'
 import { arrive, noteOf, takeArrival } from './arrival.js'
 import { inheritListening } from './inherited-listen.js'
 import { register } from './registry.js'
 
-/** Gives the flags that make Node load the preload before the program. */
-export function preloadFlags(): string[] {
-  return ['--import', PRELOAD]
-}
-
-/** The preload's module: it lies beside the bundle that this file is part of. */
-const PRELOAD = new URL('./preload.js', import.meta.url).href
-
 /** Becomes the daemon, where this process was started to. The preload finds this function at daemonize(), not as an export. */
 export function preload(): void {
-  forgetFlag()
+  forgetPreload()
   const arrival = takeArrival()
   if (arrival === null) return
   const note = noteOf(arrival)
@@ -30,12 +23,6 @@ export function preload(): void {
   if (settings.ready !== 'manual') daemon.readyAfter(mainModule())
   inheritListening(daemon, settings.listen)
   register(daemon, options => adopt(daemon, options, given))
-}
-
-/** Removes the preload from process.execArgv, which child_process.fork() and cluster give to their children. */
-function forgetFlag(): void {
-  const place = process.execArgv.indexOf(PRELOAD)
-  if (place > 0) process.execArgv.splice(place - 1, 2)
 }
 
 /**

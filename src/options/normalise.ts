@@ -56,7 +56,7 @@ export function normalise(
     ...normaliseSignals(options.signals),
     environment: normaliseEnvironment(identity.environment, options.env),
     pidFile: normalisePidFile(options.pidFile, name, instance),
-    ready: isLaunched ? normaliseLaunchReadiness(ready, isTaken) : normaliseReadiness(ready),
+    ready: isLaunched ? normaliseLaunchReadiness(ready, FIRST_SOCKET, isTaken) : normaliseReadiness(ready),
     startTimeout: duration('startTimeout', or(options.startTimeout, OPTIONS.startTimeout.default)),
     stopTimeout: duration('stopTimeout', or(options.stopTimeout, OPTIONS.stopTimeout.default)),
     idleTimeout: options.idleTimeout === undefined ? null : duration('idleTimeout', options.idleTimeout),

@@ -39,7 +39,7 @@ export function startInForeground(settings: Settings): Daemon {
     if (pidFile) {
       const addresses = Object.fromEntries(Object.entries(sockets).map(([key, { address }]) => [key, address]))
       const command = { arguments: commandLine(), directory: requireStartDirectory() }
-      writeState(pidFile.path, { ...knownOf(settings, command, []), pid: process.pid, addresses })
+      writeState(pidFile.path, { ...knownOf(settings, command, false, []), pid: process.pid, addresses })
     }
     return new RunningDaemon({
       settings,

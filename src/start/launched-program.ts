@@ -3,10 +3,10 @@ import { constants as access, accessSync, realpathSync, statSync } from 'node:fs
 import { constants } from 'node:os'
 import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { preloadFlags } from '../daemon/preload.js'
 import { OptionError, SystemCallError } from '../errors/classes.js'
 import type { LaunchOptions } from '../option-types.js'
 import { expected, text } from '../options/values.js'
+import { preloadFlags } from '../process/preload-flag.js'
 import type { Program } from '../process/program.js'
 
 /** What launch() executes. */

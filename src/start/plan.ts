@@ -34,7 +34,12 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     environment,
     note: JSON.stringify(note),
     outlivesLauncher: note.given !== null,
-    ...(pidFile && filesOf(pidFile, knownOf(settings, program, logs, launching?.record), addressesToAwait(settings))),
+    ...(pidFile &&
+      filesOf(
+        pidFile,
+        knownOf(settings, program, supervision !== null, logs, launching?.record),
+        addressesToAwait(settings),
+      )),
     stdin,
     stdout,
     stderr,

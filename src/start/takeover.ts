@@ -30,7 +30,7 @@ export function takeOver(settings: Settings, program: Program, launching?: Launc
     const refusal = native.becomeSupervisor(planOf(here, program, launching), bound => {
       if (!pidFile) return
       const addresses = Object.fromEntries(listen.map(({ name }, index) => [name, bound[index] ?? '']))
-      const known = knownOf(here, program, [], launching?.record)
+      const known = knownOf(here, program, true, [], launching?.record)
       writeState(pidFile.path, { ...known, pid: process.pid, addresses })
     })
     // The state of another daemon stays: it may be why this one failed.
