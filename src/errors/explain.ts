@@ -27,6 +27,7 @@ const DOING: Record<string, string> = {
   setgid: 'take the group',
   setuid: 'take the user',
   nice: 'set the nice value',
+  'io priority': 'set the I/O priority',
   'oom score': 'set the oom score',
   'no new privileges': 'give up new privileges',
   limits: 'set a resource limit',

@@ -9,6 +9,7 @@ import { entries, expected, oneOf, or, refuseUnknown, whole } from './values.js'
 export interface Resources {
   limits: LimitPlan[]
   nice?: number
+  ioPriority?: { class: string; level?: number }
   oomScoreAdjust?: number
   noNewPrivileges: boolean
 }
@@ -17,15 +18,25 @@ export interface Resources {
 export function normaliseResources({
   limits,
   nice,
+  ioPriority,
   oomScoreAdjust,
   noNewPrivileges,
-}: Pick<DaemonizeOptions, 'limits' | 'nice' | 'oomScoreAdjust' | 'noNewPrivileges'>): Resources {
+}: Pick<DaemonizeOptions, keyof Resources>): Resources {
   return {
     limits: limitPlans(limits),
     ...(nice !== undefined && { nice: whole('nice', nice, -20, 19) }),
+    ...(ioPriority !== undefined && { ioPriority: ioPriorityPlan(ioPriority) }),
     ...(oomScoreAdjust !== undefined && { oomScoreAdjust: whole('oomScoreAdjust', oomScoreAdjust, -1000, 1000) }),
     noNewPrivileges: oneOf('noNewPrivileges', or(noNewPrivileges, OPTIONS.noNewPrivileges.default), [true, false]),
   }
+}
+
+function ioPriorityPlan(value: unknown): NonNullable<Resources['ioPriority']> {
+  if (value === 'idle') return { class: 'idle' }
+  const [, name, level] = typeof value === 'string' ? (/^(best-effort|realtime):([0-7])$/.exec(value) ?? []) : []
+  if (name === undefined)
+    throw expected('ioPriority', "'idle', 'best-effort:N' or 'realtime:N' with N from 0 to 7", value)
+  return { class: name, level: Number(level) }
 }
 
 /** Resources that change nothing. */
