@@ -1,6 +1,7 @@
 // A daemonize() call in a program that is a daemon already, since launch() or the command started it: what was given there
 // wins, then what the call gives, then the defaults.
 import { isDeepStrictEqual } from 'node:util'
+import type { Resources } from '#native'
 import { done, native } from '../binding/addon.js'
 import { during } from '../errors/classes.js'
 import { normalise } from '../options/normalise.js'
@@ -32,15 +33,10 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   const isNew = (name: string) => !(name in daemon.sockets)
   const listen = wanted.listen.filter(({ name }) => isNew(name))
 
-  if (calls('limits')) done(native.applyLimits(wanted.limits))
-  const { nice, oomScoreAdjust, noNewPrivileges } = wanted
-  done(
-    native.applyPriorities(
-      calls('nice') ? nice : undefined,
-      calls('oomScoreAdjust') ? oomScoreAdjust : undefined,
-      calls('noNewPrivileges') && noNewPrivileges,
-    ),
+  const called = Object.entries(wanted.resources).filter(([key]) =>
+    calls(key as keyof Resources & keyof DaemonizeOptions),
   )
+  done(native.applyResources({ limits: [], ...Object.fromEntries(called) }))
   if (calls('env')) for (const { name, value } of wanted.environment) setVariable(name, value)
   const sockets = daemon.bind(listen)
   if (!hasIdentity && calls(...IDENTITY)) changeIdentity(wanted, daemon.parent)

@@ -37,7 +37,8 @@ export function arrive(settings: Settings, arrival: Arrival, note = noteOf(arriv
     const file = note.pidFile === null ? null : arrival.pidFile(note.pidFile)
     const pidFile = file && note.pidFile !== null ? PidLock.of(checked(file), [statePath(note.pidFile)]) : null
     // Node raises the soft limit of descriptors when it boots.
-    done(native.applyLimits(settings.limits.filter(({ resource }) => resource === 'nofile')))
+    const limits = settings.resources.limits.filter(({ resource }) => resource === 'nofile')
+    done(native.applyResources({ limits }))
     changeIdentity(settings, arrival.parent)
     const { chdir, umask } = settings
     if (chdir !== false) during('chdir', chdir, () => process.chdir(chdir))

@@ -14,7 +14,8 @@ export interface SystemCall {
   cause?: unknown
 }
 
-const DOING: Record<string, string> = {
+/** What could not be done, by the names of the core's steps (crates/core/src/error.rs). */
+export const DOING: Record<string, string> = {
   'first fork': 'fork (first fork)',
   'second fork': 'fork (second fork)',
   setsid: 'start a session',
@@ -26,6 +27,7 @@ const DOING: Record<string, string> = {
   setgid: 'take the group',
   setuid: 'take the user',
   nice: 'set the nice value',
+  'io priority': 'set the I/O priority',
   'oom score': 'set the oom score',
   'no new privileges': 'give up new privileges',
   limits: 'set a resource limit',
@@ -42,6 +44,7 @@ const DOING: Record<string, string> = {
   exec: 'execute',
   signal: 'send the signal to the owner of',
   process: 'read the process',
+  control: 'ask the supervisor at',
 }
 
 /** `cannot open the log /var/log/x/app.log: EACCES, permission denied; the directory /var/log/x belongs to root` */

@@ -3,7 +3,7 @@
 import { fstatSync } from 'node:fs'
 import { constants } from 'node:os'
 import { basename, extname, resolve } from 'node:path'
-import type { LimitPlan, StreamPlan } from '#native'
+import type { LimitPlan, Resources, StreamPlan } from '#native'
 import { native } from '../binding/addon.js'
 import { OptionError } from '../errors/classes.js'
 import { logPath, runPath, targetOf } from '../running/paths.js'
@@ -119,11 +119,7 @@ export function normalise(
     stderr: stream('stderr', 2),
     listen,
     preserve: kept,
-    nice: options.nice === undefined ? undefined : whole('nice', options.nice, -20, 19),
-    oomScoreAdjust:
-      options.oomScoreAdjust === undefined ? undefined : whole('oomScoreAdjust', options.oomScoreAdjust, -1000, 1000),
-    noNewPrivileges: oneOf('noNewPrivileges', or(options.noNewPrivileges, false), [true, false]),
-    limits: limitPlans(options.limits),
+    resources: resourcesOf(options),
     signals: signalMap(options.signals),
     givenSignals: new Set(entries('signals', options.signals).map(([signal]) => signal)),
     environment: environmentOf(identity, options.env),
@@ -270,6 +266,16 @@ function descriptor(option: string, given: unknown, access: 'read' | 'write'): S
   if (fstatSync(fd).isDirectory())
     throw new OptionError(option, `The \`${option}\` option names descriptor ${fd}, a directory`)
   return { kind: 'descriptor', fd }
+}
+
+function resourcesOf(options: Omit<DaemonizeOptions, 'ready'>): Resources {
+  const { limits, nice, oomScoreAdjust, noNewPrivileges } = options
+  return {
+    limits: limitPlans(limits),
+    ...(nice !== undefined && { nice: whole('nice', nice, -20, 19) }),
+    ...(oomScoreAdjust !== undefined && { oomScoreAdjust: whole('oomScoreAdjust', oomScoreAdjust, -1000, 1000) }),
+    noNewPrivileges: oneOf('noNewPrivileges', or(noNewPrivileges, false), [true, false]),
+  }
 }
 
 function limitPlans(limits: unknown): LimitPlan[] {

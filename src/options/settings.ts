@@ -1,5 +1,5 @@
 // What the rest of the code gets of the options: validated, every default filled in.
-import type { LimitPlan, ListenPlan, StreamPlan } from '#native'
+import type { ListenPlan, Resources, StreamPlan } from '#native'
 import type { SignalAction } from '../types.js'
 import type { Identity } from './identity.js'
 import type { Supervision } from './supervision.js'
@@ -23,16 +23,14 @@ export interface Settings {
   stdout: StreamPlan
   stderr: StreamPlan
   listen: ListenPlan[]
-  limits: LimitPlan[]
   signals: Map<NodeJS.Signals, SignalAction>
   /** Those of them that the caller named. */
   givenSignals: ReadonlySet<string>
   environment: { name: string; value?: string }[]
   identity: Identity
   preserve: number[]
-  nice: number | undefined
-  oomScoreAdjust: number | undefined
-  noNewPrivileges: boolean
+  /** Given to the program before its exec. */
+  resources: Resources
   pidFile: { path: string; mode: number; overwrite: boolean } | null
   ready: Readiness
   startTimeout: number

@@ -18,7 +18,7 @@ import { takeOver } from './takeover.js'
 /** Standard streams and the working directory stay as they are. */
 export function stay(settings: Settings): Daemon {
   if (settings.supervision) return takeOver({ ...settings, ...INHERITED }, sameProgram())
-  const { name, pidFile: file, chdir, umask, environment, limits } = settings
+  const { name, pidFile: file, chdir, umask, environment, resources } = settings
   if (file) prepareDirectory(file.path)
   if (file) requireRoomForState(file.path)
   const pidFile =
@@ -28,13 +28,11 @@ export function stay(settings: Settings): Daemon {
     )
   try {
     const sockets = listenHere(settings.listen)
-    done(native.applyLimits(limits))
+    done(native.applyResources(resources))
     for (const { name, value } of environment) {
       if (value === undefined) delete process.env[name]
       else process.env[name] = value
     }
-    const { nice, oomScoreAdjust, noNewPrivileges } = settings
-    done(native.applyPriorities(nice, oomScoreAdjust, noNewPrivileges))
     changeIdentity(settings)
     // The directory stays, but there is no staying outside of a new root.
     if (chdir !== false && settings.identity.change.chroot) during('chdir', chdir, () => process.chdir(chdir))

@@ -19,7 +19,7 @@ export function start(settings: Settings): never {
   prepareDirectories(settings)
   const outcome = naming(settings, () => {
     const plan = planOf(settings, program)
-    return checked(checked(native.begin(plan)).wait(patience(settings, plan)))
+    return checked(native.start(plan, patience(settings, plan)))
   })
   if (outcome.kind === 'ready') leave(0)
   throw startError(settings, outcome)

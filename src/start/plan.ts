@@ -20,8 +20,7 @@ export interface Launching {
 /** A program that isn't Node's always runs under the supervisor. */
 export function planOf(settings: Settings, program: Program, launching?: Launching): Plan {
   const supervision = supervisionFor(settings, program)
-  const { name, pidFile, stdin, stdout, stderr, listen, limits, environment, preserve } = settings
-  const { nice, oomScoreAdjust, noNewPrivileges } = settings
+  const { name, pidFile, stdin, stdout, stderr, listen, environment, preserve, resources } = settings
   const { user = process.geteuid?.(), group = process.getegid?.() } = settings.identity.change
   const isOther = user !== process.geteuid?.() || group !== process.getegid?.()
   const owner = isOther && user !== undefined && group !== undefined ? { user, group } : undefined
@@ -40,12 +39,9 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     stdout,
     stderr,
     listen: bound(settings),
-    limits,
     preserve,
     ...(owner && { owner }),
-    ...(nice !== undefined && { nice }),
-    ...(oomScoreAdjust !== undefined && { oomScoreAdjust }),
-    noNewPrivileges,
+    resources,
     ...(supervision && { supervisor: supervisorPlan(settings, supervision, program, note, owner) }),
   }
 }

@@ -1,6 +1,6 @@
 // What the native supervisor is told: the settings, in the words of crates/supervisor/src/config.rs.
 import { lstatSync } from 'node:fs'
-import type { LimitPlan, ListenPlan, NamedAddress, OwnerPlan, Plan, SupervisorPlan } from '#native'
+import type { ListenPlan, NamedAddress, OwnerPlan, Plan, SupervisorPlan } from '#native'
 import { supervisorPath } from '../binding/addon.js'
 import type { Note } from '../daemon/note.js'
 import { OptionError } from '../errors/classes.js'
@@ -27,7 +27,7 @@ export function supervisorPlan(
 ): SupervisorPlan {
   const { isOurs = true } = program
   const { path, arguments: args, directory } = throughLinks(program)
-  const { name, pidFile, limits, nice, oomScoreAdjust, noNewPrivileges, preserve } = settings
+  const { name, pidFile, resources, preserve } = settings
   const control = pidFile && controlPath(pidFile.path)
   const conflict = settings.listen.find(socket => socket.path !== undefined && socket.path === control)
   if (conflict) {
@@ -51,10 +51,7 @@ export function supervisorPlan(
     sockets: bound(settings).map(({ fd: _, ...socket }) => socket),
     logs: note.logs,
     owner,
-    limits: limits.map(wholeLimit),
-    nice,
-    oomScoreAdjust,
-    noNewPrivileges,
+    resources,
     preserve,
     supervision: inWholeUnits(supervision),
     startTimeout: Math.ceil(settings.startTimeout),
@@ -109,8 +106,4 @@ function foreignContext({ identity, umask, chdir }: Settings): object {
 function verbosityOf({ environment }: Settings): number {
   const given = environment.find(({ name }) => name === 'DAEMONIC_LOG')
   return ['debug', 'trace'].includes((given ? given.value : process.env.DAEMONIC_LOG) ?? '') ? 1 : 0
-}
-
-function wholeLimit({ resource, soft, hard }: LimitPlan): LimitPlan {
-  return { resource, ...(soft !== undefined && { soft }), ...(hard !== undefined && { hard }) }
 }
