@@ -11,7 +11,7 @@ use daemonic_core::logs;
 use daemonic_core::notify::notify;
 use daemonic_core::orders;
 use daemonic_core::pidfile::Held;
-use daemonic_core::session::usage;
+use daemonic_core::process_facts::usage;
 use daemonic_core::sockets::SocketFile;
 use daemonic_core::stdio::{STDERR_KEPT, Tail};
 use daemonic_core::sys::title::Title;
@@ -104,7 +104,7 @@ impl Host {
         }
         self.forget_at = now + FORGET_EVERY;
         for tail in self.memory_tails() {
-            memory_file::forget_all_but(tail.descriptor(), i64::from(STDERR_KEPT));
+            memory_file::keep_last(tail.descriptor(), i64::from(STDERR_KEPT));
         }
     }
 
@@ -144,7 +144,7 @@ impl Host {
 
     /// A child that has ended, and stays to be reaped; ours or, where we are the first process, an orphan.
     pub fn ended() -> Option<i32> {
-        process::ended_child().ok().flatten().map(Pid::as_raw)
+        process::exited_child().ok().flatten().map(Pid::as_raw)
     }
 
     /// Its status; with killTree, what it started goes first, while the group's number is still its own.
@@ -219,7 +219,7 @@ impl World for Host {
         self.notify("READY=1");
         let Some(mut arrival) = self.arrival.take() else {
             if let Some(file) = &self.pid_file {
-                let _ = file.started();
+                let _ = file.mark_started();
             }
             return;
         };
@@ -282,13 +282,14 @@ impl World for Host {
     }
 
     fn forbid_core_dumps(&mut self) {
-        let had = self.config.limits.len();
-        self.config.limits.retain(|limit| !limit.is_of_cores());
-        if had == self.config.limits.len() {
+        let limits = &mut self.config.resources.limits;
+        let had = limits.len();
+        limits.retain(|limit| !limit.is_of("core"));
+        if had == limits.len() {
             return;
         }
-        self.plan.limits = self.config.worker_plan(Vec::new()).limits;
-        let set = Limit::new("core", Some(0), Some(0)).map(daemonic_core::limits::set);
+        self.plan.resources = self.config.resources.clone();
+        let set = Limit::new("core", Some(0), Some(0)).map(Limit::apply);
         match set {
             Some(Err(_)) => self.say(Level::Warning, "the limit of core dumps could not be set to 0"),
             _ => self.say(Level::Info, "no more core dumps: there is one"),
@@ -297,7 +298,7 @@ impl World for Host {
 
     fn ending(&mut self) {
         if let Some(file) = &self.pid_file {
-            file.ending();
+            file.mark_ending();
         }
         // Nobody connects any more to what nobody will accept. Who has connected is still answered by the workers.
         for listener in self.listeners.drain(..) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use daemonic_core::error::{Error, Failure, Result as CoreResult, Step};
 use daemonic_core::orders;
-use daemonic_core::session::status_field;
+use daemonic_core::process_facts::status_field;
 use daemonic_core::sockets::{SocketFile, address_of, bind_all};
 use nix::errno::Errno;
 
@@ -26,7 +26,7 @@ pub struct Listener {
 
 impl Listener {
     pub fn new(name: String, path: Option<PathBuf>, shared: OwnedFd) -> Self {
-        let file = path.as_deref().and_then(SocketFile::of);
+        let file = path.as_deref().and_then(|path| SocketFile::of(path).ok());
         Self { name, path, file, shared, own: HashMap::new() }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use daemonic_core::pidfile::Held;
 use daemonic_core::stdio::Tail;
-use daemonic_core::sys::process::{Image, Variable};
+use daemonic_core::sys::exec::{Image, Variable};
 use daemonic_core::sys::signal::AllBlocked;
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{fd, memory_file};
@@ -88,7 +88,7 @@ fn try_to_execute(supervisor: &mut Supervisor) -> Result<(), String> {
     let image = image(&supervisor.host, &executable, state.as_raw_fd())?;
     // Until the next image watches them, signals wait; those that we have heard of by now as well.
     let blocked = AllBlocked::new().map_err(|errno| errno.desc().to_owned())?;
-    supervisor.watch.give_back(&[libc::SIGUSR2, libc::SIGCHLD]);
+    supervisor.watch.raise_unread(&[libc::SIGUSR2, libc::SIGCHLD]);
     let errno = image.execute();
     drop(blocked);
     for &number in &numbers {
@@ -202,7 +202,7 @@ pub fn resume(number: RawFd, environment: Environment) -> nix::Result<Supervisor
     host.pid_file = state.pid_file.zip(host.config.pid_file.as_ref()).and_then(|(number, file)| {
         let held = Held::register(own(number), &file.path).ok()?;
         let _ = held.assert_ownership();
-        let _ = held.started();
+        let _ = held.mark_started();
         Some(held)
     });
     host.listeners = state

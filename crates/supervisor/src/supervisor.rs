@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use daemonic_core::channel::Line;
-use daemonic_core::session::usage;
+use daemonic_core::process_facts::usage;
 use daemonic_core::sys::signal::Watch;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
