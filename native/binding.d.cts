@@ -3,7 +3,7 @@
 /** A function's result: the value, or why there is none. */
 export type Answer<T> = T | Refusal
 
-/** What a launcher or a supervisor passed to this process. */
+/** Everything that a launcher or a supervisor passed to this process. */
 export declare class Arrival {
   /** JSON from the launcher's side of the call. */
   get note(): string
@@ -32,6 +32,7 @@ export declare class Arrival {
 
 /** Pid file that this process owns. */
 export declare class PidFile {
+  /** Path by which it was locked. */
   get path(): string
   /** Whether it has not been released yet. */
   get held(): boolean
@@ -49,12 +50,13 @@ export declare class PidFile {
 
 /** Wait for a pid file, in a thread of its own. */
 export declare class PidFileWait {
+  /** Prepares a wait. */
   constructor()
   /** Resolves with the file, with the reason why it can't be locked, or with null after `cancel()`. Call it once. */
   start(path: string, mode: number): Promise<PidFile | Refusal | null>
   /**
-   * Resolves with true once the owner of the file is neither starting nor stopping, with the reason why that can't be
-   * known, or with null after `cancel()`. Call it once.
+   * Resolves with true once the owner of the file is neither starting nor stopping, with the reason why that can't
+   * be known, or with null after `cancel()`. Call it once.
    */
   settled(path: string): Promise<true | Refusal | null>
   /** Cancels the wait. When this returns, the wait has either succeeded, which the promise tells, or never will. */
@@ -93,12 +95,12 @@ export declare function appendedFiles(): Array<AppendedFile>
 /** Gives the resources to this running process with all its threads, where nothing is executed. */
 export declare function applyResources(resources: Resources): Refusal | null
 
-/** Takes what the launcher passed to this process; null if the marker was not made for it. Call it once. */
+/** Takes everything that the launcher passed to this process; null if the marker was not made for it. Call it once. */
 export declare function arrive(marker: string): Arrival | null
 
 /**
- * Asks the supervisor `pid` behind a control socket, with a timeout in milliseconds. Resolves with the answer, a line of
- * JSON; null if that process doesn't listen there.
+ * Asks the supervisor `pid` behind a control socket, with a timeout in milliseconds. Resolves with the answer, a line
+ * of JSON; null if that process doesn't listen there.
  */
 export declare function askSupervisor(path: string, pid: number, question: string, timeout: number): Promise<string | Refusal | null>
 
@@ -111,7 +113,7 @@ export declare function changeIdentity(change: IdentityChange, parent?: number |
 /** Looks at the surroundings of this process. */
 export declare function contextFacts(): ContextFacts
 
-/** What shows whether a service manager, a container or a terminal runs this process. */
+/** Facts that show whether a service manager, a container or a terminal runs this process. */
 export interface ContextFacts {
   /** Whether descriptors 0 and 1 are the same socket, as inetd sets them up. */
   oneSocketForStdio: boolean
@@ -128,6 +130,7 @@ export declare function descriptorAccess(fd: number): string | null
 /** Duplicates a descriptor, closed at exec. */
 export declare function duplicateDescriptor(fd: number): Answer<number>
 
+/** Change of an environment variable. */
 export interface EnvironmentChange {
   name: string
   /** Absent: the variable is removed. */
@@ -135,8 +138,8 @@ export interface EnvironmentChange {
 }
 
 /**
- * Executes the plan's supervisor in this very process, where nothing detaches. `bound` gets the addresses of its sockets.
- * Returns only if it fails.
+ * Executes the plan's supervisor in this very process, where nothing detaches. `bound` gets the addresses of its
+ * sockets. Returns only if it fails.
  */
 export declare function executeSupervisor(plan: Plan, bound: (arg: Array<string>) => void): Refusal
 
@@ -183,6 +186,7 @@ export interface Launch {
   outcome: Outcome
 }
 
+/** Soft and hard limit of one resource. */
 export interface LimitPlan {
   resource: string
   /** Absent: unlimited. */
@@ -191,6 +195,7 @@ export interface LimitPlan {
   hard?: number
 }
 
+/** Socket that is to be bound. */
 export interface ListenPlan {
   name: string
   host?: string
@@ -206,6 +211,7 @@ export interface ListenPlan {
   udp: boolean
 }
 
+/** Address of a socket, with the socket's name. */
 export interface NamedAddress {
   name: string
   address: string
@@ -222,6 +228,7 @@ export interface Outcome {
   stderr: string
 }
 
+/** User and group to whom files are given. */
 export interface OwnerPlan {
   user: number
   group: number
@@ -230,6 +237,7 @@ export interface OwnerPlan {
 /** Lists the sockets that were passed to this process by $LISTEN_FDS. */
 export declare function passedSockets(): Array<Socket>
 
+/** Pid file of a daemon. */
 export interface PidFilePlan {
   path: string
   mode: number
@@ -239,7 +247,7 @@ export interface PidFilePlan {
   companions: Array<string>
 }
 
-/** What the locks and the text of a pid file say. */
+/** Report of what the locks and the text of a pid file say. */
 export interface PidFileReport {
   state: 'absent' | 'free' | 'starting' | 'running'
   pid?: number
@@ -313,7 +321,7 @@ export interface Refusal {
 /** Opens `path` again under `fd`, if the path no longer names the file that is open there. True if it was reopened. */
 export declare function reopenLog(fd: number, path: string, mode: number): Answer<boolean>
 
-/** What a process is given before its exec; what is absent stays as inherited. */
+/** Resources that a process is given before its exec; what is absent stays as inherited. */
 export interface Resources {
   limits: Array<LimitPlan>
   nice?: number
@@ -341,6 +349,7 @@ export interface Socket {
  */
 export declare function start(plan: Plan, timeout: number): Answer<Outcome>
 
+/** State file beside the pid file. */
 export interface StatePlan {
   path: string
   /** Path under which the file is written before it is renamed. */
@@ -357,6 +366,7 @@ export declare function stepNames(): Array<string>
 /** Stops the owner of a pid file: signals it, waits until it has exited, and removes stale files. */
 export declare function stopOwner(request: StopRequest): Promise<StopResult | Refusal>
 
+/** Terms of a stop. */
 export interface StopRequest {
   path: string
   companions: Array<string>
@@ -370,6 +380,7 @@ export interface StopRequest {
   only?: number
 }
 
+/** Result of a stop. */
 export interface StopResult {
   /** Pid of the owner; absent if nothing was running. */
   pid?: number
@@ -379,6 +390,7 @@ export interface StopResult {
   ended: boolean
 }
 
+/** Destination of a standard stream. */
 export interface StreamPlan {
   kind: 'null' | 'inherit' | 'descriptor' | 'file'
   fd?: number
@@ -387,6 +399,7 @@ export interface StreamPlan {
   truncate?: boolean
 }
 
+/** Supervisor that is executed in the daemon's place. */
 export interface SupervisorPlan {
   executable: string
   /** Configuration of the supervisor, as JSON. */
