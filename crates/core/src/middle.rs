@@ -147,9 +147,9 @@ struct Seen {
     launcher_gone: bool,
 }
 
-/// Polls those that are given of: the launcher's channel, the daemon's channel, the daemon's pidfd. Without a pidfd it
-/// returns after a short while, so that the caller looks at the daemon. The launcher writes nothing but the order to
-/// kill the daemon, so whatever comes from it means that it is gone.
+/// Polls the sources that are given, out of the launcher's channel, the daemon's channel, the daemon's pidfd. Without a
+/// pidfd it returns after a short while, so that the caller looks at the daemon. The launcher writes nothing but the
+/// order to kill the daemon, so whatever comes from it means that it is gone.
 fn wait_for_event(middle: &Middle, sources: [Option<&OwnedFd>; 3]) -> Seen {
     // Sources that are not given are left out of the poll: with no events asked for, they would still report POLLHUP.
     let mut all = [&middle.launcher; 3].map(|unused| PollFd::new(borrow(unused), PollFlags::empty()));

@@ -90,7 +90,7 @@ impl PendingStart {
         leftovers: Leftovers,
         addresses: Vec<String>,
     ) -> Result<Self> {
-        let mut starting = Self {
+        let mut start = Self {
             pid: 0,
             channel,
             lines: Lines::default(),
@@ -106,16 +106,16 @@ impl PendingStart {
             addresses,
             interrupted: None,
         };
-        match starting.next_event(None) {
+        match start.next_event(None) {
             Event::Line(Line::Pid(pid)) => {
-                starting.pid = pid;
-                starting.daemon = pidfd::open(pid).ok();
-                Ok(starting)
+                start.pid = pid;
+                start.daemon = pidfd::open(pid).ok();
+                Ok(start)
             }
-            Event::Line(Line::Failure(failure)) => Err(starting.explain(failure).into()),
+            Event::Line(Line::Failure(failure)) => Err(start.explain(failure).into()),
             Event::Signal(signal) => {
-                starting.interrupted = Some(signal);
-                Ok(starting)
+                start.interrupted = Some(signal);
+                Ok(start)
             }
             Event::Line(_) | Event::Closed | Event::Timeout => Err(Failure::new(Step::Channel, "read", Errno::EPIPE)
                 .because("the middle process, between launcher and daemon, was killed: start again")

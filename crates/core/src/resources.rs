@@ -93,6 +93,7 @@ impl IoPriority {
             return refused(Errno::ENOSYS, "I/O priorities are supported on Linux only");
         }
         let (_, level) = self.class_and_level();
+        // The kernel doesn't refuse it: since Linux 6.5 the bits above are hints, and 8 means level 0 with a hint.
         if level > LOWEST_IO_LEVEL {
             return refused(Errno::EINVAL, "its level is a number from 0 to 7");
         }
