@@ -1,29 +1,28 @@
-// The native addon: found, loaded, and its refusals turned into errors.
+// The native addon: finding and loading it, and throwing its refusals as errors.
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type * as Binding from '#native'
 import { errorOf } from '../errors/classes.js'
 
-/** The addon's file. */
-let loaded = ''
+/** The path that the addon was loaded from. */
+let addonFile = ''
 
+/** The functions of the addon: native/binding.d.cts lists them. */
 export const native: typeof Binding = load()
 
-/** The native supervisor: it lies beside the addon. */
+/** Gives the path of the native supervisor, which lies beside the addon. */
 export function supervisorPath(): string {
-  return join(dirname(loaded), 'daemonic-supervisor')
+  return join(dirname(addonFile), 'daemonic-supervisor')
 }
 
-/** The value of an answer; a refusal is thrown as the error that it stands for. */
+/**
+ * Gives the value of the addon's answer, null where there is none to give.
+ * @throws DaemonError the error that a refusal stands for
+ */
 export function checked<T>(answer: T | Binding.Refusal): T {
   if (isRefusal(answer)) throw errorOf(answer)
   return answer
-}
-
-/** For what answers nothing where it succeeds. */
-export function done(refusal: Binding.Refusal | null): void {
-  if (refusal) throw errorOf(refusal)
 }
 
 function isRefusal(answer: unknown): answer is Binding.Refusal {
@@ -33,8 +32,8 @@ function isRefusal(answer: unknown): answer is Binding.Refusal {
 const REFUSALS: ReadonlySet<unknown> = new Set(['system', 'running', 'blocked', 'not-running', 'unverified'])
 
 /**
- * A short loader of our own: asking for the libc (process.report), and require() with its resolution, each take longer
- * than loading the addon. Where two libcs could be meant, the wrong one fails to load and the other is tried.
+ * Loads the addon of this platform. Neither process.report is asked which libc runs, nor is require() used: each takes
+ * longer than loading the addon. Where there are two libcs, an addon for the wrong one fails to load: the other is tried.
  */
 function load(): typeof Binding {
   const { platform, arch } = process
@@ -43,8 +42,8 @@ function load(): typeof Binding {
   for (const suffix of libcs) {
     try {
       const addon = { exports: {} as typeof Binding }
-      loaded = addonPath(`${platform}-${arch}${suffix}`)
-      process.dlopen(addon, loaded)
+      addonFile = addonPath(`${platform}-${arch}${suffix}`)
+      process.dlopen(addon, addonFile)
       return addon.exports
     } catch (error) {
       failures.push(error)
@@ -53,7 +52,7 @@ function load(): typeof Binding {
   throw new AggregateError(failures, `daemonic has no native addon for ${platform}-${arch} here: reinstall it`)
 }
 
-/** Our own build in a checkout (seen from the bundle, or from its parts), else the platform's package. */
+/** Finds the addon: in a checkout its own build, seen from dist/ or from dist/src/binding/; else the platform's package. */
 function addonPath(triple: string): string {
   const file = `native/daemonic.${triple}.node`
   const built = ['..', '../../..'].map(up => fileURLToPath(new URL(`${up}/${file}`, import.meta.url))).find(existsSync)

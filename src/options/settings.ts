@@ -1,41 +1,33 @@
 // What the rest of the code gets of the options: validated, every default filled in.
-import type { ListenPlan, Resources, StreamPlan } from '#native'
-import type { SignalAction } from '../types.js'
+import type { EnvironmentChange, ListenPlan, Resources } from '#native'
 import type { Identity } from './identity.js'
+import type { PidFileSettings } from './pid-file.js'
+import type { Readiness } from './readiness.js'
+import type { Signals } from './signals.js'
+import type { Streams } from './streams.js'
 import type { Supervision } from './supervision.js'
 
-/** How long a daemon may take to stop unless it says otherwise, in milliseconds. Less than Kubernetes' 30 s. */
-export const STOP_TIMEOUT = 25_000
-
-/** The last two where the supervisor watches: launch() and the command. */
-export type Readiness = 'auto' | 'manual' | 'port' | `fd=${number}`
-
-export interface Settings {
+/** The options of a start as the code uses them. Times are milliseconds. */
+export interface Settings extends Streams, Signals {
   name: string
-  /** Null where there is one of the name. */
+  /** What tells daemons of one name apart; null where there is one of the name. */
   instance: string | null
-  /** launch()'s. */
+  /** The release of the program, as launch() was given it. */
   version: string | null
   detach: boolean | 'auto'
   chdir: string | false
   umask: number | false
-  stdin: StreamPlan
-  stdout: StreamPlan
-  stderr: StreamPlan
   listen: ListenPlan[]
-  signals: Map<NodeJS.Signals, SignalAction>
-  /** Those of them that the caller named. */
-  givenSignals: ReadonlySet<string>
-  environment: { name: string; value?: string }[]
-  identity: Identity
-  preserve: number[]
-  /** Given to the program before its exec. */
   resources: Resources
-  pidFile: { path: string; mode: number; overwrite: boolean } | null
+  environment: EnvironmentChange[]
+  identity: Identity
+  /** Numbers of descriptors that stay open. */
+  preserve: number[]
+  pidFile: PidFileSettings | null
   ready: Readiness
   startTimeout: number
   stopTimeout: number
   idleTimeout: number | null
-  /** Null where there is no supervisor. */
+  /** How workers are started and restarted; null where there is no supervisor. */
   supervision: Supervision | null
 }
