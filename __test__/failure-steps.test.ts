@@ -9,5 +9,5 @@ test('every step at which the core can fail has words, and no words are left ove
 
 test('the message names a control socket on which no supervisor answers', t => {
   const what = { step: 'control', syscall: 'read', errno: 110, path: '/run/daemonic/d.sock' }
-  t.regex(explain(what), /^cannot reach the control socket \/run\/daemonic\/d\.sock: ETIMEDOUT/)
+  t.regex(explain(what), /^cannot ask the supervisor at \/run\/daemonic\/d\.sock: ETIMEDOUT/)
 })
