@@ -62,8 +62,18 @@ export async function startOne(job: Job, output: Output): Promise<void> {
   const begin = performance.now()
   const launched = await whileWaiting(`${job.name}: starting`, interruptibleLaunch(job))
   const time = performance.now() - begin
-  const name = shownName(job)
-  output.result(`${name}: ${startedPhrase(launched, time)}`, { name, ...launched, elapsed: time })
+  printStarted(shownName(job), launched, time, output)
+}
+
+/** Prints that the daemon of this name is ready, after `time` milliseconds. */
+export function printStarted(
+  name: string,
+  { pid, started, pidFile, addresses }: Omit<Launched, 'target'>,
+  time: number,
+  output: Output,
+): void {
+  const line = startedPhrase({ pid, started, addresses }, time)
+  output.result(`${name}: ${line}`, { name, pid, started, pidFile, addresses, elapsed: time })
 }
 
 /** Returns the daemon of the job as a target of the other verbs. */

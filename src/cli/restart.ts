@@ -7,7 +7,7 @@ import { targetIn, targetsOf } from './chosen-targets.js'
 import { daemonsFrom } from './config-file.js'
 import { reportFailure } from './failures.js'
 import type { Invocation } from './invocation.js'
-import { Interruption, type Job, jobOf, startOne } from './job.js'
+import { Interruption, type Job, jobOf, printStarted, startOne } from './job.js'
 import {
   checkLaunch,
   DaemonError,
@@ -18,7 +18,6 @@ import {
   readLastState,
   type StartOptions,
   type State,
-  startedPhrase,
   statePath,
   writeState,
 } from './library.js'
@@ -99,7 +98,7 @@ async function startAgain(target: Target, timeout: number | undefined, output: O
     throw error
   })
   const time = performance.now() - begin
-  output.result(`${target.name}: ${startedPhrase(launched, time)}`, { name: target.name, ...launched, elapsed: time })
+  printStarted(target.name, launched, time, output)
 }
 
 async function stopIfRunning(target: Target, timeout: number | undefined, output: Output): Promise<void> {
