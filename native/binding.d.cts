@@ -327,7 +327,7 @@ export interface Resources {
   nice?: number
   ioPriority?: IoPriority
   oomScoreAdjust?: number
-  noNewPrivileges?: boolean
+  noNewPrivileges: boolean
 }
 
 /** Ignores a signal, or lets it have its default effect. */

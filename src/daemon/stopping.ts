@@ -1,11 +1,12 @@
 // How a daemon stops, and what happens when it is asked to once more, or takes too long.
 //
-// | who asks                         | the first time | while it stops already                        |
-// |----------------------------------|----------------|-----------------------------------------------|
-// | the program, by stop()           | the sequence   | the same promise                              |
-// | a signal that is mapped to stop  | the sequence   | exits at once with 128 + N; of a worker: none |
-// | the supervisor, over its channel | the sequence   | nothing                                       |
-// | nobody, but stopTimeout is over  |                | exits at once with 1                          |
+// | who asks                         | the first time | once it stops already                   |
+// |----------------------------------|----------------|-----------------------------------------|
+// | the program, by stop()           | the sequence   | gets the same promise                   |
+// | a signal that is mapped to stop  | the sequence   | exits at once with 128 + N; in a worker |
+// |                                  |                | of a supervisor it changes nothing      |
+// | the supervisor, over its channel | the sequence   | changes nothing                         |
+// | the clock, after stopTimeout     |                | exits at once with 1                    |
 import { constants } from 'node:os'
 import { tolerateAborts } from '../errors/uncaught.js'
 import { describeError, type LogLevel } from './log-line.js'

@@ -15,7 +15,7 @@ pub struct Resources {
     pub nice: Option<i32>,
     pub io_priority: Option<IoPriority>,
     pub oom_score_adjust: Option<i32>,
-    pub no_new_privileges: Option<bool>,
+    pub no_new_privileges: bool,
 }
 
 /// Soft and hard limit of one resource.
@@ -58,7 +58,7 @@ impl TryFrom<Resources> for CoreResources {
             nice: resources.nice,
             io_priority: resources.io_priority.map(TryInto::try_into).transpose()?,
             oom_score_adjust: resources.oom_score_adjust,
-            no_new_privileges: resources.no_new_privileges.unwrap_or(false),
+            no_new_privileges: resources.no_new_privileges,
         })
     }
 }

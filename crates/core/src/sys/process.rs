@@ -194,7 +194,7 @@ pub fn signal_child(child: Pid, number: i32, group: bool) -> Result<()> {
 
 /// Whether the child has exited. It stays unreaped, so that its pid stays its own. Async-signal-safe.
 pub fn has_exited(child: Pid) -> bool {
-    #[allow(irrefutable_let_patterns)] // id_t is wide enough on the BSDs
+    #[allow(irrefutable_let_patterns, clippy::unnecessary_fallible_conversions)] // id_t is wide enough on the BSDs
     let Ok(number) = libc::id_t::try_from(child.as_raw()) else { return true };
     // SAFETY: siginfo_t is plain data for which zero is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
