@@ -91,14 +91,6 @@ pub fn forbid_new_privileges() -> Result<()> {
     Err(Errno::ENOSYS)
 }
 
-/// Sets the nice value of one thread, from -20 to 19; 0 means the calling thread: setpriority(2). Threads and processes
-/// that it creates afterwards inherit it. Elsewhere than on Linux, `thread` is a process. Async-signal-safe.
-pub fn set_nice(thread: i32, nice: i32) -> Result<()> {
-    let thread = thread.try_into().map_err(|_| Errno::EINVAL)?;
-    // SAFETY: setpriority(2) takes numbers.
-    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, thread, nice) }).map(drop)
-}
-
 /// Returns the id of the calling thread: gettid(2).
 #[cfg(target_os = "linux")]
 pub fn thread_id() -> i32 {
