@@ -44,7 +44,7 @@ export const DOING: Record<string, string> = {
   exec: 'execute',
   signal: 'send the signal to the owner of',
   process: 'read the process',
-  control: 'reach the control socket',
+  control: 'ask the supervisor at',
 }
 
 /**
