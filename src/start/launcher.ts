@@ -38,10 +38,11 @@ export function prepareDirectories({ pidFile, stdout, stderr, listen }: Settings
 }
 
 /** Makes the error that says why a start has not led to a daemon. */
-export function startError({ name, startTimeout }: Settings, { kind, exitCode, signal, stderr }: Outcome): StartError {
+export function startError({ name, startTimeout }: Settings, outcome: Outcome): StartError {
+  const { kind, exitCode, signal, stderr, waiting } = outcome
   const early = `${name}: the daemon %s before it was ready`
   if (kind === 'timeout') {
-    const message = `${name}: the daemon was not ready after ${startTimeout} ms and was ended`
+    const message = `${name}: the daemon was not ready after ${startTimeout} ms and was ended${waiting ? `: ${waiting}` : ''}`
     return new StartError(message, { exitCode: 124, stderr, late: true })
   }
   if (signal) {
