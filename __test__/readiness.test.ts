@@ -25,7 +25,10 @@ for (const [what, options] of Object.entries(FAILING)) {
     t.is(code, 1)
     t.regex(stderr, /no database/)
     await scene.empty()
-    t.deepEqual(scene.files().filter(name => name !== 'd.log'), [])
+    t.deepEqual(
+      scene.files().filter(name => name !== 'd.log'),
+      [],
+    )
   })
 }
 
@@ -137,7 +140,9 @@ test('a reload to workers that find their database gone fails, and the old ones 
   scene.write('broken', '')
   await t.throwsAsync(reload(scene.path('d.pid')))
   const answer = await new Promise<string>((resolve, reject) => {
-    createConnection(scene.path('http.sock')).on('data', data => resolve(String(data))).on('error', reject)
+    createConnection(scene.path('http.sock'))
+      .on('data', data => resolve(String(data)))
+      .on('error', reject)
   })
   t.regex(answer, /^\d+$/)
   t.is(PidLock.inspect(scene.path('d.pid')).state, 'running')

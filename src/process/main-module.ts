@@ -62,7 +62,7 @@ export function entryLoaded(): Promise<string> | undefined {
  */
 function exitWatch(): ((...args: unknown[]) => void) | undefined {
   const listeners = process.listeners('exit') as ((...args: unknown[]) => void)[]
-  return listeners.find(each => each.name === 'handleProcessExit' && `${each}`.includes('UnsettledTopLevelAwait'))
+  return listeners.find(each => each.name === 'handleProcessExit' && `${each}`.includes('TopLevelAwait'))
 }
 
 function removed(listener: unknown): Promise<void> {
@@ -90,9 +90,7 @@ async function importedAgain(entry?: string): Promise<void> {
     entry === undefined
       ? registerHooks?.({
           load: (other, _, next) =>
-            other.replace(/[?#].*/, '') === url
-              ? { format: 'module', source: '', shortCircuit: true }
-              : next(other),
+            other.replace(/[?#].*/, '') === url ? { format: 'module', source: '', shortCircuit: true } : next(other),
         })
       : undefined
   await Promise.allSettled([import(url)])
