@@ -1,18 +1,28 @@
-// The native addon: found, loaded, and its refusals turned into errors.
-import { existsSync } from 'node:fs'
+// The native addon: its functions, loaded at the first use, and its refusals as errors.
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type * as Binding from '#native'
 import { errorOf } from '../errors/classes.js'
+import { type Addon, load } from './load.js'
 
-/** The addon's file. */
-let loaded = ''
+let addon: Addon | undefined
 
-export const native: typeof Binding = load()
+function loaded(): Addon {
+  addon ??= load()
+  return addon
+}
 
-/** The native supervisor: it lies beside the addon. */
+/**
+ * The functions of the addon: native/binding.d.cts lists them. The first use loads it, so that the library can be imported
+ * where there is none.
+ * @throws DaemonError ERR_DAEMON_UNSUPPORTED at a use, where it can't be loaded
+ */
+export const native = new Proxy({} as typeof Binding, {
+  get: (_, name) => Reflect.get(loaded().exports, name),
+})
+
+/** Gives the path of the native supervisor, which lies beside the addon. */
 export function supervisorPath(): string {
-  return join(dirname(loaded), 'daemonic-supervisor')
+  return join(dirname(loaded().path), 'daemonic-supervisor')
 }
 
 /** The value of an answer; a refusal is thrown as the error that it stands for. */
@@ -31,37 +41,3 @@ function isRefusal(answer: unknown): answer is Binding.Refusal {
 }
 
 const REFUSALS: ReadonlySet<unknown> = new Set(['system', 'running', 'blocked', 'not-running', 'unverified'])
-
-/**
- * A short loader of our own: asking for the libc (process.report), and require() with its resolution, each take longer
- * than loading the addon. Where two libcs could be meant, the wrong one fails to load and the other is tried.
- */
-function load(): typeof Binding {
-  const { platform, arch } = process
-  const libcs = platform === 'linux' ? (arch === 'arm' ? ['-gnueabihf'] : ['-gnu', '-musl']) : ['']
-  const failures: unknown[] = []
-  for (const suffix of libcs) {
-    try {
-      const addon = { exports: {} as typeof Binding }
-      loaded = addonPath(`${platform}-${arch}${suffix}`)
-      process.dlopen(addon, loaded)
-      return addon.exports
-    } catch (error) {
-      failures.push(error)
-    }
-  }
-  throw new AggregateError(failures, `daemonic has no native addon for ${platform}-${arch} here: reinstall it`)
-}
-
-/** Our own build in a checkout (seen from the bundle, or from its parts), else the platform's package. */
-function addonPath(triple: string): string {
-  const file = `native/daemonic.${triple}.node`
-  const built = ['..', '../../..'].map(up => fileURLToPath(new URL(`${up}/${file}`, import.meta.url))).find(existsSync)
-  return (
-    built ??
-    process
-      .getBuiltinModule('node:module')
-      .createRequire(import.meta.url)
-      .resolve(`daemonic-${triple}`)
-  )
-}

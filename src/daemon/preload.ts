@@ -1,5 +1,7 @@
 // A program that launch() or the supervisor started becomes the daemon before its first line, without calling daemonize().
 import { pathToFileURL } from 'node:url'
+import { LEAVE_OUT, packageFile } from '../binding/package-files.js'
+import { DaemonError } from '../errors/classes.js'
 import { normalise } from '../options/normalise.js'
 import { requireStartDirectory } from '../process/program.js'
 import { adopt } from './adopt.js'
@@ -9,11 +11,17 @@ import { register } from './registry.js'
 
 /** What Node is told to load the preload; in a checkout seen from the bundle too. */
 export function preloadFlags(): string[] {
-  return ['--import', PRELOAD]
+  const url = preloadUrl()
+  if (url === undefined) throw new DaemonError(BUNDLED, 'ERR_DAEMON_UNSUPPORTED')
+  return ['--import', url]
 }
 
-/** Beside the bundle. */
-const PRELOAD = new URL('./preload.js', import.meta.url).href
+/** Gives the address of the module that Node preloads; undefined where the library became part of another bundle. */
+function preloadUrl(): string | undefined {
+  return packageFile('dist/preload.js')?.href
+}
+
+const BUNDLED = `daemonic can’t start programs from inside a bundle, without its own files: ${LEAVE_OUT}`
 
 /** What the preload calls. Not exported by the package: it is found at daemonize(). */
 export function preload(): void {
@@ -33,7 +41,7 @@ export function preload(): void {
 
 /** child_process.fork() and cluster would give it to their children. */
 function forgetFlag(): void {
-  const place = process.execArgv.indexOf(PRELOAD)
+  const place = process.execArgv.indexOf(preloadUrl() ?? '')
   if (place > 0) process.execArgv.splice(place - 1, 2)
 }
 

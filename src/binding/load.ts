@@ -1,0 +1,49 @@
+// Loading the native addon: a build of this checkout, else the package of this platform.
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type * as Binding from '#native'
+import { packageFile } from './package-files.js'
+import { unsupported } from './unsupported.js'
+
+export interface Addon {
+  exports: typeof Binding
+  /** The file that it was loaded from. The executable lies beside it. */
+  path: string
+}
+
+/**
+ * Loads the addon. Asking for the libc (process.report), and require() with its resolution, each take longer than that. So
+ * where two libcs could be meant both are tried: the addon for the other one fails to load.
+ * @throws DaemonError ERR_DAEMON_UNSUPPORTED: why there is none, and what to install
+ */
+export function load(): Addon {
+  const failures: unknown[] = []
+  for (const name of candidates()) {
+    try {
+      const path = addonPath(name)
+      const addon = { exports: {} as typeof Binding }
+      process.dlopen(addon, path)
+      return { exports: addon.exports, path }
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  throw unsupported(failures)
+}
+
+/** Lists what the addon of this platform may be called; nothing where there can't be one. */
+function candidates(): string[] {
+  const { platform, arch } = process
+  if (platform === 'win32') return []
+  if (platform !== 'linux') return [`${platform}-${arch}`]
+  return arch === 'arm' ? ['linux-arm-gnueabihf'] : [`linux-${arch}-gnu`, `linux-${arch}-musl`]
+}
+
+function addonPath(name: string): string {
+  const built = packageFile(`native/daemonic.${name}.node`)
+  if (built && existsSync(built)) return fileURLToPath(built)
+  return process
+    .getBuiltinModule('node:module')
+    .createRequire(import.meta.url)
+    .resolve(`daemonic-${name}`)
+}
