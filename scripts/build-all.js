@@ -11,7 +11,8 @@ import { addonFile, EXECUTABLE, sourceHash, TARGETS } from './targets.js'
 // Directories of their own: other flags than those of `npm run build` would make each build the other's crates anew.
 const BUILT = join(root, 'target/shipped')
 const ZIG = join(root, 'target/zig')
-const TARGET_MS = 300_000
+/** A build of everything, on a busy machine. */
+const TARGET_MS = 900_000
 
 requireCargo()
 const wanted = process.argv.slice(2)
@@ -44,7 +45,11 @@ function buildTarget({ name, addon, executable, glibc }) {
   const dynamic = addon.includes('musl') ? ['-C', 'target-feature=-crt-static'] : []
   const library = `${prefix}daemonic_node.${suffix}`
   install(cargo('daemonic-node', 'release', addon, library, glibc, dynamic), join(directory, addonFile(name)))
-  install(cargo('daemonic-supervisor', 'supervisor', executable, EXECUTABLE), join(directory, EXECUTABLE))
+  const executableGlibc = executable === addon ? glibc : undefined
+  install(
+    cargo('daemonic-supervisor', 'supervisor', executable, EXECUTABLE, executableGlibc),
+    join(directory, EXECUTABLE),
+  )
   // Last: who finds it knows that both are from these sources.
   writeFileSync(join(directory, 'source'), `${source}\n`)
 }
@@ -115,6 +120,7 @@ function standardLibraryIsMissing(target) {
 function run(command, args, failed = command) {
   const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8', timeout: TARGET_MS })
   if (status === 0) return null
-  const last = (error?.message ?? stderr).trim().split('\n').at(-1)
-  return `${failed}${last ? ` (${last})` : ''}`
+  const lines = (error?.message ?? stderr).trim().split('\n')
+  const line = lines.find(each => /^error/i.test(each)) ?? lines.at(-1)
+  return `${failed}${line ? ` (${line})` : ''}`
 }

@@ -8,7 +8,7 @@ import { root } from './root.js'
  * @typedef {object} Target
  * @property {string} name its directory in npm/, and the end of its package's name: what Node says of itself
  * @property {string} addon Rust's name for it
- * @property {string} executable Rust's name of what the executable is built for: static on Linux, so that it needs no libc
+ * @property {string} executable Rust's name of what the executable is built for: musl's is static, and runs with any libc
  * @property {string} [glibc] the oldest version of glibc that the addon runs with
  */
 
@@ -34,7 +34,7 @@ export const TARGETS = [
   {
     name: 'linux-arm-gnueabihf',
     addon: 'armv7-unknown-linux-gnueabihf',
-    executable: 'armv7-unknown-linux-musleabihf',
+    executable: 'armv7-unknown-linux-gnueabihf',
     glibc: GLIBC_FLOOR,
   },
   { name: 'darwin-x64', addon: 'x86_64-apple-darwin', executable: 'x86_64-apple-darwin' },

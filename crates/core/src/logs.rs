@@ -54,7 +54,12 @@ pub fn appended() -> Vec<Appended> {
             // "/memfd:…" is no path, though it looks like one.
             let named = path.starts_with('/') && !path.starts_with("/memfd:");
             let mode = u32::from(stat.st_mode & 0o7777);
-            (regular && appends && named).then(|| Appended { number, path: path.into(), mode, inode: stat.st_ino })
+            (regular && appends && named).then(|| Appended {
+                number,
+                path: path.into(),
+                mode,
+                inode: u64::from(stat.st_ino),
+            })
         })
         .collect()
 }

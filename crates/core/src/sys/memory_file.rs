@@ -55,11 +55,12 @@ fn create_unlinked() -> nix::Result<OwnedFd> {
 #[cfg(target_os = "linux")]
 pub fn forget_all_but(file: RawFd, keep: i64) {
     let Ok(stat) = super::fd::stat_raw(file) else { return };
-    if stat.st_size > keep {
+    let forgotten = i64::from(stat.st_size) - keep;
+    // off_t has 32 bits on 32-bit ARM.
+    let Ok(length) = libc::off_t::try_from(forgotten) else { return };
+    if length > 0 {
         // SAFETY: fallocate(2) takes numbers. A file system that can't punch holes says so and nothing is lost.
-        unsafe {
-            libc::fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, stat.st_size - keep)
-        };
+        unsafe { libc::fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, length) };
     }
 }
 
