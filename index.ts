@@ -9,18 +9,11 @@ export { type Config, type DaemonConfig, defineConfig } from './src/define-confi
 export { type DetachContext, detachContext } from './src/detach-context.js'
 export { AlreadyRunningError, DaemonError, OptionError, StartError, SystemCallError } from './src/errors/classes.js'
 export { launch } from './src/launch.js'
-export { type LockOptions, type PidFileState, PidLock, type WaitOptions } from './src/pid-lock.js'
-export { type ProcessInfo, processInfo } from './src/process-info.js'
-export { targetOf } from './src/running/paths.js'
-export { type DaemonStatus, status, type WorkerStatus } from './src/status.js'
 export type {
-  Daemon,
   DaemonizeOptions,
-  Launched,
   LaunchOptions,
   Limit,
   ListenMap,
-  ListenSocket,
   ListenTarget,
   MonitorOptions,
   OutputTarget,
@@ -29,4 +22,9 @@ export type {
   ResourceName,
   SignalAction,
   SignalMap,
-} from './src/types.js'
+} from './src/option-types.js'
+export { type LockOptions, type PidFileState, PidLock, type WaitOptions } from './src/pid-lock.js'
+export { type ProcessInfo, processInfo } from './src/process-info.js'
+export { targetOf } from './src/running/paths.js'
+export { type DaemonStatus, status, type WorkerStatus } from './src/status.js'
+export type { Daemon, Launched, ListenSocket } from './src/types.js'

@@ -25,14 +25,14 @@ test('a client is connected by the name of the socket', async t => {
     own: { path: true },
     named: { path: 'named.sock' },
   } as const
-  const { pid, pidFile = '', addresses } = await launchOnce(scene, knowing(scene, SERVE), { listen })
-  for (const name of Object.keys(listen)) t.is(await answer(pidFile ?? '', name), `${name} of ${pid}`)
+  const { pid, target = '', addresses } = await launchOnce(scene, knowing(scene, SERVE), { listen })
+  for (const name of Object.keys(listen)) t.is(await answer(target, name), `${name} of ${pid}`)
   t.like(addresses, {
     unix: scene.path('d.sock'),
     own: scene.path('d.own.sock'),
     named: scene.path('named.sock'),
   })
-  await stop(pidFile ?? '')
+  await stop(target)
   t.deepEqual(scene.files(), ['caller.mjs', 'd.mjs'])
 })
 
@@ -42,21 +42,21 @@ test('a socket’s path may be longer than the kernel’s addresses', async t =>
   mkdirSync(directory)
   const options = { listen: { main: { path: true } }, instance: '/home/me/project' } as const
   const run = inScene(scene, { env: { DAEMONIC_RUNTIME_DIR: directory } })
-  const { pid, pidFile, addresses, error }: Told = told(
+  const { pid, target, addresses, error }: Told = told(
     await scene.node(caller(scene, knowing(scene, SERVE), options), run),
   )
   t.is(error, undefined)
   t.true((addresses?.main ?? '').length > 108)
-  t.is(await answer(pidFile ?? '', 'main'), `main of ${pid}`)
-  await stop(pidFile ?? '')
+  t.is(await answer(target ?? '', 'main'), `main of ${pid}`)
+  await stop(target ?? '')
 })
 
 test('a daemon’s own environment doesn’t move its socket', async t => {
   const scene = new Scene(t)
   const options = { listen: { main: { path: true } }, env: { DAEMONIC_RUNTIME_DIR: '/nowhere' } } as const
-  const { pid, pidFile } = await launchOnce(scene, knowing(scene, SERVE), options)
-  t.is(await answer(pidFile ?? '', 'main'), `main of ${pid}`)
-  await stop(pidFile ?? '')
+  const { pid, target = '' } = await launchOnce(scene, knowing(scene, SERVE), options)
+  t.is(await answer(target, 'main'), `main of ${pid}`)
+  await stop(target)
   t.deepEqual(scene.files(), ['caller.mjs', 'd.mjs'])
 })
 

@@ -50,7 +50,7 @@ async function manager(scene: Scene, address: string): Promise<Manager> {
 // ── What a service manager hears ─────────────────────────────────────────────────────────
 
 const UNIT = `const daemon = daemonize({ name: 'unit', pidFile: './d.pid' })
-daemon.status('warming\\n  up')
+daemon.setStatus('warming\\n  up')
 ${STAY}`
 
 for (const [kind, address] of [

@@ -13,34 +13,34 @@ const node = process.execPath
 const JOURNAL = (fd: number) => `JOURNAL_STREAM=$(stat -L -c %d:%i /proc/$$/fd/${fd})`
 const OTHER_JOURNAL = 'JOURNAL_STREAM=$(stat -L -c %d:%i "$1")'
 
-const ENVIRONMENTS: Record<string, [assignments: string, context: DetachContext]> = {
-  'no variable': ['', 'terminal'],
+const ENVIRONMENTS: Record<string, [assignments: string, context: DetachContext | null]> = {
+  'no variable': ['', null],
   'SYSTEMD_EXEC_PID that is ours': ['SYSTEMD_EXEC_PID=$$', 'systemd'],
-  'SYSTEMD_EXEC_PID of another': ['SYSTEMD_EXEC_PID=$PPID', 'terminal'],
+  'SYSTEMD_EXEC_PID of another': ['SYSTEMD_EXEC_PID=$PPID', null],
   'LISTEN_PID that is ours': ['LISTEN_PID=$$ LISTEN_FDS=0', 'systemd'],
-  'LISTEN_PID of another': ['LISTEN_PID=$PPID LISTEN_FDS=0', 'terminal'],
+  'LISTEN_PID of another': ['LISTEN_PID=$PPID LISTEN_FDS=0', null],
   'JOURNAL_STREAM that is our stdout': [JOURNAL(1), 'systemd'],
   'JOURNAL_STREAM that is our stderr': [JOURNAL(2), 'systemd'],
-  'JOURNAL_STREAM that is our stdin': [JOURNAL(0), 'terminal'],
-  'JOURNAL_STREAM that is another file': [OTHER_JOURNAL, 'terminal'],
-  'a JOURNAL_STREAM of nonsense': ['JOURNAL_STREAM=:', 'terminal'],
+  'JOURNAL_STREAM that is our stdin': [JOURNAL(0), null],
+  'JOURNAL_STREAM that is another file': [OTHER_JOURNAL, null],
+  'a JOURNAL_STREAM of nonsense': ['JOURNAL_STREAM=:', null],
   'NOTIFY_SOCKET alone': ['NOTIFY_SOCKET=/nowhere', 'systemd'],
   'NOTIFY_SOCKET and SYSTEMD_EXEC_PID that is ours': ['NOTIFY_SOCKET=/nowhere SYSTEMD_EXEC_PID=$$', 'systemd'],
-  'NOTIFY_SOCKET inherited from a unit': ['NOTIFY_SOCKET=/nowhere SYSTEMD_EXEC_PID=$PPID', 'terminal'],
-  'an empty NOTIFY_SOCKET': ['NOTIFY_SOCKET=', 'terminal'],
+  'NOTIFY_SOCKET inherited from a unit': ['NOTIFY_SOCKET=/nowhere SYSTEMD_EXEC_PID=$PPID', null],
+  'an empty NOTIFY_SOCKET': ['NOTIFY_SOCKET=', null],
   'all of a unit’s variables, inherited': [
     `NOTIFY_SOCKET=/nowhere SYSTEMD_EXEC_PID=$PPID LISTEN_PID=$PPID LISTEN_FDS=1 ${OTHER_JOURNAL}`,
-    'terminal',
+    null,
   ],
-  'XPC_SERVICE_NAME where pid 1 is not the parent': ['XPC_SERVICE_NAME=org.example.service', 'terminal'],
+  'XPC_SERVICE_NAME where pid 1 is not the parent': ['XPC_SERVICE_NAME=org.example.service', null],
   NODE_TEST_CONTEXT: ['NODE_TEST_CONTEXT=child-v8', 'ipc'],
   WATCH_REPORT_DEPENDENCIES: ['WATCH_REPORT_DEPENDENCIES=1', 'ipc'],
   'NODE_OPTIONS=--inspect': ['NODE_OPTIONS=--inspect=0', 'debugger'],
-  'NODE_OPTIONS=--inspect-port, which opens nothing': ['NODE_OPTIONS=--inspect-port=0', 'terminal'],
+  'NODE_OPTIONS=--inspect-port, which opens nothing': ['NODE_OPTIONS=--inspect-port=0', null],
 }
 
 for (const [what, [assignments, context]] of Object.entries(ENVIRONMENTS)) {
-  test(`with ${what} the context is '${context}'`, async t => {
+  test(`with ${what} the context is ${context}`, async t => {
     const scene = new Scene(t)
     isAsExpected(t, scene, await toldBy(scene, `${assignments} exec "$0" "$1"`), context)
   })
@@ -49,7 +49,7 @@ for (const [what, [assignments, context]] of Object.entries(ENVIRONMENTS)) {
 test('DAEMONIC_DETACH stands in for `auto`, whatever supervises', async t => {
   for (const [detach, assignments, context] of [
     ['true', 'SYSTEMD_EXEC_PID=$$', 'systemd'],
-    ['false', '', 'terminal'],
+    ['false', '', null],
   ] as const) {
     const scene = new Scene(t)
     const daemon = await toldBy(scene, `${assignments} exec "$0" "$1"`, { detach })
@@ -83,12 +83,12 @@ test('one that it has closed does not', async t => {
   const text = `import { close, open } from 'node:inspector'\nopen(0)\nclose()\n${TELLING}`
   const { code, stderr } = await scene.run('setsid', ['-w', node, program(scene, text)], AUTO)
   t.is(code, 0, stderr)
-  isAsExpected(t, scene, await told(scene), 'terminal')
+  isAsExpected(t, scene, await told(scene), null)
 })
 
 for (const [what, before, context] of [
   ['a parent with a channel makes it stay', '', 'ipc'],
-  ['a channel that it has closed does not', 'process.disconnect?.()', 'terminal'],
+  ['a channel that it has closed does not', 'process.disconnect?.()', null],
 ] as const) {
   test(what, async t => {
     const scene = new Scene(t)
@@ -149,7 +149,7 @@ for (const [what, { run, command, script }] of Object.entries(PARENTS)) {
     const contexts = lines(scene, 'told')
     t.is(new Set(contexts).size, 27)
     t.deepEqual(
-      contexts.filter(each => !each.endsWith(' terminal')),
+      contexts.filter(each => !each.endsWith(' null')),
       [],
     )
   })

@@ -56,7 +56,7 @@ try { daemonize({}) } catch ({ name, code, option }) { tell('told', JSON.stringi
 
 test('its status is its title, in one line', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, `${D}become().status('serving 3 clients\\n  and a half'); stay()`)
+  const pid = await startProgram(scene, `${D}become().setStatus('serving 3 clients\\n  and a half'); stay()`)
   const { stdout } = await scene.run('ps', ['-o', 'args=', '-p', String(pid)])
   t.is(stdout.trim(), 'd: serving 3 clients and a half')
 })

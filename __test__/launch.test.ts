@@ -17,9 +17,10 @@ test('a script that knows nothing of daemons becomes one', async t => {
     scene,
     `tell('facts', JSON.stringify([process.argv.slice(2), process.cwd(), process.title, process.umask()]))`,
   )
-  const { pid = 0, started, pidFile = '', addresses } = await launchOnce(scene, path, { args: ['-x', 'y z'] })
+  const { pid = 0, started, target, pidFile, addresses } = await launchOnce(scene, path, { args: ['-x', 'y z'] })
   t.true(started)
   t.is(pidFile, scene.path('d.pid'))
+  t.is(target, pidFile)
   t.deepEqual(addresses, {})
   t.deepEqual(JSON.parse(scene.read('facts')), [['-x', 'y z'], scene.directory, 'd', 0o022])
   const { pgid, sid, tty } = processInfo(pid)
@@ -245,8 +246,8 @@ test(`${LAUNCHES} launches leave no zombie, and don’t disturb the caller’s c
     const one = async () => {
       while (left-- > 0) {
         const child = run('sh', ['-c', 'exit 3']).catch(error => error.code)
-        const { started } = await daemonic.launch('${path}', { pidFile: false })
-        if (!started || (await child) !== 3) throw new Error('disturbed')
+        const { started, target } = await daemonic.launch('${path}', { pidFile: false })
+        if (!started || target !== null || (await child) !== 3) throw new Error('disturbed')
       }
     }
     await Promise.all([one(), one(), one(), one()])
@@ -302,6 +303,25 @@ test('what launch() was given wins over the call, which wins over the defaults; 
   process.kill(pid, 'SIGTERM')
   await scene.empty()
   t.false(scene.exists('own.sock'))
+})
+
+const WHO = `tell('facts', [process.getuid(), process.env.USER, process.env.LOGNAME, process.env.OWN].join(' '))`
+
+asRoot('a user that only the call names is taken with that user’s variables', async t => {
+  const scene = new Scene(t)
+  scene.giveTo(1)
+  const path = knowing(scene, `daemonize({ user: 'daemon' })\n${WHO}`)
+  t.is((await launchOnce(scene, path)).error, undefined)
+  t.is(scene.read('facts'), '1 daemon daemon \n')
+})
+
+asRoot('a user that launch() was given wins over another one of the call', async t => {
+  const scene = new Scene(t)
+  scene.giveTo(1)
+  const path = knowing(scene, `daemonize({ user: 'nobody', env: { OWN: 'x' } })\n${WHO}`)
+  t.is((await launchOnce(scene, path, { user: 'daemon', log: './d.log' })).error, undefined)
+  t.is(scene.read('facts'), '1 daemon daemon x\n')
+  t.regex(scene.read('d.log'), /for user is overridden/)
 })
 
 test('daemonize({ ready: ’manual’ }) in it takes over when it is ready', async t => {

@@ -4,7 +4,9 @@ import { inspect } from 'node:util'
 import test from 'ava'
 import type { DaemonizeOptions } from 'daemonic'
 import { OptionError } from '../src/errors/classes.js'
+import { checkLaunch } from '../src/launch.js'
 import { normalise } from '../src/options/normalise.js'
+import { DAEMONIZE_OPTIONS, LAUNCH_OPTIONS, MONITOR_OPTIONS } from '../src/options/table.js'
 import { runProgram } from './support/program.js'
 import { Scene } from './support/scene.js'
 
@@ -16,6 +18,8 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   ['name', { name: 'x'.repeat(65) }, /at most 64/],
   ['name', { name: 7 }, /got 7/],
   ['name', { name: null }, /got null/],
+  ['instance', { instance: '' }, /a string, got ''/],
+  ['instance', { instance: 7 }, /got 7/],
   ['detach', { detach: 'yes' }, /true, false or 'auto', got 'yes'/],
   ['detach', { detach: 'atuo' }, /did you mean `auto`/],
   ['detach', { detach: 1 }, /got 1/],
@@ -31,6 +35,12 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   ['umask', { umask: Number.NaN }, /got NaN/],
   ['umask', { umask: true }, /got true/],
   ['umask', { umask: null }, /got null/],
+  ['chroot', { chroot: '' }, /a path, got ''/],
+  ['user', { user: -1 }, /a name or an id, got -1/],
+  ['user', { user: '' }, /a name or an id, got ''/],
+  ['group', { group: null }, /a name or an id, got null/],
+  ['groups', { groups: 'staff' }, /an array of names and ids/],
+  ['groups.1', { groups: [0, 1.5] }, /got 1\.5/],
   ['stdin', { stdin: 'inherti' }, /did you mean `inherit`/],
   ['stdin', { stdin: {} }, /got an object/],
   ['stdin', { stdin: 77 }, /descriptor 77, which is not open/],
@@ -71,6 +81,9 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   ['listen.http.reusePort', { listen: { http: { port: 80, reusePort: 'x' } } }, /true or false/],
   ['listen.http.udp', { listen: { http: { port: 80, udp: null, host: 'x' } } }, /true or false/],
   ['listen.http.prot', { listen: { http: { prot: 80 } } }, /did you mean `port`/],
+  ['preserve', { preserve: 7 }, /an array of descriptors/],
+  ['preserve.0', { preserve: [1] }, /stdin, stdout, stderr/],
+  ['preserve', { preserve: [77] }, /descriptor 77, which is not open/],
   ['limits', { limits: 'unlimited' }, /an object, got 'unlimited'/],
   ['limits.nofiles', { limits: { nofiles: 1 } }, /did you mean `nofile`/],
   ['limits.core', { limits: { core: -1 } }, /or 'unlimited', got -1/],
@@ -80,6 +93,10 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   ['limits.core', { limits: { core: { soft: 'unlimited', hard: 1 } } }, /a soft limit not above the hard one/],
   ['limits.core.hard', { limits: { core: { soft: 1, hard: '2' } } }, /got '2'/],
   ['limits.core.hart', { limits: { core: { soft: 1, hart: 2 } } }, /did you mean `hard`/],
+  ['nice', { nice: 20 }, /from -20 to 19/],
+  ['nice', { nice: '5' }, /got '5'/],
+  ['oomScoreAdjust', { oomScoreAdjust: -1001 }, /from -1000 to 1000/],
+  ['noNewPrivileges', { noNewPrivileges: 1 }, /true or false/],
   ['signals', { signals: ['SIGTERM'] }, /an object/],
   ['signals.SIGTREM', { signals: { SIGTREM: 'stop' } }, /did you mean `SIGTERM`/],
   ['signals.SIGKILL', { signals: { SIGKILL: 'stop' } }, /SIGKILL can't be mapped/],
@@ -103,6 +120,14 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   ['ready', { ready: 'manuel' }, /'auto' or 'manual', got 'manuel'; did you mean `manual`/],
   ['ready', { ready: true }, /got true/],
   ['ready', { ready: null }, /got null/],
+  ['idleTimeout', { idleTimeout: 0 }, /milliseconds above 0/],
+  ['monitor', { monitor: 'yes' }, /an object, got 'yes'/],
+  ['monitor.restart', { monitor: { restart: 'allways' } }, /did you mean `always`/],
+  ['monitor.maxDelay', { monitor: { maxDelay: '10s' } }, /got '10s'/],
+  ['monitor.maxFailures', { monitor: { maxFailures: 0 } }, /from 1 to/],
+  ['monitor.watchDog', { monitor: { watchDog: 1 } }, /did you mean `watchdog`/],
+  ['workers', { workers: 0 }, /from 1 to 1024 or 'cpus'/],
+  ['workers', { workers: 'cpu' }, /did you mean `cpus`/],
   ['startTimeout', { startTimeout: null }, /got null/],
   ['startTimeout', { startTimeout: 0 }, /milliseconds above 0/],
   ['startTimeout', { startTimeout: '1s' }, /got '1s'/],
@@ -145,12 +170,26 @@ test('descriptors must allow what they are for', t => {
 })
 
 test('undefined is as not given, everywhere', t => {
-  const all = ['name', 'detach', 'chdir', 'umask', 'stdin', 'log', 'stdout', 'stderr', 'listen', 'limits', 'signals']
-  all.push('env', 'pidFile', 'ready', 'startTimeout', 'stopTimeout')
-  const given = Object.fromEntries(all.map(key => [key, undefined]))
-  t.deepEqual(normalise(given), normalise())
+  const undefinedAll = (names: readonly string[]) => Object.fromEntries(names.map(name => [name, undefined]))
+  t.deepEqual(normalise(undefinedAll(DAEMONIZE_OPTIONS)), normalise())
+  t.notThrows(() => checkLaunch(process.argv[1] ?? '', undefinedAll(LAUNCH_OPTIONS)))
   t.deepEqual(normalise({ listen: { web: undefined }, limits: { nofile: undefined } } as never), normalise())
   t.deepEqual(normalise({ signals: { SIGHUP: undefined } }).signals, normalise().signals)
+  t.deepEqual(normalise({ monitor: undefinedAll(Object.keys(MONITOR_OPTIONS)) }), normalise({ monitor: true }))
+  const pidFile = { path: './d.pid', ...undefinedAll(['mode', 'overwrite']) }
+  t.deepEqual(normalise({ pidFile }), normalise({ pidFile: './d.pid' }))
+  const web = { port: 80, ...undefinedAll(['host', 'path', 'mode', 'backlog', 'ipv6Only', 'reusePort', 'udp']) }
+  t.deepEqual(normalise({ listen: { web } }), normalise({ listen: { web: 80 } }))
+  const log = { path: './d.log', ...undefinedAll(['mode', 'truncate']) }
+  t.like(normalise({ log }).stdout, normalise({ log: './d.log' }).stdout)
+})
+
+test('every option refuses something, and is named', t => {
+  const refused = new Set(BAD.map(([option]) => option.split('.')[0]))
+  t.deepEqual(
+    DAEMONIZE_OPTIONS.filter(name => !refused.has(name)),
+    [],
+  )
 })
 
 const FROM_OUTSIDE = [`umask: '022'`, `pidfile: true`, `log: 'ingore'`, `listen: { web: 'nowhere' }`]

@@ -140,7 +140,7 @@ test('an owner that reads its own pid file still excludes, though the kernel no 
 test('it is named again when it is ready, says its status, or reopens its logs', async t => {
   const scene = new Scene(t)
   const text = `const daemon = daemonize({ name: 'd', pidFile: './d.pid', ready: 'manual', signals: {
-  SIGUSR2: () => tell('text', fs.readFileSync(here + '/d.pid', 'utf8').trim()), SIGPWR: () => daemon.status('well') } })
+  SIGUSR2: () => tell('text', fs.readFileSync(here + '/d.pid', 'utf8').trim()), SIGPWR: () => daemon.setStatus('well') } })
 fs.readFileSync(here + '/d.pid'); daemon.ready(); ${STAY}`
   const pid = await startProgram(scene, text)
   const verified = () => {

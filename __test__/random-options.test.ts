@@ -3,6 +3,7 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 import { type DaemonizeOptions, PidLock } from 'daemonic'
+import { type OptionName, takesEffect } from '../src/options/table.js'
 import { STAY } from './support/locks.js'
 import { program, startProgram } from './support/program.js'
 import { generator } from './support/random.js'
@@ -60,10 +61,15 @@ const mode =
   (name: string): Look =>
   ({ directory }) =>
     (statSync(`${directory}/${name}`).mode & 0o7777).toString(8)
-const nice: Look = seen => {
-  const stat = String(file('stat')(seen))
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
-}
+/** A number of proc_pid_stat(5), counted from the state. */
+const stat =
+  (field: number): Look =>
+  seen => {
+    const text = String(file('stat')(seen))
+    return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[field])
+  }
+const nice = stat(16)
+const terminal = stat(4)
 const ignored =
   (signal: number): Look =>
   seen =>
@@ -74,7 +80,8 @@ const all =
   seen =>
     looks.map(look => look(seen)).join(' ')
 
-const OPTIONS: { [K in keyof DaemonizeOptions]?: Option<DaemonizeOptions[K]> } = {
+/** Every option, or why it isn't drawn. */
+const OPTIONS: { [K in keyof DaemonizeOptions]-?: Option<DaemonizeOptions[K]> | string } = {
   name: {
     good: [
       ['a', title, 'a'],
@@ -82,6 +89,8 @@ const OPTIONS: { [K in keyof DaemonizeOptions]?: Option<DaemonizeOptions[K]> } =
     ],
     bad: [[''], ['a/b'], [7]],
   },
+  instance: { good: [['here', () => '', '']], bad: [[''], [7]] },
+  detach: { good: [[true, terminal, 0]], bad: [['yes'], [1]] },
   chdir: {
     good: [
       ['/', link('cwd'), '/'],
@@ -200,25 +209,35 @@ const OPTIONS: { [K in keyof DaemonizeOptions]?: Option<DaemonizeOptions[K]> } =
     ],
     bad: [[7], [''], [{ path: './x', mod: 1 }], ['./missing/d.pid']],
   },
+  ready: { good: [['auto', () => '', '']], bad: [['manuel'], [true]] },
+  idleTimeout: { good: [[500_000, () => '', '']], bad: [[0], ['1m']] },
+  monitor: 'two processes: supervisor-*.test.ts',
+  workers: 'several processes: supervisor-workers.test.ts',
   startTimeout: { good: [[50_000, () => '', '']], bad: [[0], ['1s']] },
-  ...(isRoot && {
-    user: {
-      good: [
-        ['nobody', status('Uid'), '65534 65534 65534 65534'],
-        [0, status('Uid'), '0 0 0 0'],
-      ],
-      bad: [['nobodyy'], [-1], [1.5]],
-    },
-    group: {
-      good: [
-        ['daemon', status('Gid'), '1 1 1 1'],
-        [2, status('Gid'), '2 2 2 2'],
-      ],
-      bad: [['nogrroup'], [null]],
-    },
-    groups: { good: [[[1, 'daemon', 2], status('Groups'), '1 2']], bad: [['daemon'], [[null]]] },
-  }),
+  stopTimeout: { good: [[5_000, () => '', '']], bad: [[-1], ['1s']] },
+  chroot: 'paths mean something else: identity.test.ts',
+  user: {
+    good: [
+      ['nobody', status('Uid'), '65534 65534 65534 65534'],
+      [0, status('Uid'), '0 0 0 0'],
+    ],
+    bad: [['nobodyy'], [-1], [1.5]],
+  },
+  group: {
+    good: [
+      ['daemon', status('Gid'), '1 1 1 1'],
+      [2, status('Gid'), '2 2 2 2'],
+    ],
+    bad: [['nogrroup'], [null]],
+  },
+  groups: { good: [[[1, 'daemon', 2], status('Groups'), '1 2']], bad: [['daemon'], [[null]]] },
 }
+
+/** Options that only root may give. */
+const NEEDS_ROOT = ['user', 'group', 'groups']
+const DRAWN = Object.entries(OPTIONS).flatMap(([name, option]) =>
+  typeof option === 'string' || (NEEDS_ROOT.includes(name) && !isRoot) ? [] : [[name, option] as const],
+)
 
 /** Steps of system calls, and the options that they are about. */
 const STEPS: Record<string, string[]> = { 'pid file create': ['pidFile'], log: ['log', 'stdout', 'stderr'] }
@@ -233,7 +252,7 @@ interface Drawn {
 function draw(random: () => number): Drawn {
   const pick = <T>(list: readonly T[]) => list[Math.floor(random() * list.length)] as T
   const drawn: Drawn = { options: {}, looks: [], bad: [] }
-  for (const [name, option] of Object.entries(OPTIONS)) {
+  for (const [name, option] of DRAWN) {
     if (random() > 0.4) continue
     if (name === 'stderr' && 'stdout' in drawn.options && 'log' in drawn.options) continue // nothing would be left for `log`
     const isBad = random() < 0.08
@@ -252,17 +271,29 @@ const PROGRAM = `try { daemonize(JSON.parse(process.env.OPTIONS)) } catch ({ nam
 }
 ${STAY}`
 
-async function tryOut(t: ExecutionContext, scene: Scene, path: string, { options, looks, bad }: Drawn, what: string) {
+interface Started {
+  code: number | null
+  stdout: string
+  stderr: string
+  directory: string
+  /** What lay there before the start. */
+  before: string[]
+}
+
+/** Starts the program in a directory of its own, with a few descriptors that a shell gives it. */
+async function start(scene: Scene, path: string, options: Record<string, unknown>): Promise<Started> {
   const directory = scene.path(`set${scene.files().length}`)
   mkdirSync(`${directory}/inner`, { recursive: true })
   for (const name of ['in', 'taken']) writeFileSync(`${directory}/${name}`, '')
   const before = readdirSync(directory)
   const command = 'umask 013; exec 9<in 8>kept; exec "$0" "$1"'
   const env = { OPTIONS: JSON.stringify(options), XDG_RUNTIME_DIR: undefined }
-  const { code, stdout, stderr } = await scene.run('bash', ['-c', command, process.execPath, path], {
-    cwd: directory,
-    env,
-  })
+  const result = await scene.run('bash', ['-c', command, process.execPath, path], { cwd: directory, env })
+  return { ...result, directory, before }
+}
+
+async function tryOut(t: ExecutionContext, scene: Scene, path: string, { options, looks, bad }: Drawn, what: string) {
+  const { code, stdout, stderr, directory, before } = await start(scene, path, options)
   const daemons = scene.processes()
   if (bad.length > 0) {
     t.not(code, 0, what)
@@ -292,6 +323,40 @@ async function tryOut(t: ExecutionContext, scene: Scene, path: string, { options
   process.kill(seen.pid, 'SIGKILL')
   await scene.empty()
 }
+
+test('every value of every option, alone, is what the kernel shows of the daemon', async t => {
+  t.timeout(300_000)
+  const scene = new Scene(t)
+  chmodSync(scene.directory, 0o711)
+  const path = program(scene, PROGRAM)
+  for (const [name, { good }] of DRAWN) {
+    for (const [value, look, expected] of good) {
+      const drawn: Drawn = { options: { [name]: value }, looks: [[name, look, expected]], bad: [] }
+      await tryOut(t, scene, path, drawn, JSON.stringify(drawn.options))
+    }
+  }
+})
+
+test('what takes effect before exec, a supervisor’s worker has too', async t => {
+  t.timeout(120_000)
+  const scene = new Scene(t)
+  const path = program(scene, PROGRAM)
+  for (const [name, { good }] of DRAWN) {
+    if (!takesEffect(name as OptionName, 'exec')) continue
+    for (const [value, look, expected] of good) {
+      const what = JSON.stringify({ [name]: value })
+      const supervised = { [name]: value, monitor: true, pidFile: './d.pid' }
+      const { code, stdout, stderr, directory } = await start(scene, path, supervised)
+      t.is(code, 0, `${what}: ${stdout}${stderr}`)
+      const supervisor = Number(readFileSync(`${directory}/d.pid`, 'utf8'))
+      const [worker = 0, another] = scene.processes().filter(pid => pid !== supervisor)
+      t.is(another, undefined)
+      t.is(look({ pid: worker, directory }), expected, what)
+      process.kill(supervisor, 'SIGKILL')
+      await scene.empty()
+    }
+  }
+})
 
 test(`${SETS} sets of random options`, async t => {
   t.timeout(SETS * 10_000 + 120_000)

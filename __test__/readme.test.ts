@@ -105,7 +105,7 @@ test('behind an entry that imports nothing else, a program runs once', async t =
     scene.path('main.mjs'),
     `import { appendFileSync } from 'node:fs'
      appendFileSync('${scene.path('runs')}', process.pid + '\\n')
-     export const main = daemon => setInterval(() => daemon.status('at work'), 1_000)`,
+     export const main = daemon => setInterval(() => daemon.setStatus('at work'), 1_000)`,
   )
   const { code, stderr } = await run(scene, 'entry.mjs')
   t.is(code, 0, stderr)

@@ -26,7 +26,7 @@ async function client(t: { teardown(fn: () => void): void }, scene: Scene): Prom
 
 test('it tells of every worker: pid, index, readiness, uptime, memory, time, restarts, last end, status text', async t => {
   const scene = new Scene(t)
-  const text = `daemon.status('serving ' + daemon.worker)
+  const text = `daemon.setStatus('serving ' + daemon.worker)
 process.on('SIGUSR2', () => { console.error('out of disk'); process.exit(4) })`
   const supervisor = await startSupervised(scene, { workers: 2 }, text)
   const [first = 0, second = 0] = await supervisor.pids(2)

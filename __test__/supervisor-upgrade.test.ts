@@ -9,7 +9,7 @@ import { foregroundSupervised, linkOf, Supervisor, startSupervised, supervised }
 
 const LISTENING = { listen: { it: '127.0.0.1:0' } } as const
 const GREETER = `const { createServer } = await import('node:net')
-daemon.status('at work')
+daemon.setStatus('at work')
 await daemon.serve(createServer(socket => socket.end('hello')), 'it')`
 
 /** Once it has, `times` in all. */

@@ -12,7 +12,7 @@ const isDebug = process.argv.includes('--debug')
 const musl = process.platform === 'linux' && architecture ? `${architecture}-unknown-linux-musl` : undefined
 if (musl && hasTarget(musl)) build(musl)
 else {
-  // Where musl's standard library can't be had: libc linked in all the same, which takes twice the memory.
+  // Without musl's standard library the host's libc is linked in, which takes twice the memory.
   if (process.platform === 'linux') console.error('the supervisor is built for this host’s libc: no musl target')
   build(undefined, process.platform === 'linux' ? { RUSTFLAGS: '-C target-feature=+crt-static' } : {})
 }
@@ -26,13 +26,13 @@ function hasTarget(target) {
 function build(target, env = {}) {
   const args = ['build', '--package', 'daemonic-supervisor']
   if (!isDebug) args.push('--profile', 'supervisor')
-  // With a target of its own, its flags don't make the other crates build anew.
+  // A target of its own has a directory of its own: the flags don't make the other crates build anew.
   const directory = target ?? (env.RUSTFLAGS ? hostTarget() : undefined)
   if (directory) args.push('--target', directory)
   const { status } = spawnSync('cargo', args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } })
   if (status !== 0) process.exit(status ?? 1)
   const built = join(root, 'target', directory ?? '', isDebug ? 'debug' : 'supervisor', 'daemonic-supervisor')
-  // Renamed into place: one that runs can't be overwritten.
+  // Rename into place: a running executable can't be overwritten.
   const draft = join(root, 'native', `daemonic-supervisor.${process.pid}`)
   copyFileSync(built, draft)
   renameSync(draft, join(root, 'native', 'daemonic-supervisor'))

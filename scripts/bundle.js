@@ -6,7 +6,7 @@ import { packageVersion, root } from './setup.js'
 
 const dist = join(root, 'dist')
 
-/** What all have in common. */
+/** Settings of all bundles. */
 const common = {
   absWorkingDir: root,
   bundle: true,
@@ -15,10 +15,13 @@ const common = {
   logLevel: 'warning',
 }
 
-/** Parsed twice in every start, by the launcher and by the daemon: a millisecond less each. Names stay, for stacks. */
+/**
+ * Settings of the library. Launcher and daemon both parse it at every start: without its whitespace each takes a millisecond
+ * less. Names stay, so that stacks can be read.
+ */
 const library = { ...common, format: 'esm', packages: 'external', minifyWhitespace: true, minifySyntax: true }
 
-/** CommonJS loads faster than a module, by as much as a `stop` takes. It has no import.meta. */
+/** Settings of the command. CommonJS loads faster than a module, by as much as a `stop` takes. It has no import.meta. */
 const command = {
   ...common,
   format: 'cjs',
@@ -40,7 +43,7 @@ const { completionScript } = await import('../dist/src/cli/completion.js')
 write('man', manualPages(packageVersion()))
 write('completions', new Map(['bash', 'zsh', 'fish'].map(shell => [`daemonic.${shell}`, completionScript(shell)])))
 
-/** @param {string} directory @param {ReadonlyMap<string, string>} files */
+/** Writes the files anew into a directory of dist. @param {string} directory @param {ReadonlyMap<string, string>} files */
 function write(directory, files) {
   rmSync(join(dist, directory), { recursive: true, force: true })
   mkdirSync(join(dist, directory))

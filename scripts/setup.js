@@ -15,7 +15,7 @@ const TS_SOURCES = ['index.ts', 'src', 'examples', '__test__', 'bench', 'tsconfi
 
 /**
  * Brings everything up to date, with a line on stderr for each step; silent when there is nothing to do.
- * Ends the process with 1 and one sentence where a step fails or a tool is missing.
+ * Exits with 1 and one sentence if a step fails or a tool is missing.
  * @param {{ debug?: boolean }} [options] `debug` builds the addon quickly, without optimisation, if it has to be built
  */
 export function setup({ debug = false } = {}) {
@@ -31,13 +31,13 @@ export function setup({ debug = false } = {}) {
     step('building the native addon', 'run', '--silent', debug ? 'build:native:debug' : 'build:native')
   }
   if (newest(TS_SOURCES) > newest(['dist/index.js'])) {
-    // From scratch, so that what was compiled from a deleted source (a test, say) goes too.
+    // From scratch, so that no file stays that was compiled from a deleted source (a test, for example).
     clearDist()
     step('compiling TypeScript', 'run', '--silent', 'build:ts')
   }
 }
 
-/** Ends the process with one sentence if cargo can't be run. */
+/** Exits with one sentence if cargo can't be run. */
 export function requireCargo() {
   if (!hasCargo()) fail(`cargo could not be run: install Rust with ${INSTALL_RUST}`)
 }
@@ -61,7 +61,7 @@ function clearDist() {
   }
 }
 
-/** Of package.json. */
+/** Reads the version from package.json. */
 export function packageVersion() {
   return JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version
 }
@@ -69,8 +69,8 @@ export function packageVersion() {
 function requireNode() {
   const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const [major, minor] = engines.node.match(/\d+/g).map(Number)
-  const [ourMajor, ourMinor] = process.versions.node.split('.').map(Number)
-  if (ourMajor < major || (ourMajor === major && ourMinor < minor)) {
+  const [runningMajor, runningMinor] = process.versions.node.split('.').map(Number)
+  if (runningMajor < major || (runningMajor === major && runningMinor < minor)) {
     fail(`Node ${process.versions.node} is too old: ${engines.node} is needed.`)
   }
 }

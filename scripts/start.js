@@ -1,4 +1,4 @@
-// `npm start`: the main job. Makes examples/http-server a daemon, asks it something, and tells what there is to see.
+// `npm start`: makes examples/http-server a daemon, asks it something, and prints what there is to see.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { exampleState } from './example.js'
@@ -20,7 +20,7 @@ const answer = await (await fetch(url)).text()
 
 console.log(`http-server: running as pid ${pid}, listening on ${url}
   it answered  ${answer.trimEnd()}
-  session      ${sid} (whose leader has ended), process group ${pgid}, terminal ${tty ?? 'none'}
+  session      ${sid} (whose leader has exited), process group ${pgid}, terminal ${tty ?? 'none'}
   parent       ${ppid}
   log          ${log}
   pid file     ${pidFile}

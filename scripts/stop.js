@@ -1,4 +1,4 @@
-// `npm stop`: ends the daemon of `npm start`.
+// `npm stop`: stops the daemon of `npm start`.
 import { pidFile } from './example.js'
 import { setup } from './setup.js'
 

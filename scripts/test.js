@@ -1,17 +1,17 @@
-// Runs cargo's tests and ava's, and ends with one line: `N passed, N failed`. Arguments go to ava.
+// Runs the tests of cargo and ava, and prints `N passed, N failed` as its last line. Arguments go to ava.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { hasCargo, root, setup } from './setup.js'
 
-// A process that a test left behind may hold a runner's stdout: how long to wait for its end once the runner has ended.
+/** How long stdout may stay open once a runner has exited, in milliseconds: a process that a test left may hold it. */
 const DRAIN_MS = 1_000
 
 const total = { passed: 0, failed: 0 }
 
 process.on('exit', code => {
-  // A failure that nobody counted, in the set-up for example, is one.
+  // An exit code other than 0 without a counted failure, from the set-up for example, counts as one.
   const failed = total.failed || (code === 0 ? 0 : 1)
   console.log(`${total.passed} passed, ${failed} failed`)
 })
@@ -55,7 +55,7 @@ function countTap(line) {
   if (line.startsWith('not ok ')) total.failed += 1
 }
 
-/** A test file may be named by its source. */
+/** Returns the compiled file of a test that was named by its source. */
 function compiled(arg) {
   return arg.replace(/^(?:\.\/)?(__test__\/.*)\.ts$/, 'dist/$1.js')
 }

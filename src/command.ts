@@ -8,9 +8,11 @@ import { mayBeDaemon } from './daemon/arrival.js'
 import { registered } from './daemon/registry.js'
 import { daemonize } from './daemonize.js'
 import { DaemonError, OptionError } from './errors/classes.js'
-import { nameOf, normalise } from './options/normalise.js'
+import type { DaemonizeOptions, ListenMap } from './option-types.js'
+import { nameOf } from './options/name.js'
+import { normalise } from './options/normalise.js'
 import { status } from './status.js'
-import type { Daemon, DaemonizeOptions, ListenMap } from './types.js'
+import type { Daemon } from './types.js'
 
 /**
  * Makes a command of a program: `app.js start | stop | restart | reload | status | run`, where `start` makes a daemon of
@@ -18,7 +20,9 @@ import type { Daemon, DaemonizeOptions, ListenMap } from './types.js'
  * `pidFile` and `log` are true unless given. The line may also say --detach, --no-chdir, --pid-file[=FILE],
  * --overwrite-pid-file, --monitor and -v ({@link commandHelp} explains them); what else is on it stays in process.argv.
  *
- * Where `main` is not called, the process ends here, with the exit codes of `daemonic`.
+ * Where `main` is not called, this process exits here, with the exit codes of `daemonic`; an error of the library prints
+ * as one line on stderr first.
+ * @throws what `main` throws, and in the daemon the errors of daemonize()
  */
 export async function command<const L extends ListenMap = Record<never, never>>(
   options: DaemonizeOptions<L>,
@@ -27,32 +31,32 @@ export async function command<const L extends ListenMap = Record<never, never>>(
 ): Promise<void> {
   const program = options as DaemonizeOptions
   const name = program.name ?? nameOf(process.argv[1] ?? '')
-  const daemon = await told(name, () => become(program, name, argv))
+  const daemon = await exitingOnErrors(name, () => daemonOf(program, name, argv))
   await main(daemon as Daemon<L>)
 }
 
-/** Gives the daemon where this process is it; else does what the line says, and ends the process. */
-async function become(program: DaemonizeOptions, name: string, argv: readonly string[]): Promise<Daemon> {
+/** Carries out the verb. Resolves with the daemon in the process that is one; elsewhere the process exits. */
+async function daemonOf(program: DaemonizeOptions, name: string, argv: readonly string[]): Promise<Daemon> {
   const line = commandLineOf(argv)
   const options = merged(program, line.options)
   const isDaemon = mayBeDaemon || registered() !== undefined
   if (!isDaemon && !['start', 'run', 'restart'].includes(line.verb))
-    process.exit(await control(line, options, name, argv))
+    process.exit(await controlDaemon(line, options, name, argv))
   normalise(options)
-  if (!isDaemon && line.verb === 'restart') await control(line, options, name, argv)
+  if (!isDaemon && line.verb === 'restart') await controlDaemon(line, options, name, argv)
   const daemon = daemonize({ ...options, detach: detachFor(line, options) })
   process.argv = [...process.argv.slice(0, 2), ...line.rest]
   return daemon
 }
 
-/** Who asks for a daemon gets one, in a container too; DAEMONIC_DETACH still has its say. */
+/** Decides on `detach`: `start` detaches in a container too, unless DAEMONIC_DETACH is set. */
 function detachFor({ verb }: CommandLine, { detach = 'auto' }: DaemonizeOptions): boolean | 'auto' {
   if (verb === 'run') return false
   return detach === 'auto' && !process.env.DAEMONIC_DETACH ? true : detach
 }
 
-/** Gives the exit code. */
-async function control(
+/** Carries out a verb that acts on the daemon from outside, and returns the exit code. */
+async function controlDaemon(
   { verb }: CommandLine,
   options: DaemonizeOptions,
   name: string,
@@ -76,12 +80,12 @@ async function control(
       say(1, `${name}: reloaded`)
       return 0
     default:
-      return tellStatus(target, name)
+      return printStatus(target, name)
   }
 }
 
-/** The LSB's codes: 0 running, 1 dead with a pid file, 3 not running. */
-async function tellStatus(target: string, name: string): Promise<number> {
+/** Prints the status, and returns the exit code of the LSB: 0 running, 1 dead with a pid file, 3 not running. */
+async function printStatus(target: string, name: string): Promise<number> {
   const { state, pid, uptime, addresses, statusText } = await status(target)
   if (state === 'absent' || state === 'free') {
     const isDead = pid !== null
@@ -93,15 +97,15 @@ async function tellStatus(target: string, name: string): Promise<number> {
   return 0
 }
 
-/** What nobody asked for is an error's text. */
+/** Prints the help. Without a verb it is an error: on stderr, with exit code 2. */
 function help(options: DaemonizeOptions, isAsked: boolean): number {
   const program = basename(process.argv[1] ?? 'program')
   say(isAsked ? 1 : 2, `Usage: ${program} ${VERBS.join('|')} [options] [args…]\n\n${commandHelp(options).trimEnd()}`)
   return isAsked ? 0 : 2
 }
 
-/** Errors of ours are for the person at the terminal; of a daemon, for its log. */
-async function told<T>(name: string, action: () => Promise<T>): Promise<T> {
+/** Prints an error of the library as one line and exits. In the daemon it is thrown, so that it gets into the log. */
+async function exitingOnErrors<T>(name: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action()
   } catch (error) {
@@ -112,11 +116,11 @@ async function told<T>(name: string, action: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Whole, though the process is about to end. Nobody may be there to read it. */
+/** Writes a line at once: the process may exit before a stream has written it. A closed pipe is no error. */
 function say(fd: 1 | 2, text: string): void {
   try {
     writeSync(fd, `${text}\n`)
   } catch {
-    // a closed pipe
+    // the pipe's reader is gone
   }
 }

@@ -1,49 +1,54 @@
 // Acting on a running daemon: always on the process that holds its pid file, never on a recycled pid.
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
-import { checked, done, native } from './binding/addon.js'
-import { DaemonError, OptionError } from './errors/classes.js'
-import { STOP_TIMEOUT } from './options/settings.js'
+import { checked, native } from './binding/addon.js'
+import { DaemonError, notRunning, OptionError } from './errors/classes.js'
+import { OPTIONS } from './options/table.js'
 import { duration, or } from './options/values.js'
 import { PidLock } from './pid-lock.js'
 import { askSupervisor } from './running/control-socket.js'
 import { targetPath } from './running/paths.js'
 import { companionsOf, readState } from './running/state-file.js'
 
+/** Options of stop(). */
 export interface StopOptions {
-  /** @default 'SIGTERM' */
+  /** The signal that asks the daemon to stop. @default 'SIGTERM' */
   signal?: NodeJS.Signals | undefined
-  /** Milliseconds until SIGKILL. @default the daemon's own stopTimeout and 2 s */
+  /** How long to wait before SIGKILL, in milliseconds. @default the daemon's own stopTimeout and 2 s */
   timeout?: number | undefined
-  /** SIGKILL at the timeout. @default true */
+  /** Whether to send SIGKILL at the timeout; `false` rejects instead. @default true */
   force?: boolean | undefined
 }
 
+/** What stop() did. */
 export interface Stopped {
-  /** Null if nothing was running. */
+  /** The pid of the daemon; null if none was running. */
   readonly pid: number | null
+  /** False if there was nothing to stop, which is no error. */
   readonly wasRunning: boolean
-  /** It took SIGKILL. */
+  /** True if the daemon had to be killed by SIGKILL. */
   readonly forced: boolean
-  /** Milliseconds from the call to its end. */
+  /** The time from the call until the daemon had exited, in milliseconds. */
   readonly elapsed: number
 }
 
-/** What a daemon gets beyond its own stopTimeout, to end by itself. */
-const GRACE = 2_000
+/** How much longer than its own stopTimeout a daemon may take before SIGKILL, in milliseconds. */
+const KILL_DELAY = 2_000
 
 /**
- * Asks the daemon to end, waits until it has, and removes a pid file that it left. `target`: a name in the run
+ * Asks a daemon to stop, waits until it has exited, and removes a pid file that it left. `target` is a name in the run
  * directory or, with a slash, a pid file.
- * @throws DaemonError ERR_DAEMON_UNVERIFIED (the kernel doesn't say who holds the file: nothing was signalled),
- * ERR_DAEMON_STOP_TIMEOUT (with `force: false`)
+ * @throws DaemonError ERR_DAEMON_UNVERIFIED: the kernel doesn't say who holds the file, and nothing was signalled
+ * @throws DaemonError ERR_DAEMON_STOP_TIMEOUT: with `force: false`, it still runs
+ * @throws SystemCallError EPERM: it is another user's; or the pid file can't be read
+ * @throws OptionError `signal` or `timeout` is wrong
  */
 export async function stop(target: string, options: StopOptions = {}): Promise<Stopped> {
   const path = resolve(targetPath(target))
   const { signal = 'SIGTERM', force = true } = options
   const number = signalNumber(signal)
-  const stopTimeout = readState(path, PidLock.inspect(path).pid)?.stopTimeout ?? STOP_TIMEOUT
-  const timeout = duration('timeout', or(options.timeout, stopTimeout + GRACE))
+  const stopTimeout = readState(path, PidLock.inspect(path).pid)?.stopTimeout ?? OPTIONS.stopTimeout.default
+  const timeout = duration('timeout', or(options.timeout, stopTimeout + KILL_DELAY))
   const start = performance.now()
   const result = checked(
     await native.stopOwner({ path, companions: companionsOf(path), signal: number, timeout, force }),
@@ -56,9 +61,14 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
   return { pid: result.pid ?? null, wasRunning: result.pid !== undefined, forced: result.forced, elapsed }
 }
 
-/** Stops the daemon of this very pid, unless it has ended; of all processes that do so at once one does, the others wait. */
+/**
+ * Stops the daemon that runs as `pid`, and no later one. Of several processes that call this at once, one stops it and the
+ * others wait.
+ * @throws DaemonError ERR_DAEMON_UNVERIFIED
+ * @throws SystemCallError EPERM: it is another user's
+ */
 export async function replaceOwner(path: string, pid: number): Promise<void> {
-  const timeout = (readState(path, pid)?.stopTimeout ?? STOP_TIMEOUT) + GRACE
+  const timeout = (readState(path, pid)?.stopTimeout ?? OPTIONS.stopTimeout.default) + KILL_DELAY
   const companions = companionsOf(path)
   checked(
     await native.stopOwner({ path, companions, signal: constants.signals.SIGTERM, timeout, force: true, only: pid }),
@@ -66,43 +76,52 @@ export async function replaceOwner(path: string, pid: number): Promise<void> {
 }
 
 /**
- * Sends one signal to the daemon. One that doesn't end a process waits until the daemon is ready: a booting one would
- * die of it. Resolves when it is sent.
- * @throws DaemonError ERR_DAEMON_NOT_RUNNING, ERR_DAEMON_UNVERIFIED
+ * Sends one signal to a daemon, and resolves when it is sent. A signal that asks for something other than the end waits
+ * until the daemon is ready: before it listens to the signal, it would be killed by it. `target` as for stop().
+ * @throws DaemonError ERR_DAEMON_NOT_RUNNING
+ * @throws DaemonError ERR_DAEMON_UNVERIFIED: the kernel doesn't say who holds the file, and nothing was signalled
  * @throws SystemCallError EPERM: it is another user's
+ * @throws OptionError there is no such signal
  */
 export async function signal(target: string, signal: NodeJS.Signals): Promise<void> {
-  done(await native.signalOwner(resolve(targetPath(target)), signalNumber(signal)))
+  checked(await native.signalOwner(resolve(targetPath(target)), signalNumber(signal)))
 }
 
 /**
- * Reopens the logs and replaces the program without dropping anything: under a supervisor each worker's successor is
- * ready before the worker ends, and this resolves when the last one is. A daemon without one is sent SIGHUP.
- * @throws DaemonError ERR_DAEMON_NOT_RUNNING; ERR_DAEMON_RELOAD (a successor was not ready: the old workers go on)
- * @throws SystemCallError ETIMEDOUT after `timeout` milliseconds: the reload goes on
+ * Reopens the logs and replaces the workers without dropping a connection: each worker's successor is ready before the
+ * worker stops, and this resolves when the last successor is. A daemon without a supervisor is sent SIGHUP. `target` as
+ * for stop().
+ * @throws DaemonError ERR_DAEMON_NOT_RUNNING
+ * @throws DaemonError ERR_DAEMON_RELOAD: a successor did not get ready, and the old workers go on
+ * @throws SystemCallError ETIMEDOUT after `timeout` milliseconds, while the reload goes on; EACCES, EPERM: it is another
+ * user's
+ * @throws OptionError `timeout` is wrong
  */
 export async function reload(target: string, options: { timeout?: number | undefined } = {}): Promise<void> {
-  const path = running(target)
+  const path = runningPidFile(target)
   const timeout = options.timeout === undefined ? undefined : duration('timeout', options.timeout)
   if ((await askSupervisor(path, { do: 'reload' }, 'ERR_DAEMON_RELOAD', timeout)) === null) await signal(path, 'SIGHUP')
 }
 
 /**
- * Opens again the logs that were moved or removed. A daemon without a supervisor is sent SIGHUP, which runs its
- * onReload hooks, too.
+ * Opens the logs of a daemon again that were moved or removed. A daemon without a supervisor is sent SIGHUP, which runs
+ * its onReload hooks, too. `target` as for stop().
  * @throws DaemonError ERR_DAEMON_NOT_RUNNING
+ * @throws DaemonError ERR_DAEMON_REOPEN: the supervisor refused
+ * @throws SystemCallError EACCES, EPERM: it is another user's
  */
 export async function reopenLogs(target: string): Promise<void> {
-  const path = running(target)
+  const path = runningPidFile(target)
   if ((await askSupervisor(path, { do: 'reopen-logs' }, 'ERR_DAEMON_REOPEN')) === null) await signal(path, 'SIGHUP')
 }
 
 /**
- * Changes the number of workers to `to`: '4', or by '+1' or '-1'.
- * @throws DaemonError ERR_DAEMON_NOT_RUNNING; ERR_DAEMON_SCALE: it has no workers that could be more or fewer
+ * Changes the number of a daemon's workers to `to`: '4', or by '+1' or '-1'.
+ * @throws DaemonError ERR_DAEMON_NOT_RUNNING
+ * @throws DaemonError ERR_DAEMON_SCALE: its number of workers can't be changed
  */
 export async function scale(target: string, to: string): Promise<void> {
-  const path = running(target)
+  const path = runningPidFile(target)
   if ((await askSupervisor(path, { do: 'scale', to }, 'ERR_DAEMON_SCALE')) === null) {
     throw new DaemonError(
       `${path}: it runs without a supervisor, so that there is nothing to scale`,
@@ -111,12 +130,12 @@ export async function scale(target: string, to: string): Promise<void> {
   }
 }
 
-/** Its pid file. @throws DaemonError ERR_DAEMON_NOT_RUNNING */
-function running(target: string): string {
+/** Returns the pid file of a running daemon. @throws DaemonError ERR_DAEMON_NOT_RUNNING */
+function runningPidFile(target: string): string {
   const path = resolve(targetPath(target))
   const { state } = PidLock.inspect(path)
   if (state === 'running' || state === 'starting') return path
-  throw new DaemonError(`not running (${path})`, 'ERR_DAEMON_NOT_RUNNING', 7)
+  throw notRunning(path)
 }
 
 function signalNumber(signal: NodeJS.Signals): number {

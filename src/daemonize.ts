@@ -1,18 +1,19 @@
-// One call: the launcher starts the program again as a daemon and ends; in the daemon the call returns.
+// daemonize(): in the launcher it starts the program again as a daemon and exits, in the daemon it returns.
 import { arrive, mayBeDaemon, takeArrival } from './daemon/arrival.js'
 import { preload } from './daemon/preload.js'
 import { register, registered, takeAdoption } from './daemon/registry.js'
 import { shallDetach } from './detach-context.js'
 import { DaemonError, OptionError } from './errors/classes.js'
 import { throwReadably } from './errors/uncaught.js'
+import type { DaemonizeOptions, ListenMap } from './option-types.js'
 import { normalise } from './options/normalise.js'
 import type { Settings } from './options/settings.js'
 import { PidLock } from './pid-lock.js'
 import { requireMainProgram } from './process/program.js'
 import { keepOutputWhole } from './start/flush.js'
-import { stay } from './start/foreground.js'
+import { startInForeground } from './start/foreground.js'
 import { start } from './start/launcher.js'
-import type { Daemon, DaemonizeOptions, ListenMap } from './types.js'
+import type { Daemon } from './types.js'
 
 if (!mayBeDaemon) keepOutputWhole()
 
@@ -31,13 +32,15 @@ if (!mayBeDaemon) keepOutputWhole()
  * what this call gives; one line of the log names what was overridden.
  * A second call without options returns the same Daemon; with options it throws.
  *
- * Left uncaught, every error but OptionError prints as one paragraph without a stack, and its `exitCode` becomes ours.
+ * Left uncaught, every error but OptionError prints as one paragraph without a stack, and the process exits with its
+ * `exitCode`.
  *
  * @throws OptionError         an option is wrong (nothing was started)
  * @throws AlreadyRunningError the pid file is locked; `.pid` is its owner
  * @throws SystemCallError     a system call failed; `.step`, `.syscall`, `.code`, `.path`
  * @throws StartError          the daemon ended or timed out before it was ready
- * @throws DaemonError         ERR_DAEMON_UNSUPPORTED: a worker thread, `node -e`, the REPL, Windows
+ * @throws DaemonError         ERR_DAEMON_UNSUPPORTED: a worker thread, `node -e`, the REPL, Windows;
+ *                             ERR_DAEMON_BLOCKED: another process has a read lock on the pid file
  */
 export function daemonize<const L extends ListenMap = Record<never, never>>(options?: DaemonizeOptions<L>): Daemon<L> {
   const running = registered()
@@ -51,7 +54,7 @@ export function daemonize<const L extends ListenMap = Record<never, never>>(opti
       adopt?.((options ?? {}) as DaemonizeOptions)
       return running as Daemon<L>
     }
-    const daemon = become(options as DaemonizeOptions)
+    const daemon = becomeDaemon(options as DaemonizeOptions)
     register(daemon)
     return daemon as Daemon<L>
   } catch (error) {
@@ -60,16 +63,17 @@ export function daemonize<const L extends ListenMap = Record<never, never>>(opti
   }
 }
 
-function become(options: DaemonizeOptions | undefined): Daemon {
+function becomeDaemon(options: DaemonizeOptions | undefined): Daemon {
   requireMainProgram()
   const arrival = takeArrival()
   const settings = normalise(options, arrival !== null)
   if (arrival) return arrive(settings, arrival)
   warnOfOverwriting(settings)
   if (shallDetach(settings.detach)) return start(settings)
-  return stay(settings)
+  return startInForeground(settings)
 }
 
+/** Says on the terminal which process loses its pid file to `overwrite`. */
 function warnOfOverwriting({ name, pidFile }: Settings): void {
   if (!pidFile?.overwrite) return
   const { state, pid } = PidLock.inspect(pidFile.path)
@@ -79,5 +83,5 @@ function warnOfOverwriting({ name, pidFile }: Settings): void {
   )
 }
 
-// For the preload, which shares this bundle, and for nobody else: no export.
+// The preload loads this bundle and looks for its function here: an export would be public.
 Object.defineProperty(daemonize, Symbol.for('daemonic.preload'), { value: preload })

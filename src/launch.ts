@@ -1,47 +1,28 @@
 // Starting another program as a daemon, and going on; or finding the one that runs.
-
 import { checked, native } from './binding/addon.js'
 import { replaceOwner } from './control.js'
 import { AlreadyRunningError, DaemonError, OptionError, StartError } from './errors/classes.js'
-import { nameOf, normalise, OPTIONS } from './options/normalise.js'
+import type { LaunchOptions, ListenMap, ListenTarget } from './option-types.js'
+import { nameOf } from './options/name.js'
+import { normalise } from './options/normalise.js'
 import type { Settings } from './options/settings.js'
 import { supervisionOf } from './options/supervision.js'
+import { decidedBy, LAUNCH_OPTIONS, OPTIONS, takesEffect } from './options/table.js'
 import { entries, oneOf, or, refuseUnknown, show, text } from './options/values.js'
-import { requireDirectory } from './process/program.js'
+import { requireDirectory, requireUnix } from './process/program.js'
 import { findRunning, pause, type RunningOne } from './running/find-running.js'
 import { type LaunchedProgram, launchedProgram, wordOf } from './start/launched-program.js'
 import { prepareDirectories, startError } from './start/launcher.js'
-import { named } from './start/naming.js'
+import { withNames } from './start/name-errors.js'
 import { type Launching, planOf } from './start/plan.js'
-import { awaited, bound, patience } from './start/supervisor-plan.js'
+import { addressesToAwait, launcherTimeout, socketsToBind } from './start/supervisor-plan.js'
 import { takeOver } from './start/takeover.js'
-import type { Launched, LaunchOptions, ListenMap, ListenTarget } from './types.js'
+import type { Launched } from './types.js'
 
-/** What launch() has beyond what every start has. */
-const OWN = [
-  'args',
-  'interpreter',
-  'interpreterArgs',
-  'ifRunning',
-  'version',
-] as const satisfies readonly (keyof LaunchOptions)[]
-/** What only the program itself can say. */
-const PROGRAMS_OWN: readonly string[] = ['detach', 'signals']
-/** What a Node program's preload applies; all else is done before exec. */
-const APPLIED_LATER = [
-  'name',
-  'instance',
-  'chdir',
-  'umask',
-  'chroot',
-  'user',
-  'group',
-  'groups',
-  'limits',
-  'ready',
-  'stopTimeout',
-  'idleTimeout',
-] as const satisfies readonly (keyof LaunchOptions)[]
+/** Options that launch() alone has. */
+const OWN: readonly string[] = decidedBy('launch')
+/** Options that a Node.js program's preload needs in the daemon: they take effect there, or name its files. */
+const NEEDED_IN_DAEMON = LAUNCH_OPTIONS.filter(name => takesEffect(name, 'call'))
 
 /**
  * Starts another program as a daemon and goes on: the caller is not blocked meanwhile, and may end at any time; the
@@ -52,43 +33,56 @@ const APPLIED_LATER = [
  * is ready when its main module has been evaluated, top-level await included, and its servers listen. If it does call
  * daemonize(), that starts nothing: what was given here wins, then what that call gives.
  *
- * @throws the same errors as daemonize(); a program that isn't there: SystemCallError with `exitCode` 127
+ * @throws OptionError         an option is wrong (nothing was started)
+ * @throws AlreadyRunningError the pid file is locked, and `ifRunning` is 'error'; `.pid` is its owner
+ * @throws SystemCallError     a system call failed; a program that isn't there has `exitCode` 127, one that can't be
+ *                             executed 126
+ * @throws StartError          the daemon ended or timed out before it was ready
+ * @throws DaemonError         ERR_DAEMON_UNSUPPORTED: Windows; ERR_DAEMON_BLOCKED: another process has a read lock on the
+ *                             pid file; ERR_DAEMON_UNVERIFIED: the daemon to replace can't be told for sure
  */
-export async function launch<const L extends ListenMap = Record<never, never>>(
+export async function launch<
+  const L extends ListenMap = Record<never, never>,
+  P extends LaunchOptions['pidFile'] = Exclude<LaunchOptions['pidFile'], false>,
+>(
   program: string | URL,
-  options: LaunchOptions<L> = {},
-): Promise<Launched<L>> {
+  options: LaunchOptions<L> & { pidFile?: P } = {},
+): Promise<Launched<L, P extends false ? null : string>> {
   const request = requestOf(program, options as LaunchOptions)
   const launched = request.reuses ? await findOrStart(request) : await start(request)
-  return launched as Launched<L>
+  return launched as Launched<L, P extends false ? null : string>
 }
 
-/** The same under the supervisor, though nothing is to be restarted: what the command starts. */
-export async function launchSupervised(program: string, options: LaunchOptions): Promise<Launched> {
+/** Starts a program as launch() does, but always under the supervisor, if only to watch it: what the command starts. */
+export async function launchSupervised(program: string, options: LaunchOptions): Promise<AnyLaunched> {
   const request = supervised(requestOf(program, options))
   return request.reuses ? findOrStart(request) : start(request)
 }
 
 /**
- * The same in this process, which the supervisor takes: in the foreground, for containers, service managers and
- * debugging. Returns only by throwing.
+ * Runs a program in the foreground, for containers, service managers and debugging: the supervisor takes this process.
+ * Returns only by throwing.
  */
 export function run(program: string, options: LaunchOptions): never {
   const { settings, program: launched, launching } = supervised(requestOf(program, options))
   takeOver(settings, launched, launching)
 }
 
-/** @throws what launch() would, of the options and the program, before anything is done */
+/** Checks options and program, and starts nothing. @throws OptionError, SystemCallError, as launch() does */
 export function checkLaunch(program: string, options: LaunchOptions): void {
   requestOf(program, options)
 }
 
-/** By default: the program itself may want more, and call daemonize(). */
+/** Adds a supervisor that restarts nothing, unless the options ask for another: a daemonize() call may still ask for more. */
 function supervised({ settings, ...request }: Request): Request {
   const supervision = settings.supervision ?? supervisionOf({ monitor: { restart: 'no' } })
   return { ...request, settings: { ...settings, supervision } }
 }
 
+/** A daemon with or without a pid file. */
+export type AnyLaunched = Launched<ListenMap, string | null>
+
+/** One call of launch(), checked. */
 interface Request {
   settings: Settings
   program: LaunchedProgram
@@ -97,17 +91,17 @@ interface Request {
 }
 
 function requestOf(name: string | URL, options: LaunchOptions): Request {
-  if (process.platform === 'win32')
-    throw new DaemonError('Windows has no daemons of this kind: run it as a service', 'ERR_DAEMON_UNSUPPORTED')
+  requireUnix()
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
-  const known = [...OPTIONS.filter(option => !PROGRAMS_OWN.includes(option)), ...OWN]
-  refuseUnknown('', Object.keys(options), known)
-  const common = Object.entries(options).filter(([key, value]) => value !== undefined && !isOwn(key))
-  const given = { name: nameOf(wordOf(name)), chdir: false, pidFile: true, ...Object.fromEntries(common) } as const
+  refuseUnknown('', Object.keys(options), LAUNCH_OPTIONS)
+  const common = Object.entries(options).filter(([key, value]) => value !== undefined && !OWN.includes(key))
+  const { chdir, pidFile, ifRunning } = OPTIONS
+  const defaults = { name: nameOf(wordOf(name)), chdir: chdir.launchDefault, pidFile: pidFile.launchDefault }
+  const given = { ...defaults, ...Object.fromEntries(common) } as const
   const version = options.version === undefined ? null : text('version', options.version, 'a string')
   const settings = { ...normalise(given, false, true), version }
-  const reuses = oneOf('ifRunning', or(options.ifRunning, 'error'), ['error', 'reuse']) === 'reuse'
+  const reuses = oneOf('ifRunning', or(options.ifRunning, ifRunning.default), ['error', 'reuse']) === 'reuse'
   if (reuses && !settings.pidFile) {
     throw new OptionError(
       'ifRunning',
@@ -117,16 +111,16 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
   if (settings.ready === 'port' && settings.listen.length === 0) {
     throw new OptionError('ready', "The `ready` option can't be 'port' without `listen`: there is no address to answer")
   }
-  // Looked for when all else is right: a wrong option is told before a missing program.
+  // Last, so that a wrong option is reported rather than a missing program.
   const program = launchedProgram(name, options, requireDirectory())
-  const applied = APPLIED_LATER.map(key => [key, given[key as keyof typeof given]])
+  const needed = NEEDED_IN_DAEMON.map(key => [key, given[key as keyof typeof given]])
   return {
     settings,
     program,
     reuses,
     launching: {
       given: {
-        options: { ...Object.fromEntries(applied), listen: resolved(options.listen, settings) },
+        options: { ...Object.fromEntries(needed), listen: resolved(options.listen, settings) },
         keys: common.map(([key]) => key),
       },
       record: { program: program.file, options: recordOf(options) },
@@ -134,11 +128,7 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
   }
 }
 
-function isOwn(key: string): boolean {
-  return (OWN as readonly string[]).includes(key)
-}
-
-/** With paths that mean the same in the daemon, whatever its environment says of directories. */
+/** Gives `listen` with absolute paths: the daemon's environment may name another run directory. */
 function resolved(listen: ListenMap | undefined, settings: Settings): ListenMap {
   const paths = new Map(settings.listen.map(({ name, path }) => [name, path]))
   const target = (name: string, value: ListenTarget): ListenTarget => {
@@ -149,8 +139,8 @@ function resolved(listen: ListenMap | undefined, settings: Settings): ListenMap 
 }
 
 /**
- * What JSON can hold of the options, and another start may do too: a variable that is to be removed is null. The caller's
- * descriptors are nobody else's, and the pid file was taken from somebody once.
+ * Gives the options that a restart is to repeat, for JSON: a variable that is to be removed is null. Left out are the
+ * caller's descriptors, which no other process has, and `overwrite`, which was meant for one start.
  */
 function recordOf({ env, preserve: _, pidFile, ...options }: LaunchOptions): Record<string, unknown> {
   const variables = entries('env', env, true).map(([name, value]) => [name, value ?? null])
@@ -171,29 +161,30 @@ function isDescriptor(value: unknown): boolean {
   return typeof value === 'number' || (typeof value === 'object' && value !== null && 'fd' in value)
 }
 
-async function start({ settings, program, launching }: Request): Promise<Launched> {
+async function start({ settings, program, launching }: Request): Promise<AnyLaunched> {
   prepareDirectories(settings)
   const plan = planOf(settings, program, launching)
-  const answer = await native.launch(plan, patience(settings, plan))
+  const answer = await native.launch(plan, launcherTimeout(settings, plan))
   try {
     const { pid, addresses, outcome } = checked(answer)
     if (outcome.kind !== 'ready') throw startError(settings, outcome)
     return {
       pid,
       started: true,
+      target: settings.pidFile?.path ?? null,
       pidFile: settings.pidFile?.path ?? null,
       addresses: Object.fromEntries([
-        ...bound(settings).map(({ name }, index) => [name, addresses[index] ?? '']),
-        ...awaited(settings).map(({ name, address }) => [name, address]),
+        ...socketsToBind(settings).map(({ name }, index) => [name, addresses[index] ?? '']),
+        ...addressesToAwait(settings).map(({ name, address }) => [name, address]),
       ]),
     }
   } catch (error) {
-    throw named(settings, error)
+    throw withNames(settings, error)
   }
 }
 
-/** Until one has it, or has started it: others may start, replace and end it meanwhile. */
-async function findOrStart(request: Request): Promise<Launched> {
+/** Tries until a daemon runs that is wanted: other callers may start, replace and stop daemons between these steps. */
+async function findOrStart(request: Request): Promise<AnyLaunched> {
   const { settings } = request
   const path = settings.pidFile?.path ?? ''
   const deadline = performance.now() + settings.startTimeout
@@ -202,7 +193,7 @@ async function findOrStart(request: Request): Promise<Launched> {
     if (running === 'late') throw lateError(settings)
     if (running !== null && isWanted(running, settings)) {
       const { pid, state } = running
-      return { pid, started: false, pidFile: path, addresses: state?.addresses ?? {} }
+      return { pid, started: false, target: path, pidFile: path, addresses: state?.addresses ?? {} }
     }
     if (running !== null) await replaceOwner(path, running.pid)
     else {
@@ -220,7 +211,7 @@ function isWanted({ state }: RunningOne, { version }: Settings): boolean {
   return version === null || state?.release === version
 }
 
-/** Somebody else was faster; or was just looking. */
+/** Whether another caller was faster, or was just looking at the pid file. */
 function isTaken(error: unknown): boolean {
   return error instanceof AlreadyRunningError || (error instanceof DaemonError && error.code === 'ERR_DAEMON_BLOCKED')
 }

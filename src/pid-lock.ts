@@ -1,37 +1,43 @@
-// Pid files that the kernel locks: they end with their process, however that ends.
+// Pid files with a lock of the kernel's, which is released however its process ends.
 import { resolve } from 'node:path'
 import type { PidFile } from '#native'
-import { checked, done, native } from './binding/addon.js'
+import { checked, native } from './binding/addon.js'
 import { AlreadyRunningError } from './errors/classes.js'
 import { duration, mode, or } from './options/values.js'
 
-const MODE = 0o644
+const DEFAULT_MODE = 0o644
 
 /** What a pid file says, and how far that can be trusted. */
 export interface PidFileState {
-  /** absent: no file. free: a file nobody locks (stale if it names a pid). starting, running: locked. */
+  /** 'absent': no file. 'free': a file without a lock, stale if it names a pid. 'starting', 'running': a locked file. */
   readonly state: 'absent' | 'free' | 'starting' | 'running'
+  /** The owner, or the pid in the text of a file without a lock; null if neither is known. */
   readonly pid: number | null
   /** True where the kernel named the owner; false where only the file's text does. */
   readonly verified: boolean
 }
 
+/** Options of PidLock.acquire(). */
 export interface LockOptions {
-  /** Of the file, set whatever the umask. @default 0o644 */
+  /** The file's mode, set whatever the umask. @default 0o644 */
   mode?: number | undefined
 }
 
+/** Options of PidLock.wait(). */
 export interface WaitOptions extends LockOptions {
-  /** Milliseconds. @default forever */
+  /** How long to wait, in milliseconds. @default forever */
   timeout?: number | undefined
+  /** Ends the wait when it aborts. @default none */
   signal?: AbortSignal | undefined
 }
 
-/** An exclusive, kernel-held lock on a pid file (fcntl(2)): gone when its process is. */
+/** An exclusive lock on a pid file, held by the kernel (fcntl(2)) until it is released or its process has ended. */
 export class PidLock implements Disposable {
   readonly #file: PidFile
   readonly #companions: readonly string[]
+  /** The pid file, absolute. */
   readonly path: string
+  /** The pid of this process, which holds the lock. */
   readonly pid: number
 
   private constructor(file: PidFile, companions: readonly string[] = []) {
@@ -44,19 +50,23 @@ export class PidLock implements Disposable {
   }
 
   /**
-   * Locks the file at `path` and writes our pid, atomically for readers. It is created with `mode` whatever the umask.
-   * @throws AlreadyRunningError another process, or this one, has it
-   * @throws SystemCallError the file can't be made, or isn't one to be trusted: a link, a fifo, somebody else's
+   * Locks the file at `path` and writes this process's pid into it. A reader finds the whole pid or none.
+   * @throws AlreadyRunningError another process, or this one, has the lock; `.pid` is the owner
+   * @throws SystemCallError the file can't be created, or isn't to be trusted: a link, a fifo, another user's
+   * @throws DaemonError ERR_DAEMON_BLOCKED: another process holds a read lock on the file
+   * @throws OptionError `mode` is wrong
    */
   static acquire(path: string, options: LockOptions = {}): PidLock {
     return PidLock.#started(checked(native.acquirePidFile(resolve(path), modeOf(options), false)))
   }
 
   /**
-   * The same, once the file is free: a thread waits in fcntl(2), and wakes when its owner ends or releases it. An owner
-   * that ended has closed its sockets by then. Keeps the event loop alive meanwhile.
-   * @throws AlreadyRunningError it was not free within `timeout` milliseconds
-   * @throws the signal's reason, if it aborts; the lock is not taken afterwards then
+   * Waits until the file is free, and locks it. A thread waits in fcntl(2), and wakes when the owner releases the lock or
+   * has exited; by then the sockets of an owner that exited are closed. The event loop stays alive meanwhile.
+   * @throws AlreadyRunningError the file was not free within `timeout` milliseconds
+   * @throws SystemCallError the file can't be created, or isn't to be trusted
+   * @throws OptionError `timeout` or `mode` is wrong
+   * @throws the reason of `signal`, if that aborts: the lock is not taken later then
    */
   static async wait(path: string, options: WaitOptions = {}): Promise<PidLock> {
     const { signal } = options
@@ -70,7 +80,7 @@ export class PidLock implements Disposable {
     signal?.addEventListener('abort', cancel)
     try {
       const answer = await promise
-      // Won and aborted at once: the caller no longer wants it.
+      // The lock was granted just before the abort: the caller no longer wants it.
       if (signal?.aborted) {
         if (answer instanceof native.PidFile) answer.release([], false)
         throw signal.reason
@@ -83,13 +93,16 @@ export class PidLock implements Disposable {
     }
   }
 
-  /** Who holds the file at `path`. Never creates, changes or removes anything; needs read permission only. */
+  /**
+   * Asks the kernel who holds the file at `path`. Creates, changes and removes nothing, and needs read permission only.
+   * @throws SystemCallError the file can't be read, or isn't one to be trusted
+   */
   static inspect(path: string): PidFileState {
     const { state, pid = null, verified } = checked(native.inspectPidFile(resolve(path)))
     return { state, pid, verified }
   }
 
-  /** @internal A file that this process owns already; `companions` are removed with it. */
+  /** @internal Wraps a file that this process owns already; `companions` are removed with it. */
   static of(file: PidFile, companions: readonly string[] = []): PidLock {
     return new PidLock(file, companions)
   }
@@ -100,53 +113,62 @@ export class PidLock implements Disposable {
     return lock
   }
 
+  /** Whether the lock has not been released yet. */
   get held(): boolean {
     return this.#file.held
   }
 
-  /** False once someone removed or replaced the file under us. */
+  /** Tells whether the file is still at its path: false once somebody removed or replaced it. */
   isIntact(): boolean {
     return this.#file.isIntact()
   }
 
-  /** Removes the file (empties it where removing is forbidden) and unlocks it; a second call does nothing. */
+  /**
+   * Removes the file (empties it where removing is forbidden) and unlocks it. A second call does nothing.
+   * @throws SystemCallError the file could be neither removed nor emptied
+   */
   release(): void {
     held.delete(this)
     if (held.size === 0) process.off('exit', releaseAll)
-    done(this.#file.release([...this.#companions], false))
+    checked(this.#file.release([...this.#companions], false))
   }
 
+  /** Releases the lock: `using lock = PidLock.acquire(…)`. */
   [Symbol.dispose](): void {
     this.release()
   }
 
-  /** @internal The lock itself goes with the process: who waits for the file waits for our sockets too. */
+  /**
+   * @internal Removes the file, and keeps the lock until the process has exited, so that the next owner finds this one's
+   * sockets closed. A worker thread that exits releases the lock.
+   */
   releaseAtExit(): void {
-    const isProcess = process.getBuiltinModule('node:worker_threads').isMainThread
-    this.#file.release([...this.#companions], isProcess)
+    const isWholeProcess = process.getBuiltinModule('node:worker_threads').isMainThread
+    this.#file.release([...this.#companions], isWholeProcess)
   }
 
-  /** @internal The start is over. */
+  /** @internal Marks the start as over: waiters for a ready daemon go on. */
   started(): void {
-    done(this.#file.started())
+    checked(this.#file.started())
   }
 
-  /** @internal Whoever wants a daemon waits for the next one from now on. */
+  /** @internal Marks the daemon as stopping: from now on launch() waits for its end, and starts the next one. */
   ending(): void {
     this.#file.ending()
   }
 
-  /** @internal Names us to the kernel again, should other code of ours have closed the file. */
+  /** @internal Takes byte 0 again: the kernel drops it when other code of this process opens and closes the file. */
   assertOwnership(): void {
-    done(this.#file.assertOwnership())
+    checked(this.#file.assertOwnership())
   }
 
-  /** @internal */
+  /** @internal Returns the binding's side of the lock. */
   get native(): PidFile {
     return this.#file
   }
 }
 
+/** The locks of this process that were not released yet. */
 const held = new Set<PidLock>()
 
 function releaseAll(): void {
@@ -154,5 +176,5 @@ function releaseAll(): void {
 }
 
 function modeOf(options: LockOptions): number {
-  return mode('mode', or(options.mode, MODE), 0o7777)
+  return mode('mode', or(options.mode, DEFAULT_MODE), 0o7777)
 }

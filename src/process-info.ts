@@ -1,18 +1,25 @@
-// Where a process stands among the others.
+// The place of a process among the others: its parent, group, session and terminal.
 import { checked, native } from './binding/addon.js'
 
+/** What processInfo() found out. */
 export interface ProcessInfo {
   pid: number
+  /** The pid of its parent. */
   ppid: number
-  /** Process group and session. */
+  /** The process group. */
   pgid: number
+  /** The session. */
   sid: number
-  /** The controlling terminal, such as 'pts/3'. */
+  /** The controlling terminal, such as 'pts/3'; null without one. */
   tty: string | null
+  /** Null where the system doesn't tell it. */
   umask: number | null
 }
 
-/** Parent, process group, session, terminal and umask of a process: proc_pid_stat(5). @throws SystemCallError ESRCH */
+/**
+ * Reads parent, process group, session, terminal and umask of a process: proc_pid_stat(5).
+ * @throws SystemCallError ESRCH: there is no such process
+ */
 export function processInfo(pid: number = process.pid): ProcessInfo {
   const { tty = null, umask = null, ...numbers } = checked(native.processFacts(pid))
   return { ...numbers, tty, umask }

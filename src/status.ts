@@ -1,54 +1,59 @@
-// What there is to know of a daemon from outside.
+// Asking about a daemon from outside: its pid file, its state file, its supervisor.
 import { readFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import type { ProcessUsage } from '#native'
 import { native } from './binding/addon.js'
 import { DaemonError } from './errors/classes.js'
-import { STOP_TIMEOUT } from './options/settings.js'
+import { OPTIONS } from './options/table.js'
 import { type PidFileState, PidLock } from './pid-lock.js'
 import { askSupervisor, type SupervisorStatus } from './running/control-socket.js'
 import { targetPath } from './running/paths.js'
 import { readState } from './running/state-file.js'
 
+/** What status() found out about a daemon. */
 export interface DaemonStatus extends PidFileState {
   readonly name: string
-  /** What it is for, of several of one name: the `instance` option. */
+  /** The `instance` option, which tells daemons of one name apart. */
   readonly instance: string | null
-  /** The program's, as launch() was told. */
+  /** The program's version: the `version` option of launch(). */
   readonly version: string | null
-  /** Milliseconds. */
+  /** The time since the start, in milliseconds. */
   readonly uptime: number | null
-  /** What the daemon last said by status(). */
+  /** The text that the daemon last gave to `daemon.setStatus()`. */
   readonly statusText: string | null
+  /** The addresses of its sockets by name: HOST:PORT, or a Unix socket's path. */
   readonly addresses: Readonly<Record<string, string>>
+  /** The paths of its logs. */
   readonly logs: readonly string[]
-  /** Milliseconds. */
+  /** How long it may take to stop, in milliseconds. */
   readonly stopTimeout: number
-  /** Its processes: one where there is no supervisor. */
+  /** Its worker processes. A daemon without a supervisor is its only worker. */
   readonly workers: readonly WorkerStatus[]
 }
 
+/** A process of a daemon's program. */
 export interface WorkerStatus {
   readonly pid: number
   readonly ready: boolean
-  /** Milliseconds. */
+  /** The time since it was started, in milliseconds. */
   readonly uptime: number
-  /** Resident memory, bytes. */
+  /** Resident memory, in bytes. */
   readonly rss: number
-  /** User and system, milliseconds. */
+  /** CPU time, user and system, in milliseconds. */
   readonly cpuTime: number
-  /** How often its place was filled again. */
+  /** How often the supervisor has restarted this worker. */
   readonly restarts: number
-  /** How the one before it ended, with the last line of its stderr. */
+  /** How its predecessor ended, with the last line of that one's stderr; null for the first. */
   readonly lastExit: string | null
 }
 
-/** Milliseconds: a supervisor that doesn't answer must not keep an operator from the rest. */
-const PATIENCE = 2_000
+/** How long a supervisor may take to answer, in milliseconds: one that hangs must not keep an operator from the rest. */
+const ANSWER_TIMEOUT = 2_000
 
 /**
- * The state of a daemon; of one that doesn't run too. `target`: a name in the run directory or, with a slash, a pid
- * file. Changes nothing.
+ * Tells the state of a daemon, running or not, and changes nothing. `target` is a name in the run directory or, with a
+ * slash, a pid file.
+ * @throws SystemCallError the pid file can't be read, or isn't one to be trusted
  */
 export async function status(target: string): Promise<DaemonStatus> {
   const path = resolve(targetPath(target))
@@ -68,15 +73,15 @@ export async function status(target: string): Promise<DaemonStatus> {
     statusText: supervisor ? statusOfWorkers(supervisor) : pid === null ? null : statusText(pid, name),
     addresses: { ...state?.addresses, ...supervisor?.addresses },
     logs: state?.logs ?? [],
-    stopTimeout: state?.stopTimeout ?? STOP_TIMEOUT,
-    workers: supervisor?.workers.map(workerOf) ?? itself(report, usage),
+    stopTimeout: state?.stopTimeout ?? OPTIONS.stopTimeout.default,
+    workers: supervisor?.workers.map(workerOf) ?? onlyWorker(report, usage),
   }
 }
 
-/** Null where there is none, or none that tells us. */
+/** Asks the supervisor; null if the daemon has none, or it doesn't answer this user. */
 async function supervisorStatus(path: string): Promise<SupervisorStatus | null> {
   try {
-    return (await askSupervisor(path, { do: 'status' }, 'ERR_DAEMON_STATUS', PATIENCE)) as SupervisorStatus | null
+    return (await askSupervisor(path, { do: 'status' }, 'ERR_DAEMON_STATUS', ANSWER_TIMEOUT)) as SupervisorStatus | null
   } catch (error) {
     if (error instanceof DaemonError) return null // another user's, or one that hangs
     throw error
@@ -99,19 +104,19 @@ function workerOf({
   return { pid, ready, uptime, rss, cpuTime, restarts, lastExit }
 }
 
-/** A daemon without a supervisor is its only worker. */
-function itself({ pid, state }: PidFileState, usage: ProcessUsage | null): WorkerStatus[] {
+/** Describes a daemon without a supervisor as its only worker. */
+function onlyWorker({ pid, state }: PidFileState, usage: ProcessUsage | null): WorkerStatus[] {
   if (pid === null || usage === null) return []
   const { uptime, rss, cpu } = usage
   return [{ pid, ready: state === 'running', uptime, rss, cpuTime: cpu, restarts: 0, lastExit: null }]
 }
 
-/** The process title is `NAME: TEXT`. */
+/** Reads the status text from the process title, `NAME: TEXT`. */
 function statusText(pid: number, name: string): string | null {
   try {
     const [title = ''] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
     return title.startsWith(`${name}: `) ? title.slice(name.length + 2) : null
   } catch {
-    return null // ended, or another user's under hidepid
+    return null // the process has exited, or is another user's under hidepid
   }
 }

@@ -22,4 +22,4 @@ const server = createServer((request, response) => {
 
 daemon.onStop(signal => console.log(`stopped by ${signal}`))
 await daemon.serve(server, 'http')
-daemon.status(`listening on ${daemon.sockets.http.address}`)
+daemon.setStatus(`listening on ${daemon.sockets.http.address}`)

@@ -41,7 +41,7 @@ const server = createServer({ key, cert: certificate }, (request, response) => {
 })
 
 await daemon.serve(server, 'https')
-daemon.status(`listening on ${daemon.sockets.https.address}`)
+daemon.setStatus(`listening on ${daemon.sockets.https.address}`)
 
 function required(name: string): string {
   return process.env[name] || refuse(`set ${name} to the path of a file for the private key`, EXIT_SETTINGS)

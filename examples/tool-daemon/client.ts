@@ -27,7 +27,7 @@ export async function formatBy(project: string, source: string): Promise<{ by: s
 }
 
 async function ask(project: string, source: string): Promise<string> {
-  const { pidFile } = await launch(PROGRAM, {
+  const { target } = await launch(PROGRAM, {
     name: NAME,
     instance: project,
     ifRunning: 'reuse',
@@ -35,7 +35,7 @@ async function ask(project: string, source: string): Promise<string> {
     idleTimeout: IDLE_TIMEOUT,
     listen: { main: { path: true, mode: 0o600 } },
   })
-  const socket = await connect(pidFile ?? '', 'main')
+  const socket = await connect(target, 'main')
   socket.end(source)
   return text(socket)
 }

@@ -25,15 +25,13 @@ export function supervisorPath(): string {
   return join(dirname(loaded().path), 'daemonic-supervisor')
 }
 
-/** The value of an answer; a refusal is thrown as the error that it stands for. */
+/**
+ * Gives the value of the addon's answer, null where there is none to give.
+ * @throws DaemonError the error that a refusal stands for
+ */
 export function checked<T>(answer: T | Binding.Refusal): T {
   if (isRefusal(answer)) throw errorOf(answer)
   return answer
-}
-
-/** For what answers nothing where it succeeds. */
-export function done(refusal: Binding.Refusal | null): void {
-  if (refusal) throw errorOf(refusal)
 }
 
 function isRefusal(answer: unknown): answer is Binding.Refusal {

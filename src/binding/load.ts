@@ -12,9 +12,9 @@ export interface Addon {
 }
 
 /**
- * Loads the addon. Asking for the libc (process.report), and require() with its resolution, each take longer than that. So
- * where two libcs could be meant both are tried: the addon for the other one fails to load.
- * @throws DaemonError ERR_DAEMON_UNSUPPORTED: why there is none, and what to install
+ * Loads the addon of this platform. Neither process.report is asked which libc runs, nor is require() used: each takes
+ * longer than loading the addon. Where there are two libcs, an addon for the wrong one fails to load: the other is tried.
+ * @throws DaemonError ERR_DAEMON_UNSUPPORTED: why there is no addon, and what to install
  */
 export function load(): Addon {
   const failures: unknown[] = []

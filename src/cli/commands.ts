@@ -1,18 +1,19 @@
 // The verbs: what each takes.
 import { type OptionDefinition, OUTPUT_OPTIONS, START_OPTIONS, TARGET_OPTIONS } from './option-table.js'
 
+/** A verb of the command. */
 export interface CommandDefinition {
   readonly name: string
-  /** As after `daemonic NAME`. */
+  /** The lines of usage, each without `daemonic NAME`. */
   readonly usage: readonly string[]
   readonly summary: string
   readonly description: string
   readonly options: readonly OptionDefinition[]
   /** Everything after the first word that isn't an option is the program's. */
   readonly takesProgram?: true
-  /** How many words. */
+  /** How many words it takes. */
   readonly words?: readonly [least: number, most: number]
-  /** What its words are, for completions. */
+  /** What completions offer as its words. */
   readonly completes?: 'targets' | 'files' | 'commands' | 'shells'
 }
 
@@ -27,6 +28,7 @@ const timeout = (help: string, otherwise: string): OptionDefinition => ({
 
 const MANY = [0, Infinity] as const
 
+/** Every verb: parsing, help, manual pages and completions are made of this table. */
 export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'start',
@@ -206,8 +208,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
 ]
 
+/** The shells that have a completion script. */
 export const SHELLS = ['bash', 'zsh', 'fish'] as const
 
+/** What the exit codes mean, for the manual page. */
 export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] = [
   ['0', 'done; stop of what doesn’t run; start --if-running reuse'],
   [

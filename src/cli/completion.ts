@@ -1,7 +1,8 @@
-// Completion scripts for shells, made of the tables of commands and options.
+// Completion scripts for shells, written from the tables of commands and options.
 import { COMMANDS, type CommandDefinition, SHELLS } from './commands.js'
 import type { OptionDefinition } from './option-table.js'
 
+/** Writes the completion script of a shell. */
 export function completionScript(shell: (typeof SHELLS)[number]): string {
   return { bash, zsh, fish }[shell]()
 }

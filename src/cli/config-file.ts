@@ -2,30 +2,31 @@
 import { readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Config, DaemonConfig } from '../define-config.js'
-import { OptionError } from '../errors/classes.js'
-import { entries, refuseUnknown, show, suggestion } from '../options/values.js'
-import { runPath, targetOf } from '../running/paths.js'
-import { START_OPTIONS } from './option-table.js'
-import { parseTarget, type Target } from './targets.js'
+import {
+  type Config,
+  type DaemonConfig,
+  entries,
+  LAUNCH_OPTIONS,
+  OptionError,
+  refuseUnknown,
+  show,
+  suggestion,
+} from './library.js'
 import { UsageError } from './usage.js'
 
+/** A daemon of a configuration, and its key there. */
 export interface NamedConfig {
   name: string
   config: DaemonConfig
 }
 
-const KEYS = [
-  'script',
-  'program',
-  'args',
-  'interpreterArgs',
-  'monitor',
-  'version',
-  ...START_OPTIONS.flatMap(({ api }) => (api === undefined || api.includes('.') ? [] : [api])),
-]
+/** What a daemon of a configuration may have. */
+const KEYS: readonly string[] = ['script', 'program', ...LAUNCH_OPTIONS]
 
-/** The daemons of these names, or all; the process goes to the file's directory, where its relative paths start. */
+/**
+ * Reads the daemons of these names, or all. The process goes to the file's directory, where relative paths in it start.
+ * @throws UsageError
+ */
 export async function daemonsFrom(file: string, names: readonly string[]): Promise<NamedConfig[]> {
   const path = resolve(file)
   const daemons = await load(path)
@@ -37,23 +38,6 @@ export async function daemonsFrom(file: string, names: readonly string[]): Promi
   })
   process.chdir(dirname(path))
   return found
-}
-
-/** The same, as targets of verbs. */
-export async function namesFrom(file: string, names: readonly string[]): Promise<Target[]> {
-  const daemons = await daemonsFrom(file, names)
-  return daemons.map(targetIn)
-}
-
-/** Where daemonsFrom() has led: its pid file may be relative. */
-export function targetIn({ name, config }: NamedConfig): Target {
-  return { ...parseTarget(pidFileOf(name, config)), name }
-}
-
-function pidFileOf(key: string, { pidFile, name = key, instance }: DaemonConfig): string {
-  const path = typeof pidFile === 'object' ? pidFile.path : pidFile
-  if (typeof path !== 'string') return runPath(`${targetOf(name, instance)}.pid`)
-  return path.includes('/') ? resolve(path) : runPath(path)
 }
 
 async function load(path: string): Promise<Readonly<Record<string, DaemonConfig>>> {

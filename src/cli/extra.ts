@@ -1,4 +1,5 @@
-// What only help and tables need, in bundles of their own. By require(): import() starts Node's module loader first.
+// Help and tables are bundles of their own, loaded when they are needed. By require(): import() would start Node's module
+// loader first.
 import { createRequire } from 'node:module'
 
 interface Extras {
@@ -7,6 +8,7 @@ interface Extras {
   screen: typeof import('./screen.js')
 }
 
+/** Loads one of the bundles beside this one. */
 export function extra<K extends keyof Extras>(name: K): Extras[K] {
   return createRequire(import.meta.url)(`./cli-${name}.cjs`)
 }

@@ -1,24 +1,25 @@
-// Following files: across rotation, where another file takes the name, and truncation; also before they exist.
+// Following log files: across rotation (another file takes the name) and truncation, and before a file exists.
 import { closeSync, type FSWatcher, fstatSync, readSync, statSync, watch } from 'node:fs'
 import { dirname } from 'node:path'
 import { StringDecoder } from 'node:string_decoder'
 import { setTimeout as delay } from 'node:timers/promises'
 import { opened } from './log-lines.js'
 
+/** A log file to follow. */
 export interface Followed {
   path: string
-  /** Null if it wasn't there. */
+  /** Its descriptor; null if the file doesn't exist yet. */
   fd: number | null
-  /** How much of it has been shown. */
+  /** Where to go on reading: what lies before has been printed. */
   end: number
   print(line: string): void
 }
 
-/** Watching is not reliable everywhere (NFS, containers): it is looked at anyway; milliseconds. */
+/** How often the files are looked at, in milliseconds. Events of watch() don't arrive everywhere (NFS, containers). */
 const LOOK_EVERY = 500
 const CHUNK = 64 * 1024
 
-/** Never ends by itself. */
+/** Prints the lines that the files get from now on, and `note`s truncations. Never resolves. */
 export async function follow(files: readonly Followed[], note: (message: string) => void): Promise<never> {
   const followers = files.map(file => new Follower(file, note))
   for (;;) {
@@ -45,15 +46,15 @@ class Follower {
   look(): void {
     this.#read()
     if (!this.#isReplaced()) return
-    this.#read() // what came between the last look and the rotation
-    if (this.#unfinished !== '') this.#print('\n') // nothing will finish it
+    this.#read() // lines from between the last look and the rotation
+    if (this.#unfinished !== '') this.#print('\n') // its end can no longer arrive
     if (this.#fd !== null) closeSync(this.#fd)
     this.#fd = opened(this.#file.path)
     this.#position = 0
     this.#read()
   }
 
-  /** Another file has the name. One that has none now may still be written to. */
+  /** Tells whether another file has the name. While no file has it, the old one may still be written to. */
   #isReplaced(): boolean {
     const now = statSync(this.#file.path, { throwIfNoEntry: false })
     if (!now) return false
@@ -77,7 +78,7 @@ class Follower {
     }
   }
 
-  /** Whole lines. */
+  /** Prints the whole lines of `text`, and keeps the unfinished rest. */
   #print(text: string): void {
     const lines = (this.#unfinished + text).split('\n')
     this.#unfinished = lines.pop() ?? ''
@@ -85,17 +86,17 @@ class Follower {
   }
 }
 
-/** Waits until something happens in one of the directories, or for a while. */
+/** Waits until something changes in one of the files' directories, at most {@link LOOK_EVERY}. */
 async function change(paths: readonly string[]): Promise<void> {
   const watchers: FSWatcher[] = []
-  const done = new AbortController()
+  const changed = new AbortController()
   for (const directory of new Set(paths.map(dirname))) {
     try {
-      watchers.push(watch(directory, () => done.abort()).on('error', () => {}))
+      watchers.push(watch(directory, () => changed.abort()).on('error', () => {}))
     } catch {
-      // it isn't there yet, or there are too many watchers
+      // the directory doesn't exist yet, or there are too many watchers
     }
   }
-  await delay(LOOK_EVERY, undefined, { signal: done.signal }).catch(() => {})
+  await delay(LOOK_EVERY, undefined, { signal: changed.signal }).catch(() => {})
   for (const watcher of watchers) watcher.close()
 }

@@ -4,13 +4,14 @@ import { Command, Option } from 'commander'
 import { COMMANDS, type CommandDefinition } from './commands.js'
 import { GROUPS, type OptionDefinition } from './option-table.js'
 
-/** What defaults stand for here. */
+/** What RUNDIR, STATEDIR and NAME in the defaults stand for where help is shown. */
 export interface Places {
   pidFile: string
   log: string
   name: string
 }
 
+/** How wide help and tables may be, and whether they have colours. */
 export interface Look {
   width: number
   hasColors: boolean
@@ -20,9 +21,10 @@ const CLOSING = `
 \`daemonic COMMAND --help\` tells the options of one. Durations take ms, s, m; sizes K, M, G.
 `
 
-/** Lines longer than that are hard to read. */
+/** The longest line that is easy to read, in columns. */
 const WIDEST = 100
 
+/** Lays out the help of `command`, or the overview of all commands. */
 export function helpText(command: CommandDefinition | undefined, places: Places, { width, hasColors }: Look): string {
   const help = command ? commandHelp(command, places) : overview()
   const style = (format: 'bold' | 'cyan') => (text: string) => styleText(format, text, { validateStream: false })
@@ -65,11 +67,13 @@ function commandHelp({ name, usage, description, options }: CommandDefinition, p
   return command
 }
 
+/** Spells an option: `-f, --flag <VALUE>`. */
 export function flags({ name, short, value }: OptionDefinition): string {
   const long = value === undefined ? `--${name}` : `--${name} <${value}>`
   return short === undefined ? long : `-${short}, ${long}`
 }
 
+/** Explains an option, with its default as it resolves here. */
 export function explanation({ help, default: otherwise }: OptionDefinition, { pidFile, log, name }: Places): string {
   if (otherwise === undefined) return help
   const resolved = otherwise

@@ -1,5 +1,27 @@
-// What the command does, it does by the library: the one place where they meet.
+// The one door between the command and the library: no other file of src/cli imports from outside the folder, and
+// `npm run lint` holds that.
+
+export { type OptionSyntax, type OptionValues, parseLine } from '../command/option-parser.js'
+export { elapsed, startedPhrase } from '../command/phrases.js'
 export { reload, reopenLogs, scale, signal, stop } from '../control.js'
-export { checkLaunch, launchSupervised as launch, run } from '../launch.js'
-export { status } from '../status.js'
-export type { Launched, LaunchOptions as StartOptions } from '../types.js'
+export type { Config, DaemonConfig } from '../define-config.js'
+export { AlreadyRunningError, DaemonError, during, OptionError, SystemCallError } from '../errors/classes.js'
+export { type AnyLaunched as Launched, checkLaunch, launchSupervised as launch, run } from '../launch.js'
+export type { LaunchOptions as StartOptions } from '../option-types.js'
+export { nameOf } from '../options/name.js'
+export { pidFilePath } from '../options/pid-file.js'
+export { LAUNCH_OPTIONS } from '../options/table.js'
+export { entries, list, refuseUnknown, show, suggestion } from '../options/values.js'
+export { type PidFileState, PidLock } from '../pid-lock.js'
+export {
+  logPath,
+  pidFilesInRunDirectory,
+  prepareDirectory,
+  runDirectory,
+  runPath,
+  statePath,
+  targetOf,
+  targetPath,
+} from '../running/paths.js'
+export { companionsOf, readLastState, type State, writeState } from '../running/state-file.js'
+export { type DaemonStatus, status } from '../status.js'

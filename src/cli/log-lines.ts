@@ -1,20 +1,24 @@
-// The last lines of a log, read from its end; and of several logs in the order of their times.
+// The last lines of a log, read from its end, and those of several logs in the order of their times.
 import { fstatSync, openSync, readSync } from 'node:fs'
-import { during, SystemCallError } from '../errors/classes.js'
+import { during, SystemCallError } from './library.js'
 
+/** A line of a log. */
 export interface Line {
   text: string
-  /** When it was written, if it says so, or the last one before it that does; milliseconds since the epoch. */
+  /** The time that the line begins with, else that of the line before it; milliseconds since the epoch. */
   time: number
 }
 
 const CHUNK = 64 * 1024
 const NEWLINE = 0x0a
-/** ISO 8601, in brackets or behind colours too. */
+/** An ISO 8601 time at the beginning of a line; brackets or colours may stand before it. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal's escape sequences begin with one
 const TIME = /^(?:\x1b\[[\d;]*m)*[[(]?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)/
 
-/** `end` is where the next ones will begin. A file that isn't there has no lines yet. */
+/**
+ * Reads the last `count` lines of an open log, those before the moment `since` left out. `end` is where the next lines
+ * will begin; `fd` is null for a file that doesn't exist yet.
+ */
 export function lastLines(
   fd: number | null,
   count: number,
@@ -28,17 +32,18 @@ export function lastLines(
   return { lines: count === 0 ? [] : wanted.slice(-count), end: size, hasTimes }
 }
 
-/** By time; what has none stays behind what stands before it in its file. */
+/** Merges the lines of several files by time. A line without a time stays behind the one before it. */
 export function merged<L extends Line>(files: readonly (readonly L[])[]): L[] {
   return files.flat().toSorted((a, b) => (a.time === b.time ? 0 : a.time - b.time))
 }
 
+/** Returns the time that a line begins with, in milliseconds since the epoch; NaN if it begins with none. */
 export function timeOf(text: string): number {
   const [, time] = TIME.exec(text) ?? []
   return time === undefined ? Number.NaN : Date.parse(time.replace(',', '.').replace(' ', 'T'))
 }
 
-/** Whole lines from the end, and not many more than are wanted. The last one may be unfinished: it counts. */
+/** Reads whole lines from the end of a file, not many more than are wanted. An unfinished last line counts. */
 function tail(fd: number, size: number, count: number, since: number | undefined): string {
   const chunks: Buffer[] = []
   let start = size
@@ -57,7 +62,7 @@ function tail(fd: number, size: number, count: number, since: number | undefined
   return all.subarray(from).toString('utf8')
 }
 
-/** Whether the first line with a time in it is older: then nothing before it is wanted. */
+/** Tells whether the first line with a time is older than `since`: then no line before it is wanted. */
 function beginsBefore(chunk: Buffer, since: number): boolean {
   for (const line of chunk.toString('utf8').split('\n').slice(1)) {
     const time = timeOf(line)
@@ -77,7 +82,7 @@ function withTimes(text: string): Line[] {
   })
 }
 
-/** Null if it isn't there. @throws SystemCallError */
+/** Opens a log for reading; null if it doesn't exist. @throws SystemCallError */
 export function opened(path: string): number | null {
   try {
     return during('log', path, () => openSync(path, 'r'))

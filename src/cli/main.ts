@@ -1,27 +1,28 @@
 #!/usr/bin/env node
-// The command: takes its line apart, does what the verb says, and ends with the exit code that the table promises.
-import { DaemonError, OptionError } from '../errors/classes.js'
-import { control } from './actions.js'
-import { type Invocation, parse, roughVerbosity } from './parse.js'
+import { actOnTargets } from './actions.js'
+import type { Invocation } from './invocation.js'
+// The command: parses its line, carries out the verb, and exits with the code that EXIT_CODES (commands.ts) documents.
+import { DaemonError, OptionError } from './library.js'
+import { parse, roughVerbosity } from './parse.js'
 import { Output, write } from './print.js'
 import { restart } from './restart.js'
 import { logs } from './show-logs.js'
 import { status } from './show-status.js'
 import { run, start } from './start.js'
 import { showCompletion, showHelp, showVersion } from './texts.js'
-import { inOurWords, UsageError } from './usage.js'
+import { UsageError, withFlagNames } from './usage.js'
 
-/** Gives the exit code. */
+/** Carries out a verb, and returns the exit code. */
 type Verb = (invocation: Invocation, output: Output) => Promise<number>
 
 const VERBS: Readonly<Record<string, Verb>> = {
   start,
   run,
-  stop: control,
-  reload: control,
-  reopen: control,
-  signal: control,
-  scale: control,
+  stop: actOnTargets,
+  reload: actOnTargets,
+  reopen: actOnTargets,
+  signal: actOnTargets,
+  scale: actOnTargets,
   restart,
   status,
   logs,
@@ -39,6 +40,7 @@ main(process.argv.slice(2)).then(
   },
 )
 
+/** Parses and carries out the line. Without a command it prints the help, and returns 2. */
 async function main(argv: readonly string[]): Promise<number> {
   try {
     const invocation = parse(argv)
@@ -60,10 +62,11 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** Prints an error that ended the command, and returns its exit code. */
 function failed(error: unknown, verbosity: number): number {
-  const isOurs = error instanceof DaemonError
+  const isExpected = error instanceof DaemonError
   const stack = error instanceof Error && verbosity >= 2 ? `\n${error.stack}` : ''
-  if (!isOurs) {
+  if (!isExpected) {
     const message = error instanceof Error ? error.message : String(error)
     write(2, `daemonic: ${message}${stack || ' (daemonic -vv … tells where)'}\n`)
     return 1
@@ -72,7 +75,7 @@ function failed(error: unknown, verbosity: number): number {
     const help = error.command ? `daemonic ${error.command} --help` : 'daemonic --help'
     write(2, `daemonic: ${error.message}\nSee \`${help}\`.${stack}\n`)
   } else {
-    write(2, `${error instanceof OptionError ? inOurWords(error) : error.message}${stack}\n`)
+    write(2, `${error instanceof OptionError ? withFlagNames(error) : error.message}${stack}\n`)
   }
   return error.exitCode
 }

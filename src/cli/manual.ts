@@ -1,8 +1,8 @@
-// Manual pages, made of the tables of commands and options: man-pages(7), roff(7).
+// Manual pages, written from the tables of commands and options: man-pages(7), roff(7).
 import { COMMANDS, type CommandDefinition, EXIT_CODES } from './commands.js'
 import { GROUPS, type OptionDefinition } from './option-table.js'
 
-/** By file name. */
+/** Writes all manual pages. The keys are file names. */
 export function manualPages(version: string): ReadonlyMap<string, string> {
   const pages = COMMANDS.filter(({ options }) => options.length > 1).map(
     command => [`daemonic-${command.name}.1`, commandPage(command, version)] as const,
@@ -83,7 +83,7 @@ function section(title: string, lines: readonly string[]): string {
   return [`.SH ${title}`, ...lines].join('\n')
 }
 
-/** A line that begins with a dot or an apostrophe would be a request. */
+/** Escapes a line of text: roff takes a dot or an apostrophe at its beginning for a request. */
 function prose(text: string): string {
   return escaped(text).replace(/^[.']/, '\\&$&')
 }

@@ -1,19 +1,20 @@
 // Texts of the command line, read as what they stand for.
 import { constants } from 'node:os'
-import { list, show, suggestion } from '../options/values.js'
+import { list, show, suggestion } from './library.js'
 import type { OptionDefinition } from './option-table.js'
 import { UsageError } from './usage.js'
 
+/** NAME=VALUE, as --env takes it. */
 export interface Assignment {
   name: string
-  /** Absent: NAME alone. */
+  /** Absent for NAME alone, which removes the variable. */
   value?: string
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const SIZES: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }
 
-/** The value of an option, by its kind. @throws UsageError */
+/** Reads the value of an option, by its kind. @throws UsageError */
 export function read(option: OptionDefinition, text: string): unknown {
   const wrong = (what: string, words: readonly string[] = []) => unexpected(`--${option.name}`, what, text, words)
   if (text.includes('\0')) throw wrong('a text without NUL')
@@ -59,7 +60,7 @@ export function read(option: OptionDefinition, text: string): unknown {
   }
 }
 
-/** @throws UsageError */
+/** Reads the name or the number of a signal; `what` names the argument in the message. @throws UsageError */
 export function signalNamed(text: string, what: string): NodeJS.Signals {
   const byNumber = Object.entries(constants.signals).find(([, each]) => String(each) === text)
   const name = byNumber?.[0] ?? `SIG${text.toUpperCase().replace(/^SIG/, '')}`
@@ -69,12 +70,13 @@ export function signalNamed(text: string, what: string): NodeJS.Signals {
   return name as NodeJS.Signals
 }
 
-/** @throws UsageError */
+/** Reads a number of workers, or by how many to change it: `4`, `+1`, `-1`. @throws UsageError */
 export function scaleOf(text: string): string {
   if (/^[+-]?\d{1,4}$/.test(text)) return text
   throw unexpected('the number of workers', 'N, +N or -N', text)
 }
 
+/** Makes the error for a wrong value on the line; `words` are suggested if one of them is near. */
 export function unexpected(what: string, wanted: string, got: string, words: readonly string[] = []): UsageError {
   return new UsageError(`Expected ${what} to be ${wanted}, got ${show(got)}${suggestion(got, words)}`)
 }
@@ -85,7 +87,7 @@ function number(text: string, pattern: RegExp, units: Readonly<Record<string, nu
   return digits === undefined || factor === undefined ? undefined : Math.round(Number(digits) * factor)
 }
 
-/** Milliseconds since the epoch. */
+/** Reads how long ago, or an ISO 8601 time; gives milliseconds since the epoch. */
 function since(text: string): number | undefined {
   const ago = number(text, /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/, UNITS)
   if (ago !== undefined) return Date.now() - ago
@@ -106,7 +108,7 @@ function assignment(text: string): Assignment | undefined {
   return name === undefined ? undefined : { name, ...(value !== undefined && { value }) }
 }
 
-/** A relative path or an address: what stands before `=` is a name only if it looks like one. */
+/** Splits NAME=ADDRESS. The address may be a path with `=` in it: what stands before is a name only if it looks like one. */
 function listen(text: string): { name?: string; address: string } {
   const [, name, address] = /^([A-Za-z0-9._-]+)=(.*)$/s.exec(text) ?? []
   return name === undefined || address === undefined ? { address: text } : { name, address }

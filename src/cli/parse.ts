@@ -1,45 +1,11 @@
-// The command line, taken apart by the table of options; nothing is looked up.
-import { parseArgs } from 'node:util'
-import { suggestion } from '../options/values.js'
+// The command line of `daemonic`: a verb, its options, and targets or a program. Nothing is looked up.
+
 import { COMMANDS, type CommandDefinition } from './commands.js'
-import { type OptionDefinition, OUTPUT_OPTIONS } from './option-table.js'
+import type { Invocation } from './invocation.js'
+import { parseLine, suggestion } from './library.js'
+import { OUTPUT_OPTIONS } from './option-table.js'
 import { read } from './parse-value.js'
 import { UsageError } from './usage.js'
-
-export interface Invocation {
-  command: CommandDefinition
-  options: Options
-  /** Targets; or a script and its arguments. */
-  words: readonly string[]
-  /** Words stood behind `--`: a program and its arguments. */
-  isProgram: boolean
-}
-
-/** Values by option, in the order given. */
-export class Options {
-  readonly #values = new Map<string, unknown[]>()
-
-  add(name: string, value: unknown): void {
-    this.#values.set(name, [...(this.#values.get(name) ?? []), value])
-  }
-
-  has(name: string): boolean {
-    return this.#values.has(name)
-  }
-
-  /** The last one counts. */
-  get<T>(name: string): T | undefined {
-    return this.#values.get(name)?.at(-1) as T | undefined
-  }
-
-  all<T>(name: string): readonly T[] {
-    return (this.#values.get(name) ?? []) as T[]
-  }
-
-  get verbosity(): number {
-    return this.all('verbose').length
-  }
-}
 
 const SYNONYMS: Readonly<Record<string, string>> = {
   '-h': 'help',
@@ -48,7 +14,7 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   '--version': 'version',
 }
 
-/** @throws UsageError */
+/** Parses the arguments of `daemonic`. @throws UsageError */
 export function parse(argv: readonly string[]): Invocation {
   const [first, ...rest] = argv
   if (first === undefined) throw new UsageError('Expected a command')
@@ -62,6 +28,7 @@ export function parse(argv: readonly string[]): Invocation {
   }
 }
 
+/** The error for a word that is no command, with the nearest one that is. */
 export function unknownCommand(name: string): UsageError {
   if (name.startsWith('-')) return new UsageError(`Expected a command before the option ${name}`)
   const known = COMMANDS.map(each => each.name)
@@ -69,57 +36,18 @@ export function unknownCommand(name: string): UsageError {
 }
 
 function parseWords(command: CommandDefinition, args: readonly string[]): Invocation {
-  const { tokens } = parseArgs({
-    args: [...args],
-    options: Object.fromEntries(command.options.map(option => [option.name, tokenOptions(option)])),
-    allowPositionals: true,
-    strict: false,
-    tokens: true,
-  })
-  const options = new Options()
-  const words: string[] = []
-  let previous = -1
-  for (const token of tokens) {
+  const { values, words, afterDashes } = parseLine(args, {
+    options: command.options,
+    read,
+    refuse: message => new UsageError(message),
     // `-12` is a number, not the options 1 and 2.
-    const text = args[token.index] ?? ''
-    if (token.kind === 'option' && command.name === 'scale' && /^-\d+$/.test(text)) {
-      if (token.index !== previous) words.push(text)
-    } else if (token.kind === 'option') {
-      addOption(command, options, token)
-    } else if (token.kind === 'option-terminator') {
-      if (!command.takesProgram) continue
-      return checked({ command, options, words: args.slice(token.index + 1), isProgram: true })
-    } else if (command.takesProgram && !options.has('config')) {
-      return checked({ command, options, words: args.slice(token.index), isProgram: false })
-    } else {
-      words.push(token.value)
-    }
-    previous = token.index
-  }
-  return checked({ command, options, words, isProgram: false })
-}
-
-function addOption(
-  { options: known }: CommandDefinition,
-  options: Options,
-  token: { name: string; rawName: string; value?: string | undefined; inlineValue?: boolean | undefined },
-): void {
-  const option = known.find(({ name }) => name === token.name)
-  const shown = token.rawName
-  if (!option) {
-    const names = known.map(({ name }) => `--${name}`)
-    throw new UsageError(`Unknown option ${shown}${suggestion(shown, names)}`)
-  }
-  if (option.kind === undefined) {
-    if (token.inlineValue) throw new UsageError(`Expected ${shown} to stand alone, got the value '${token.value}'`)
-    options.add(option.name, true)
-    return
-  }
-  if (token.value === undefined) throw new UsageError(`Expected ${option.value} after ${shown}: ${option.help}`)
-  if (options.has(option.name) && !option.repeatable) {
-    throw new UsageError(`Expected ${shown} once, got it twice`)
-  }
-  options.add(option.name, read(option, token.value))
+    isWord: argument => command.name === 'scale' && /^-\d+$/.test(argument),
+    // What follows a script is the script's.
+    endsAtWord: options => command.takesProgram === true && !options.has('config'),
+  })
+  const isProgram = afterDashes !== null && command.takesProgram === true
+  const all = isProgram ? afterDashes : [...words, ...(afterDashes ?? [])]
+  return checked({ command, options: values, words: all, isProgram })
 }
 
 function checked(invocation: Invocation): Invocation {
@@ -151,11 +79,7 @@ function requireProgram(command: string, [first, second, ...rest]: readonly stri
   )
 }
 
-function tokenOptions({ kind, short }: OptionDefinition) {
-  return { type: kind === undefined ? ('boolean' as const) : ('string' as const), ...(short && { short }) }
-}
-
-/** How much is asked for, of a line that can't be parsed. */
+/** Counts the -v of a line that can't be parsed: an error about it may be asked for in full. */
 export function roughVerbosity(argv: readonly string[]): number {
   const short = OUTPUT_OPTIONS.find(({ name }) => name === 'verbose')
   const flags = argv.filter(each => /^-v+$/.test(each) || each === `--${short?.name}`)

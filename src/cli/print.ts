@@ -1,9 +1,10 @@
-// What the command prints. Written straight to the descriptors: Node's streams take longer to load than a stop takes.
+// Printing, straight to the descriptors: Node's streams take longer to load than a stop takes.
 import { fstatSync, writeSync } from 'node:fs'
 
-/** How long to wait for a reader that is slower than we are, where it made the pipe non-blocking; milliseconds. */
-const FULL_PIPE = 5
+/** The pause before another write to a full non-blocking pipe, in milliseconds. */
+const FULL_PIPE_PAUSE = 5
 
+/** Where results, notes and errors go, by --quiet, --json and --verbose. */
 export class Output {
   readonly #isQuiet: boolean
   readonly isJson: boolean
@@ -15,26 +16,30 @@ export class Output {
     this.verbosity = verbosity
   }
 
-  /** A result: the line, or with --json the object. */
+  /** Prints a result on stdout: the line, or with --json the object. */
   result(line: string, object: object): void {
     if (this.isJson) write(1, `${JSON.stringify(object)}\n`)
     else if (!this.#isQuiet) write(1, `${line}\n`)
   }
 
-  /** What the user should know, and is no error. */
+  /** Prints a line on stderr that is no error; --quiet leaves it out. */
   note(line: string): void {
     if (!this.#isQuiet) write(2, `${line}\n`)
   }
 
+  /** Prints an error on stderr. */
   error(line: string): void {
     write(2, `${line}\n`)
   }
 }
 
-/** Nobody reads what we print any more. */
+/** Whether the reader of stdout has closed its pipe. */
 let isReaderGone = false
 
-/** Whole. A reader that is gone wants no more: that is no error, and the work goes on. */
+/**
+ * Writes the whole text, however full the pipe is. If the reader of stdout has closed its pipe (`| head`), printing
+ * stops without an error, and the work goes on.
+ */
 export function write(fd: 1 | 2, text: string): void {
   if (fd === 1 && isReaderGone) return
   for (let rest = Buffer.from(text); rest.length > 0; ) {
@@ -43,19 +48,19 @@ export function write(fd: 1 | 2, text: string): void {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'EPIPE' && fd === 1) isReaderGone = true
-      if (code !== 'EAGAIN') return // nobody can be told
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE)
+      if (code !== 'EAGAIN') return // there is nowhere left to report it
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_PAUSE)
     }
   }
 }
 
-/** The same, where printing is all that there is to do. */
+/** Writes to stdout, and exits with 0 if its reader has closed the pipe: for verbs that do nothing but print. */
 export function writeOrEnd(text: string): void {
   write(1, text)
   if (isReaderGone) process.exit(0)
 }
 
-/** Loads what knows terminals only where there may be one. */
+/** Tells whether `fd` is a terminal. node:tty takes long to load, so it is asked only about character devices. */
 export function isTerminal(fd: number): boolean {
   try {
     return fstatSync(fd).isCharacterDevice() && process.getBuiltinModule('node:tty').isatty(fd)
@@ -64,7 +69,7 @@ export function isTerminal(fd: number): boolean {
   }
 }
 
-/** NO_COLOR and FORCE_COLOR win over what `fd` is: no-color.org, force-color.org. */
+/** Tells whether to print colours on `fd`. NO_COLOR and FORCE_COLOR decide (no-color.org, force-color.org), then the terminal. */
 export function hasColors(fd: number): boolean {
   const { NO_COLOR, FORCE_COLOR, TERM } = process.env
   if (FORCE_COLOR) return FORCE_COLOR !== '0' && FORCE_COLOR !== 'false'
@@ -72,7 +77,7 @@ export function hasColors(fd: number): boolean {
   return TERM !== 'dumb' && isTerminal(fd)
 }
 
-/** How many columns the terminal has; no limit where there is none. */
+/** Returns the width of the terminal in columns; Infinity where `fd` is none. */
 export function columns(fd: number): number {
   if (!isTerminal(fd)) return Number.POSITIVE_INFINITY
   const { columns = 80 } = fd === 1 ? process.stdout : process.stderr

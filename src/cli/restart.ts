@@ -1,22 +1,32 @@
-// restart: what runs is stopped, and started as it was.
+// restart: stops a daemon, and starts it as it was started.
 import { once } from 'node:events'
 import { constants as access, accessSync, existsSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname } from 'node:path'
-import { startedPhrase } from '../command/phrases.js'
-import { DaemonError, during } from '../errors/classes.js'
-import { PidLock } from '../pid-lock.js'
-import { prepareDirectory, statePath } from '../running/paths.js'
-import { readLastState, type State, writeState } from '../running/state-file.js'
-import { failure, stopOne, targetsOf } from './actions.js'
-import { daemonsFrom, targetIn } from './config-file.js'
-import { checkLaunch, launch, type StartOptions } from './library.js'
-import type { Invocation } from './parse.js'
+import { targetIn, targetsOf } from './chosen-targets.js'
+import { daemonsFrom } from './config-file.js'
+import { reportFailure } from './failures.js'
+import type { Invocation } from './invocation.js'
+import { Interruption, type Job, jobOf, printStarted, startOne } from './job.js'
+import {
+  checkLaunch,
+  DaemonError,
+  during,
+  launch,
+  PidLock,
+  prepareDirectory,
+  readLastState,
+  type StartOptions,
+  type State,
+  statePath,
+  writeState,
+} from './library.js'
 import type { Output } from './print.js'
 import { whileWaiting } from './progress.js'
-import { Interruption, type Job, jobOf, startOne } from './start.js'
+import { stopOne } from './stop-one.js'
 import { absence, lookAt, type Target } from './targets.js'
 
+/** Carries out `restart` for each daemon in turn, and returns the highest exit code. */
 export async function restart(invocation: Invocation, output: Output): Promise<number> {
   const { options } = invocation
   const timeout = options.get<number>('timeout')
@@ -25,22 +35,22 @@ export async function restart(invocation: Invocation, output: Output): Promise<n
     try {
       if (job) prepareDirectory(target.path)
       else if (!existsSync(dirname(target.path))) lastState(target)
-      await alone(target, async () => {
-        if (await isDoneByAnother(target, output)) return
+      await oneAtATime(target, async () => {
+        if (await wasRestartedMeanwhile(target, output)) return
         if (!job) return startAgain(target, timeout, output)
         checkLaunch(job.program, job.options)
         await stopIfRunning(target, timeout, output)
         await startOne(job, output)
       })
     } catch (error) {
-      exitCode = Math.max(exitCode, failure(error, target, output, options))
+      exitCode = Math.max(exitCode, reportFailure(error, target, output, options))
       if (error instanceof Interruption) break
     }
   }
   return exitCode
 }
 
-/** With a configuration the jobs are its. */
+/** Lists what is to be restarted. With a configuration file each daemon is started as the file says, not as it was. */
 async function restartsOf(invocation: Invocation): Promise<{ target: Target; job?: Job }[]> {
   const config = invocation.options.get<string>('config')
   if (config === undefined) return (await targetsOf(invocation)).map(target => ({ target }))
@@ -48,8 +58,11 @@ async function restartsOf(invocation: Invocation): Promise<{ target: Target; job
   return daemons.map(each => ({ target: targetIn(each), job: jobOf(each) }))
 }
 
-/** Two restarts at once would stop each other's: the second waits, and finds that it is done. */
-async function alone(target: Target, action: () => Promise<void>): Promise<void> {
+/**
+ * Keeps two restarts of one daemon apart: each would stop what the other has started. The second waits for the first,
+ * and then finds the daemon restarted.
+ */
+async function oneAtATime(target: Target, action: () => Promise<void>): Promise<void> {
   const lock = await PidLock.wait(`${target.path.replace(/\.pid$/, '')}.restart`)
   try {
     await action()
@@ -58,8 +71,11 @@ async function alone(target: Target, action: () => Promise<void>): Promise<void>
   }
 }
 
-/** Since this command was called, which is before it was loaded. */
-async function isDoneByAnother(target: Target, output: Output): Promise<boolean> {
+/**
+ * Tells whether another command restarted the daemon after this one was called. timeOrigin is the moment of the call:
+ * a restart that began before this file was loaded counts.
+ */
+async function wasRestartedMeanwhile(target: Target, output: Output): Promise<boolean> {
   const { state, pid } = lookAt(target.path)
   const last = readLastState(target.path)
   if (state !== 'running' || last?.pid !== pid || last.startedAt <= performance.timeOrigin) return false
@@ -73,16 +89,16 @@ async function isDoneByAnother(target: Target, output: Output): Promise<boolean>
 
 async function startAgain(target: Target, timeout: number | undefined, output: Output): Promise<void> {
   const last = lastState(target)
-  const again = last.launch ? launching(target, last.launch, last.directory) : running(target, last)
+  const startLikeLast = last.launch ? launchAgain(target, last.launch, last.directory) : runAgain(target, last)
   await stopIfRunning(target, timeout, output)
   const begin = performance.now()
-  const launched = await again().catch(error => {
-    // It went with the daemon, or with the start that failed; the next restart needs it.
+  const launched = await startLikeLast().catch(error => {
+    // The state file was removed with the daemon, or by the failed start; the next restart needs it.
     if (readLastState(target.path) === null) writeState(target.path, last)
     throw error
   })
   const time = performance.now() - begin
-  output.result(`${target.name}: ${startedPhrase(launched, time)}`, { name: target.name, ...launched, elapsed: time })
+  printStarted(target.name, launched, time, output)
 }
 
 async function stopIfRunning(target: Target, timeout: number | undefined, output: Output): Promise<void> {
@@ -92,7 +108,10 @@ async function stopIfRunning(target: Target, timeout: number | undefined, output
   if (output.verbosity > 0) output.note(`${target.name}: ${line}`)
 }
 
-/** What runs next is what this file says: it must be ours. */
+/**
+ * Reads how the daemon was started. The state file decides what is executed next, so it must belong to this user.
+ * @throws DaemonError ERR_DAEMON_STATE there is no state file; EPERM it is another user's
+ */
 function lastState(target: Target): State {
   const last = readLastState(target.path)
   const path = statePath(target.path)
@@ -109,29 +128,29 @@ function lastState(target: Target): State {
   return last
 }
 
-/** Finds what is wrong at once; starts when it is called. */
-function launching(target: Target, { program, options }: NonNullable<State['launch']>, directory: string) {
+/** Prepares the launch() that started the daemon. Checks it now, before anything is stopped; the result starts it. */
+function launchAgain(target: Target, { program, options }: NonNullable<State['launch']>, directory: string) {
   during('chdir', directory, () => process.chdir(directory))
   const env = options.env as Record<string, string | null> | undefined
   const given = env && Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value ?? undefined]))
-  const again = { ...options, ...(given && { env: given }) } as StartOptions
-  checkLaunch(program, again)
-  return () => whileWaiting(`${target.name}: starting`, launch(program, again))
+  const sameOptions = { ...options, ...(given && { env: given }) } as StartOptions
+  checkLaunch(program, sameOptions)
+  return () => whileWaiting(`${target.name}: starting`, launch(program, sameOptions))
 }
 
-/** The same of one that makes itself a daemon. */
-function running(target: Target, state: State) {
+/** Prepares running a program again that calls daemonize() itself. Checks it now; the result runs it. */
+function runAgain(target: Target, state: State) {
   const {
     arguments: [program = ''],
     directory,
   } = state
   during('chdir', directory, () => process.chdir(directory))
   if (program.includes('/')) during('exec', program, () => accessSync(program, access.X_OK))
-  return () => runAgain(target, state)
+  return () => runProgram(target, state)
 }
 
-async function runAgain(target: Target, { arguments: [program = '', ...args], directory, addresses }: State) {
-  // Loading it takes as long as all the rest of the command.
+async function runProgram(target: Target, { arguments: [program = '', ...args], directory, addresses }: State) {
+  // Loading node:child_process takes as long as the rest of the command.
   const { spawn } = process.getBuiltinModule('node:child_process')
   const child = spawn(program, args, {
     cwd: directory,

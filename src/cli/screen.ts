@@ -1,19 +1,20 @@
-// status --watch: the table in place, with what was seen before as charts.
+// status --watch: redraws the table in place, with charts of what was seen before.
 import { createLogUpdate } from 'log-update'
-import type { Row } from './row.js'
-import { cpuTime, type History, memory, table } from './table.js'
+import { cpuTime, type History, memory, type Row, table } from './table.js'
 
 /** How many values a chart shows. */
 const CHART = 12
 
+/** What was seen of one daemon until now, and the counters at the last look. */
 interface Past {
   cpu: number[]
   memory: number[]
-  /** At the last look. */
+  /** Milliseconds of CPU time, and the moment in milliseconds, at the last look. */
   cpuTime: number
   time: number
 }
 
+/** The terminal that --watch draws on. */
 export class Screen {
   readonly #update = createLogUpdate(process.stdout)
   readonly #hasColors: boolean
@@ -23,9 +24,10 @@ export class Screen {
     this.#hasColors = hasColors
   }
 
+  /** Draws the table over the last one; what the height leaves no room for is counted. */
   show(rows: readonly Row[], width: number, height = 24): void {
     const histories = new Map(rows.map(row => [row.pidFile, this.#remember(row)]))
-    // The title, a line that tells of the rest, and where the cursor stands.
+    // Three lines are taken: the title, the count of the rest, and the cursor's.
     const room = Math.max(1, height - 3)
     const rest = rows.length - room
     const text =
@@ -33,8 +35,8 @@ export class Screen {
     this.#update(`${text.trimEnd()}${rest > 0 ? `\nand ${rest} more` : ''}`)
   }
 
-  /** Leaves what was drawn last. */
-  done(): void {
+  /** Stops drawing; the last table stays on the terminal. */
+  finish(): void {
     this.#update.done()
   }
 

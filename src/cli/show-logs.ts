@@ -1,26 +1,27 @@
 // logs: the last lines of what daemons wrote, and what they write from now on.
 import { existsSync } from 'node:fs'
-import { DaemonError, during } from '../errors/classes.js'
-import { logPath } from '../running/paths.js'
-import { readLastState } from '../running/state-file.js'
-import { failure, targetsOf } from './actions.js'
+import { targetsOf } from './chosen-targets.js'
+import { reportFailure } from './failures.js'
 import { follow } from './follow.js'
-import { status as statusOf } from './library.js'
+import type { Invocation } from './invocation.js'
+import { DaemonError, during, logPath, readLastState, status as statusOf } from './library.js'
 import { type Line, lastLines, merged, opened } from './log-lines.js'
-import type { Invocation } from './parse.js'
 import { unexpected } from './parse-value.js'
 import { type Output, writeOrEnd } from './print.js'
 import { absence, type Target } from './targets.js'
 
+/** How many of the last lines are shown unless --lines says otherwise. */
 const LINES = 100
 
+/** A log file of one of the targets. */
 interface LogFile {
   target: Target
   path: string
-  /** Before each line, where there are several files. */
+  /** The text before each line, which tells several files apart; '' for a single one. */
   label: string
 }
 
+/** Carries out `logs`, and returns the exit code; with --follow it goes on until it is interrupted. */
 export async function logs(invocation: Invocation, output: Output): Promise<number> {
   const { options } = invocation
   const count = options.get<number>('lines') ?? (options.has('since') ? Number.POSITIVE_INFINITY : LINES)
@@ -33,15 +34,15 @@ export async function logs(invocation: Invocation, output: Output): Promise<numb
     let files: LogFile[] = []
     try {
       files = await filesOf(target)
-      if (files.length === 0) throw new DaemonError(await whyNone(target), 'ERR_DAEMON_LOG')
+      if (files.length === 0) throw new DaemonError(await whyNoLog(target), 'ERR_DAEMON_LOG')
     } catch (error) {
-      exitCode = Math.max(exitCode, failure(error, target, output, options))
+      exitCode = Math.max(exitCode, reportFailure(error, target, output, options))
     }
     found.push(files)
   }
   const starts = labelled(found, targets).flatMap(file => {
     try {
-      // Open from here on: it may be rotated before it is followed.
+      // Stays open: the file may be rotated before it is followed.
       const fd = opened(file.path)
       const { lines, end, hasTimes } = during('log', file.path, () => lastLines(fd, count, since))
       if (since !== undefined && !hasTimes && lines.length > 0) {
@@ -49,7 +50,7 @@ export async function logs(invocation: Invocation, output: Output): Promise<numb
       }
       return [{ file, lines: lines.map(line => ({ ...line, label: file.label })), fd, end }]
     } catch (error) {
-      exitCode = Math.max(exitCode, failure(error, file.target, output, options))
+      exitCode = Math.max(exitCode, reportFailure(error, file.target, output, options))
       return []
     }
   })
@@ -66,7 +67,7 @@ function show(lines: readonly (Pick<Line, 'text'> & { label: string })[]): void 
   if (lines.length > 0) writeOrEnd(lines.map(({ text, label }) => `${label}${text}\n`).join(''))
 }
 
-/** Of one that runs, what it says; else what it said last, or the default. */
+/** Lists the log files of a running daemon; of another one, those of its last run, or the default log. */
 async function filesOf(target: Target): Promise<LogFile[]> {
   const running = (await statusOf(target.path)).logs
   const last = running.length > 0 ? running : (readLastState(target.path)?.logs ?? [])
@@ -75,14 +76,15 @@ async function filesOf(target: Target): Promise<LogFile[]> {
   return paths.map(path => ({ target, path, label: '' }))
 }
 
-async function whyNone(target: Target): Promise<string> {
+async function whyNoLog(target: Target): Promise<string> {
   const { state } = await statusOf(target.path)
   const isRunning = state === 'running' || state === 'starting'
   return isRunning
-    ? 'it has no log: it was started without one, or its output goes to what it was given'
+    ? 'it has no log: it was started without one, or its output goes to a descriptor of its caller'
     : `no log ${logPath(target.name)}, and not running (${absence(target)})`
 }
 
+/** Labels the files: `NAME`, and `out` or `err` where a daemon has two. */
 function labelled(found: readonly LogFile[][], targets: readonly Target[]): LogFile[] {
   const isOne = found.flat().length < 2
   return found.flatMap((files, index) =>

@@ -1,21 +1,19 @@
-// status: a table of daemons, once or again and again.
-
+// status: a table of daemons, printed once or redrawn with --watch.
 import { rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { DaemonError } from '../errors/classes.js'
-import { PidLock } from '../pid-lock.js'
-import { companionsOf, readLastState } from '../running/state-file.js'
-import { targetsOf } from './actions.js'
+import { targetsOf } from './chosen-targets.js'
 import { extra } from './extra.js'
-import { status as statusOf } from './library.js'
-import type { Invocation } from './parse.js'
+import type { Invocation } from './invocation.js'
+import { companionsOf, DaemonError, PidLock, readLastState, status as statusOf } from './library.js'
 import { columns, hasColors, isTerminal, type Output, write, writeOrEnd } from './print.js'
-import type { Row } from './row.js'
+import type { Row } from './table.js'
 import { absence, everyTarget, type Target } from './targets.js'
 import { UsageError } from './usage.js'
 
+/** How often --watch looks, in milliseconds. */
 const WATCH_EVERY = 1_000
 
+/** Carries out `status`, and returns the exit code that the LSB gives for the worst daemon. */
 export async function status(invocation: Invocation, output: Output): Promise<number> {
   const { options } = invocation
   const isListing = invocation.words.length === 0 && !options.has('config')
@@ -31,13 +29,13 @@ export async function status(invocation: Invocation, output: Output): Promise<nu
   } else if (!options.has('quiet')) {
     const { table } = extra('table')
     write(1, table(rows, { width: columns(1), hasColors: hasColors(1) }))
-    if (!isListing) tellWhy(rows, output)
+    if (!isListing) explainAbsent(rows, output)
   }
-  await clean(rows.filter(isLeftover), options.has('clean'), output)
+  await offerCleaning(rows.filter(isLeftover), options.has('clean'), output)
   return exitCode
 }
 
-/** One after the other: each takes less than a millisecond. */
+/** Looks at one daemon after the other: each takes less than a millisecond. */
 async function rowsOf(targets: readonly Target[]): Promise<Row[]> {
   const rows: Row[] = []
   for (const target of targets) rows.push(await rowOf(target))
@@ -53,7 +51,7 @@ async function rowOf({ name, path }: Target): Promise<Row> {
   }
 }
 
-/** The LSB's: 0 running, 1 dead with a pid file, 3 not running, 4 unknown. */
+/** Returns the exit code of the LSB: 0 running, 1 dead with a pid file, 3 not running, 4 unknown. */
 function exitCodeOf(row: Row): number {
   if (row.state === 'unknown') return 4
   if (row.state === 'absent') return 3
@@ -61,7 +59,8 @@ function exitCodeOf(row: Row): number {
   return 0
 }
 
-function tellWhy(rows: readonly Row[], output: Output): void {
+/** Notes why a daemon isn't running or can't be looked at. */
+function explainAbsent(rows: readonly Row[], output: Output): void {
   for (const row of rows) {
     if (row.state === 'unknown') output.note(`${row.name}: ${row.error.message}`)
     else if (row.state === 'absent' || row.state === 'free') {
@@ -70,11 +69,13 @@ function tellWhy(rows: readonly Row[], output: Output): void {
   }
 }
 
+/** Tells whether a crashed daemon left its pid file or its state file behind. */
 function isLeftover(row: Row): boolean {
   return row.state === 'free' && (row.pid !== null || readLastState(row.pidFile) !== null)
 }
 
-async function clean(leftovers: readonly Row[], isAsked: boolean, output: Output): Promise<void> {
+/** Removes the files of crashed daemons where --clean was given or the user agrees; else says how to. */
+async function offerCleaning(leftovers: readonly Row[], isAsked: boolean, output: Output): Promise<void> {
   if (leftovers.length === 0) return
   const names = leftovers.map(({ name }) => name).join(', ')
   const isOffered = !isAsked && !output.isJson && isTerminal(0) && isTerminal(1)
@@ -85,13 +86,13 @@ async function clean(leftovers: readonly Row[], isAsked: boolean, output: Output
   }
   if (isOffered && !(await isAgreed(`left by crashed daemons: ${names}; remove their files? [y/N] `))) return
   for (const row of leftovers) {
-    remove(row)
+    removeFiles(row)
     output.note(`${row.name}: removed ${row.pidFile}`)
   }
 }
 
-/** Under the lock: one that is being started is not touched. */
-function remove({ pidFile }: Row): void {
+/** Removes a crashed daemon's files while it holds the lock, so that those of a start that comes now are left alone. */
+function removeFiles({ pidFile }: Row): void {
   const companions = companionsOf(pidFile)
   const lock = PidLock.acquire(pidFile)
   for (const path of companions) rmSync(path, { force: true })
@@ -103,7 +104,7 @@ async function isAgreed(question: string): Promise<boolean> {
   const dialog = createInterface({ input: process.stdin, output: process.stderr })
   const answer = await Promise.race([
     dialog.question(question),
-    new Promise<string>(done => dialog.once('close', () => done(''))),
+    new Promise<string>(resolve => dialog.once('close', () => resolve(''))),
   ])
   dialog.close()
   return /^y(es)?$/i.test(answer.trim())
@@ -121,7 +122,7 @@ async function watch(targets: () => readonly Target[], output: Output): Promise<
   const screen = new Screen({ hasColors: hasColors(1) })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
-      screen.done()
+      screen.finish()
       process.exit(0)
     })
   }

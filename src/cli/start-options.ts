@@ -2,19 +2,17 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
-import { targetOf } from '../running/paths.js'
-import type { StartOptions } from './library.js'
+import { type OptionValues, type StartOptions, targetOf } from './library.js'
 import { type OptionDefinition, START_OPTIONS } from './option-table.js'
-import type { Options } from './parse.js'
 import type { Assignment } from './parse-value.js'
 import { UsageError } from './usage.js'
 
 /** Those that are given, relative paths resolved here. @throws UsageError */
-export function launchOptions(options: Options): StartOptions {
+export function launchOptions(options: OptionValues): StartOptions {
   const plain: Record<string, unknown> = {}
   for (const option of START_OPTIONS) {
     const { name, api, repeatable } = option
-    if (api === undefined || api.includes('.') || repeatable || !options.has(name)) continue
+    if (api === undefined || api === 'monitor' || api.includes('.') || repeatable || !options.has(name)) continue
     plain[api] = absolute(option, options.get(name))
   }
   return {
@@ -26,7 +24,10 @@ export function launchOptions(options: Options): StartOptions {
   }
 }
 
-/** The file to be taken over is the default one, if none is named. */
+/**
+ * Takes over the pid file that is named, or the default one. A file in the run directory stays a bare name, as the user
+ * gives it: a later restart may find another run directory.
+ */
 export function overwriting({ pidFile, instance }: StartOptions, name: string): StartOptions {
   if (typeof pidFile === 'object') return { pidFile: { ...pidFile, overwrite: true } }
   const path = typeof pidFile === 'string' ? pidFile : `${targetOf(name, instance)}.pid`
@@ -41,7 +42,7 @@ function absolute({ name, kind }: OptionDefinition, value: unknown): unknown {
   return isPath ? resolve(value) : value
 }
 
-function environment(options: Options): Record<string, string | undefined> {
+function environment(options: OptionValues): Record<string, string | undefined> {
   const fromFiles = options.all<string>('env-file').map(readEnvironment)
   const assigned = options.all<Assignment>('env').map(({ name, value }) => ({ [name]: value }))
   return Object.assign({}, ...fromFiles, ...assigned)
@@ -56,7 +57,7 @@ function readEnvironment(path: string): object {
 }
 
 /** The unnamed are http, http2, http3 and so on. */
-function listen(options: Options): Record<string, string> {
+function listen(options: OptionValues): Record<string, string> {
   const sockets: Record<string, string> = {}
   let unnamed = 0
   for (const { name, address } of options.all<{ name?: string; address: string }>('listen')) {
@@ -68,13 +69,13 @@ function listen(options: Options): Record<string, string> {
   return sockets
 }
 
-function limits(options: Options): Record<string, unknown> {
+function limits(options: OptionValues): Record<string, unknown> {
   const given = options.all<{ name: string; limit: unknown }>('limit')
   return Object.fromEntries(given.map(({ name, limit }) => [name, limit]))
 }
 
 /** What the line says, over what a configuration does. To be watched is not yet to be restarted. */
-export function monitorOf(options: Options, config: StartOptions = {}): StartOptions['monitor'] {
+export function monitorOf(options: OptionValues, config: StartOptions = {}): StartOptions['monitor'] {
   const parts = START_OPTIONS.filter(({ name, api }) => api?.startsWith('monitor.') && options.has(name))
   const given = Object.fromEntries(parts.map(({ name, api = '' }) => [api.replace('monitor.', ''), options.get(name)]))
   const own = typeof config.monitor === 'object' ? config.monitor : {}

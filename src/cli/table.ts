@@ -1,27 +1,39 @@
-// The table of status, as wide as the terminal: columns that don't fit are left out, the least important first.
+// The table of `status`, as wide as the terminal: columns that don't fit are left out, the least important first.
 import { styleText } from 'node:util'
 import measure from 'fast-string-truncated-width'
 import type { Look } from './help.js'
-import type { Row } from './row.js'
+import type { DaemonStatus } from './library.js'
+
+/** What `status` found out about a target, or why it could not. */
+export type Row = (DaemonStatus & { pidFile: string }) | Unknown
+
+/** A target that could not be looked at. */
+interface Unknown {
+  name: string
+  state: 'unknown'
+  pidFile: string
+  error: { code: string; message: string }
+}
 
 interface Column {
   title: string
-  /** What goes first where there is no room for all: the highest. */
+  /** The order of leaving out: where the columns don't all fit, the one with the highest number goes first. */
   dispensable: number
   isRight?: boolean
   text(row: Row, history: History | undefined): string
 }
 
-/** What was seen before, of one daemon. */
+/** What --watch has seen of one daemon, oldest first. */
 export interface History {
   /** Percent of one CPU. */
   cpu: readonly number[]
+  /** Bytes. */
   memory: readonly number[]
 }
 
 const GAP = '  '
 const NONE = '-'
-/** Narrower than that nothing can be read. */
+/** The least width at which a column can be read. */
 const NARROWEST = 4
 
 const COLUMNS: readonly Column[] = [
@@ -57,13 +69,13 @@ const COLUMNS: readonly Column[] = [
   },
 ]
 
-/** Ends with a newline. */
+/** Lays out the table; it ends with a newline. `histories`, by pid file, become charts. */
 export function table(rows: readonly Row[], look: Look, histories?: ReadonlyMap<string, History>): string {
   const cells = COLUMNS.map(column => ({
     column,
     texts: rows.map(row => column.text(row, histories?.get(row.pidFile)).replaceAll(/\p{Cc}+/gu, ' ')),
   }))
-  // A column in which nothing stands says nothing.
+  // A column that is empty in every row is left out.
   const used = cells.filter(
     ({ texts, column }) => column.dispensable < 3 || texts.some(text => text !== NONE && text !== ''),
   )
@@ -88,12 +100,12 @@ export function table(rows: readonly Row[], look: Look, histories?: ReadonlyMap<
   return `${[look.hasColors ? style('bold', title) : title, ...lines].join('\n')}\n`
 }
 
-/** So that what is known of it has room beside. */
+/** Returns how wide the column of names may be: a third, so that the other columns have room. */
 function longestName(width: number): number {
   return Math.max(NARROWEST, Math.floor(width / 3))
 }
 
-/** Leaves out the most dispensable until the rest fits; what is left of the widest is cut. */
+/** Leaves out the most dispensable columns until the rest fits; a column of free text is narrowed before it is left out. */
 function fitting<C extends { column: Column }>(cells: readonly C[], widths: Map<C, number>, limit: number): C[] {
   const total = (some: readonly C[]) =>
     some.reduce((sum, cell) => sum + (widths.get(cell) ?? 0), GAP.length * (some.length - 1))
@@ -168,17 +180,17 @@ function restarts({ workers }: Known): number | null {
   return counts.some(count => count !== undefined) ? counts.reduce<number>((sum, count) => sum + (count ?? 0), 0) : null
 }
 
-/** Resident, of all its workers, in bytes. */
+/** Adds up the resident memory of a daemon's workers, in bytes. */
 export function memory(row: Row): number {
   return row.state === 'unknown' ? 0 : row.workers.reduce((sum, { rss }) => sum + rss, 0)
 }
 
-/** Milliseconds that its workers have used. */
+/** Adds up the CPU time of a daemon's workers, in milliseconds. */
 export function cpuTime(row: Row): number {
   return row.state === 'unknown' ? 0 : row.workers.reduce((sum, worker) => sum + worker.cpuTime, 0)
 }
 
-/** Lately, where it is watched; else since it began. */
+/** Shows the CPU usage: with --watch that of the last interval, else the average since the start. */
 function cpuText(row: Row, history: History | undefined): string {
   const lately = history?.cpu.at(-1)
   if (lately !== undefined) return percent(lately)
@@ -192,6 +204,7 @@ function percent(value: number): string {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)}%`
 }
 
+/** Shortens a time: `2d 3h`, `4h 5m`, `6m 7s`, `8s`. */
 export function duration(ms: number): string {
   const seconds = Math.floor(ms / 1_000)
   const [minutes, hours, days] = [Math.floor(seconds / 60), Math.floor(seconds / 3_600), Math.floor(seconds / 86_400)]
@@ -201,6 +214,7 @@ export function duration(ms: number): string {
   return `${seconds}s`
 }
 
+/** Shortens a number of bytes: `512B`, `1.5K`, `12M`. */
 export function size(bytes: number): string {
   const units = ['B', 'K', 'M', 'G', 'T']
   const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10))
@@ -210,7 +224,7 @@ export function size(bytes: number): string {
 
 const BARS = '▁▂▃▄▅▆▇█'
 
-/** From 0 to the highest. */
+/** Draws a bar for each value; the tallest stands for the highest value, the lowest for 0. */
 function chart(values: readonly number[] = []): string {
   const highest = Math.max(...values, Number.EPSILON)
   return values.map(value => BARS[Math.round((value / highest) * (BARS.length - 1))]).join('')

@@ -1,22 +1,29 @@
-// Whom a verb is meant for: names in the run directory, and pid files.
+// Targets of verbs: names in the run directory, and pid files.
 import { statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
-import { show, suggestion } from '../options/values.js'
-import { type PidFileState, PidLock } from '../pid-lock.js'
-import { pidFilesInRunDirectory, runDirectory, targetPath } from '../running/paths.js'
-import { readLastState } from '../running/state-file.js'
+import {
+  type PidFileState,
+  PidLock,
+  pidFilesInRunDirectory,
+  readLastState,
+  runDirectory,
+  show,
+  suggestion,
+  targetPath,
+} from './library.js'
 import { UsageError } from './usage.js'
 
+/** A daemon that a verb acts on. */
 export interface Target {
-  /** How it is called in messages. */
+  /** The name in messages. */
   name: string
-  /** Of the pid file, absolute. */
+  /** The absolute path of its pid file. */
   path: string
 }
 
 const NAME = /^[A-Za-z0-9._-]{1,64}(@[A-Za-z0-9._-]{1,64})?$/
 
-/** @throws UsageError */
+/** Reads a TARGET of the command line: a name or, with a slash, a pid file. @throws UsageError it is neither */
 export function parseTarget(given: string): Target {
   if (given.includes('/') && !given.includes('\0')) {
     const path = resolve(given)
@@ -31,14 +38,14 @@ export function parseTarget(given: string): Target {
   return { name: given, path: resolve(targetPath(given)) }
 }
 
-/** Those of the run directory that are daemons of ours, or were: other people's pid files lie there too. */
+/** Lists the daemons in the run directory, running or left over. Pid files of other software there are passed over. */
 export function everyTarget(): Target[] {
   return pidFilesInRunDirectory()
     .filter(path => readLastState(path) !== null || isLocked(path))
     .map(path => ({ name: basename(path, '.pid'), path }))
 }
 
-/** Why nothing runs there: `no pid file /run/x.pid; did you mean 'y'?`. */
+/** Explains why a daemon isn't running: `no pid file /run/x.pid; did you mean 'y'?`. */
 export function absence({ name, path }: Target): string {
   const { state, pid } = lookAt(path)
   if (state === 'absent') return `no pid file ${path}${nearest(name, path)}`
@@ -52,6 +59,7 @@ function isEmpty(path: string): boolean {
   return file === undefined || (file.isFile() && file.size === 0)
 }
 
+/** Asks who holds the pid file at `path`. One that can't be read or isn't a pid file counts as absent. */
 export function lookAt(path: string): PidFileState {
   try {
     return PidLock.inspect(path)
@@ -60,6 +68,7 @@ export function lookAt(path: string): PidFileState {
   }
 }
 
+/** Suggests a target that is spelled much like `name`; '' if there is none. */
 function nearest(name: string, path: string): string {
   if (path !== resolve(runDirectory(), `${name}.pid`)) return ''
   if (name.endsWith('.pid')) return `; for a pid file write ./${name}`

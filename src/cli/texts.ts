@@ -1,16 +1,19 @@
-// Help, version and completions: loaded when they are asked for.
+// help, version, completion: the verbs that print a text and touch no daemon.
 import { readFileSync } from 'node:fs'
-import { nameOf } from '../options/normalise.js'
-import { logPath, runPath } from '../running/paths.js'
 import { COMMANDS, SHELLS } from './commands.js'
 import { extra } from './extra.js'
-import { type Invocation, unknownCommand } from './parse.js'
+import type { Invocation } from './invocation.js'
+import { logPath, nameOf, runPath } from './library.js'
+import { unknownCommand } from './parse.js'
 import { unexpected } from './parse-value.js'
 import { columns, hasColors, write } from './print.js'
 import { everyTarget } from './targets.js'
 import { UsageError } from './usage.js'
 
-/** Null: nothing was asked for, which is wrong. */
+/**
+ * Prints the help of a command, or the overview: on stdout where the user asked for it, on stderr if `invocation` is
+ * null, because there was no command at all.
+ */
 export async function showHelp(invocation: Invocation | null): Promise<number> {
   const { helpText } = extra('help')
   const fd = invocation ? 1 : 2
@@ -24,12 +27,13 @@ export async function showHelp(invocation: Invocation | null): Promise<number> {
   return 0
 }
 
+/** Prints the package's version. */
 export async function showVersion(): Promise<number> {
   write(1, `${version()}\n`)
   return 0
 }
 
-/** `completion targets` is what the scripts themselves ask. */
+/** Prints a completion script; or, for those scripts themselves, the names of all daemons (`completion targets`). */
 export async function showCompletion({ words: [shell = ''] }: Invocation): Promise<number> {
   if (shell === 'targets') {
     write(
@@ -54,7 +58,7 @@ function version(): string {
   return (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version
 }
 
-/** The bundle lies in dist. */
+/** Returns the URL of a file of the package: this bundle lies in its dist folder. */
 function packageFile(path: string): URL {
   return new URL(`../${path}`, import.meta.url)
 }

@@ -1,8 +1,9 @@
-// What the user typed is wrong: said before anything is looked up or done.
-import { DaemonError, type OptionError } from '../errors/classes.js'
+// A wrong command line: reported before anything is looked up or done.
+import { DaemonError, type OptionError } from './library.js'
 
+/** The command line is wrong: exit code 2. */
 export class UsageError extends DaemonError {
-  /** The verb whose help tells more. */
+  /** The verb whose --help the message refers to. */
   readonly command: string | undefined
 
   constructor(message: string, command?: string) {
@@ -11,8 +12,8 @@ export class UsageError extends DaemonError {
   }
 }
 
-/** The library names its own options: `startTimeout` is --start-timeout. */
-export function inOurWords({ message, option }: OptionError): string {
+/** Rewords the library's message for the command line: it names its own option `startTimeout`, which is --start-timeout. */
+export function withFlagNames({ message, option }: OptionError): string {
   const [first = '', ...rest] = option.replace(/^monitor\./, '').split('.')
   const singular: Record<string, string> = { limits: 'limit' }
   const flag = `--${singular[first] ?? kebab(first)}${rest.length > 0 ? ` ${rest.join('.')}` : ''}`

@@ -1,52 +1,43 @@
 // A daemonize() call in a program that is a daemon already, since launch() or the command started it: what was given there
 // wins, then what the call gives, then the defaults.
 import { isDeepStrictEqual } from 'node:util'
-import { done, native } from '../binding/addon.js'
-import { during } from '../errors/classes.js'
+import type { DaemonizeOptions } from '../option-types.js'
 import { normalise } from '../options/normalise.js'
-import type { DaemonizeOptions } from '../types.js'
-import { changeIdentity } from './change-identity.js'
+import { only } from '../options/resources.js'
+import { decidedBy } from '../options/table.js'
+import { ASKED_BY, apply, changesOf } from './apply.js'
 import type { Given } from './note.js'
 import type { RunningDaemon } from './running-daemon.js'
 
-/** What only a start can do, and this process was started otherwise. */
-const DECIDED_AT_START = [
-  'instance',
-  'stdin',
-  'log',
-  'stdout',
-  'stderr',
-  'preserve',
-  'pidFile',
-  'startTimeout',
-] as const satisfies readonly (keyof DaemonizeOptions)[]
+const IDENTITY = decidedBy('identity')
+const NO_IDENTITY = Object.fromEntries(IDENTITY.map(name => [name, undefined]))
+const SUPERVISION = decidedBy('supervision')
 
-/** @throws OptionError also for options that were overridden */
+/**
+ * Makes the running daemon what the call's options ask for, as far as whoever started it left that open, and logs what
+ * was overridden.
+ * @throws OptionError an option is wrong, be it overridden or not; an overridden identity is not looked at
+ * @throws SystemCallError a change is refused
+ */
 export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: Given): void {
   const isGiven = (key: keyof DaemonizeOptions) => given.keys.includes(key)
   const { name, instance } = given.options
-  const wanted = normalise({ ...options, ...(isGiven('name') && { name }), instance }, true)
-  const calls = (...keys: (keyof DaemonizeOptions)[]) => keys.some(key => options[key] !== undefined && !isGiven(key))
-  // One identity: a part of it from here and a part from there would be nobody's wish.
+  // An identity is taken whole: a user from the start with a group from the call is what neither asked for. The call's
+  // is not looked at then: this process may have given up the rights, and left the user database behind.
   const hasIdentity = IDENTITY.some(isGiven)
+  const heeded = hasIdentity ? { ...options, ...NO_IDENTITY } : options
+  const wanted = normalise({ ...heeded, ...(isGiven('name') && { name }), instance }, true)
+  const calls = (...keys: (keyof DaemonizeOptions)[]) => keys.some(key => heeded[key] !== undefined && !isGiven(key))
   const isNew = (name: string) => !(name in daemon.sockets)
   const listen = wanted.listen.filter(({ name }) => isNew(name))
+  // The variables of the call's user do not replace those that the start gave.
+  const isAsked = (change: keyof typeof ASKED_BY) =>
+    calls(...ASKED_BY[change]) && !(change === 'environment' && isGiven('env'))
 
-  if (calls('limits')) done(native.applyLimits(wanted.limits))
-  const { nice, oomScoreAdjust, noNewPrivileges } = wanted
-  done(
-    native.applyPriorities(
-      calls('nice') ? nice : undefined,
-      calls('oomScoreAdjust') ? oomScoreAdjust : undefined,
-      calls('noNewPrivileges') && noNewPrivileges,
-    ),
-  )
-  if (calls('env')) for (const { name, value } of wanted.environment) setVariable(name, value)
   const sockets = daemon.bind(listen)
-  if (!hasIdentity && calls(...IDENTITY)) changeIdentity(wanted, daemon.parent)
-  const { chdir, umask } = wanted
-  if (calls('chdir') && chdir !== false) during('chdir', chdir, () => process.chdir(chdir))
-  if (calls('umask') && umask !== false) process.umask(umask)
+  const { resources, ...others } = changesOf(wanted)
+  const changes = Object.entries(others).filter(([change]) => isAsked(change as keyof typeof ASKED_BY))
+  apply({ ...Object.fromEntries(changes), resources: only(resources, name => calls(name)) }, daemon.parent)
   // What the call wants wins over the default, not over what was given.
   const supervises = !SUPERVISION.some(isGiven) && daemon.supervise(wanted.supervision)
   daemon.adopt({
@@ -57,7 +48,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     ...(!isGiven('ready') && { ready: wanted.ready }),
     signals: [...wanted.signals].filter(([signal]) => wanted.givenSignals.has(signal)),
   })
-  const decided = [...DECIDED_AT_START, ...(hasIdentity ? IDENTITY : []), ...(supervises ? [] : SUPERVISION)]
+  const decided = [...decidedBy('start'), ...(hasIdentity ? IDENTITY : []), ...(supervises ? [] : SUPERVISION)]
   const overridden = overriddenOf(options, given, new Set(decided)).filter(
     key => key !== 'pidFile' || wanted.pidFile?.path !== daemon.pidFile?.path,
   )
@@ -66,9 +57,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   }
 }
 
-const IDENTITY = ['chroot', 'user', 'group', 'groups'] as const
-const SUPERVISION = ['monitor', 'workers'] as const
-
+/** Lists the options of the call that had no effect, since the start gave or decided something else. */
 function overriddenOf(options: DaemonizeOptions, given: Given, decided: ReadonlySet<string>): string[] {
   const plain = given.options as Record<string, unknown>
   return Object.entries(options).flatMap(([key, value]) => {
@@ -80,9 +69,4 @@ function overriddenOf(options: DaemonizeOptions, given: Given, decided: Readonly
     const isSame = given.keys.includes(key) && isDeepStrictEqual(plain[key], value)
     return !isSame && (decided.has(key) || given.keys.includes(key)) ? [key] : []
   })
-}
-
-function setVariable(name: string, value: string | undefined): void {
-  if (value === undefined) delete process.env[name]
-  else process.env[name] = value
 }

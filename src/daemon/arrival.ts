@@ -1,13 +1,13 @@
-// The daemon's side of a start: what the launcher handed over is taken up, and the rest is set.
-
+// The daemon's side of a start: it takes up what the launcher handed over, and does what could not be done before exec.
 import type { Arrival } from '#native'
-import { checked, done, native } from '../binding/addon.js'
-import { during, SystemCallError } from '../errors/classes.js'
+import { checked, native } from '../binding/addon.js'
+import { SystemCallError } from '../errors/classes.js'
+import { NO_RESOURCES } from '../options/resources.js'
 import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
 import { requireStartDirectory } from '../process/program.js'
 import { statePath } from '../running/paths.js'
-import { changeIdentity } from './change-identity.js'
+import { apply, changesOf } from './apply.js'
 import type { Note } from './note.js'
 import { RunningDaemon } from './running-daemon.js'
 import { removeFilesAtExit, takeSockets } from './sockets.js'
@@ -15,33 +15,35 @@ import { removeFilesAtExit, takeSockets } from './sockets.js'
 // Read when the library is loaded: the program may clean its environment before the call.
 const marker = process.env.DAEMONIC_START
 
-/** Whether a launcher may have started this process: then what is printed goes where it was told. */
+/** Whether a launcher may have started this process: then the standard streams are as the options ask. */
 export const mayBeDaemon = marker !== undefined
 
-/** What a launcher handed to this very process; null if none did. */
+/** Takes what a launcher handed to this very process; null if none did. */
 export function takeArrival(): Arrival | null {
   return marker === undefined ? null : native.arrive(marker)
 }
 
+/** Reads what the launcher wrote down for the daemon. */
 export function noteOf(arrival: Arrival): Note {
   return JSON.parse(arrival.note)
 }
 
-/** Becomes the daemon; what fails here the launcher throws too. */
+/**
+ * Becomes the daemon that a launcher started.
+ * @throws SystemCallError a step of the start fails; the launcher is told, and throws the same
+ */
 export function arrive(settings: Settings, arrival: Arrival, note = noteOf(arrival)): RunningDaemon {
   try {
     const sockets = takeSockets(note.paths)
     delete process.env.DAEMONIC_START
     if (!arrival.isWorker) removeFilesAtExit(sockets)
-    done(arrival.takeStreams())
+    checked(arrival.takeStreams())
     const file = note.pidFile === null ? null : arrival.pidFile(note.pidFile)
     const pidFile = file && note.pidFile !== null ? PidLock.of(checked(file), [statePath(note.pidFile)]) : null
-    // Node raises the soft limit of descriptors when it boots.
-    done(native.applyLimits(settings.limits.filter(({ resource }) => resource === 'nofile')))
-    changeIdentity(settings, arrival.parent)
-    const { chdir, umask } = settings
-    if (chdir !== false) during('chdir', chdir, () => process.chdir(chdir))
-    if (umask !== false) process.umask(umask)
+    const { resources, identity, directory, umask } = changesOf(settings)
+    // The others were applied before exec; but Node has raised the soft limit of descriptors when it booted.
+    const limits = resources.limits.filter(({ resource }) => resource === 'nofile')
+    apply({ resources: { ...NO_RESOURCES, limits }, identity, directory, umask }, arrival.parent)
     const { worker = 0, workers = 1 } = note
     process.title = workers > 1 ? `${settings.name}: worker ${worker}` : settings.name
     return new RunningDaemon({

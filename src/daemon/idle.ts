@@ -1,33 +1,29 @@
-// How long nobody has wanted anything of the daemon: `idleTimeout`.
+// Idleness: how long the daemon has had no clients and no work. The `idleTimeout` option.
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { EventEmitter } from 'node:events'
 import type { Server } from 'node:net'
 import { isHttp, isStream } from './serve.js'
 
-/** Counts what keeps the daemon: connections, requests, busy(). */
+/** Counts what keeps the daemon from being idle: connections, requests, busy(). */
 export class Idleness {
-  readonly #tell: (isIdle: boolean) => void
+  readonly #onChange: (isIdle: boolean) => void
   #timeout: number | null = null
   #holds = 0
   #timer: NodeJS.Timeout | undefined
   #isIdle = false
 
-  /** `tell`: it has been idle for the whole timeout, or, later, is so no more. */
-  constructor(tell: (isIdle: boolean) => void) {
-    this.#tell = tell
+  /** Calls `onChange` with true once the daemon has been idle for the whole timeout, with false when it no longer is. */
+  constructor(onChange: (isIdle: boolean) => void) {
+    this.#onChange = onChange
   }
 
-  /** From now on; null: never idle. */
+  /** Begins to measure; with null the daemon never counts as idle. */
   start(timeout: number | null): void {
     this.#timeout = timeout
     this.#wait()
   }
 
-  get isHeld(): boolean {
-    return this.#holds > 0
-  }
-
-  /** Not idle until disposed, any number of times. */
+  /** Keeps the daemon from being idle until the hold is disposed; disposing it again does nothing. */
   hold(): Disposable {
     let isHeld = true
     this.#holds += 1
@@ -43,8 +39,9 @@ export class Idleness {
   }
 
   /**
-   * A connection counts while it is open. Of HTTP a request counts until it is answered, and an upgraded connection; one
-   * that is merely kept alive does not. Of UDP every message begins the time anew.
+   * Counts what a server's clients do. A connection counts while it is open; but with HTTP a request counts until it is
+   * answered, and an upgraded connection while it is open, not one that is merely kept alive. With UDP every message
+   * begins the time anew.
    */
   watch(server: Server | UdpSocket): void {
     if (!isStream(server)) server.on('message', () => this.hold()[Symbol.dispose]())
@@ -54,7 +51,10 @@ export class Idleness {
     } else this.#holdWhile(server, isHttp2(server) ? 'stream' : 'connection', each => each)
   }
 
-  /** A listener of ours alone would tell Node that the program handles them: ours comes with the program's. */
+  /**
+   * Holds while an upgraded or CONNECT connection is open. Node takes any listener for the program's promise to handle
+   * these, so this one is added only when the program adds its own.
+   */
   #holdWhileTunnelled(server: Server): void {
     for (const event of ['upgrade', 'connect']) {
       const add = () => this.#holdWhile(server, event, (_, socket) => socket)
@@ -68,6 +68,7 @@ export class Idleness {
     }
   }
 
+  /** Holds from each event until what `of` finds in its arguments is closed. */
   #holdWhile(server: Server, event: string, of: (...args: EventEmitter[]) => EventEmitter | undefined): void {
     server.prependListener(event, (...args: EventEmitter[]) => {
       const hold = this.hold()
@@ -80,7 +81,7 @@ export class Idleness {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
       this.#isIdle = true
-      this.#tell(true)
+      this.#onChange(true)
     }, this.#timeout).unref()
   }
 
@@ -88,7 +89,7 @@ export class Idleness {
     clearTimeout(this.#timer)
     if (!this.#isIdle) return
     this.#isIdle = false
-    this.#tell(false)
+    this.#onChange(false)
   }
 }
 

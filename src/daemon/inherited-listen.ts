@@ -1,12 +1,12 @@
-// A script that knows nothing of us listens on a port or path that was given for it, too: it gets the socket that was
-// bound for it, which its other workers and its successor share.
+// Listening by a script that does not know this library: where it listens on a port or path of the `listen` option, it
+// gets the socket that was bound for it, which it shares with other workers and with its successor.
 import type { Server } from 'node:net'
 import type { ListenPlan } from '#native'
 import { checked, native } from '../binding/addon.js'
 import type { ListenSocket } from '../types.js'
 import type { RunningDaemon } from './running-daemon.js'
 
-/** What server.listen() may name: one of these decides. */
+/** Where server.listen() is to listen: one of these decides. */
 interface Wish {
   port?: unknown
   path?: unknown
@@ -15,7 +15,10 @@ interface Wish {
 
 type Listen = (this: Server, ...args: unknown[]) => Server
 
-/** From now on. Only what would otherwise fail with EADDRINUSE is answered with a socket of `listen`. */
+/**
+ * Has every server.listen() from now on use a socket of `listen` where one has the address that is asked for: binding it
+ * again would fail with EADDRINUSE.
+ */
 export function inheritListening(daemon: RunningDaemon, listen: readonly ListenPlan[]): void {
   const names = listen.filter(({ udp }) => !udp).map(({ name }) => name)
   if (names.length === 0) return
@@ -32,21 +35,21 @@ export function inheritListening(daemon: RunningDaemon, listen: readonly ListenP
     // A server closes what it listens on, and may listen again: each gets a descriptor of its own.
     const fd = checked(native.duplicateDescriptor(socket.fd))
     daemon.inherit(this, { ...socket, fd }).catch(error => {
-      // Our listener kept Node from throwing what nobody handles.
+      // inherit() listens for 'error' itself, which keeps Node from throwing an error that the program does not handle.
       if (this.listenerCount('error') === 0) throw error
     })
     return this
   } as typeof Server.prototype.listen
 }
 
-/** listen(port…), listen(path…), listen(options…). */
+/** Reads the arguments of server.listen(): (port…), (path…) or (options…). */
 function wishOf([first]: unknown[]): Wish {
   if (typeof first === 'object' && first !== null) return first
   if (typeof first === 'string' && !/^\d+$/.test(first)) return { path: first }
   return { port: first }
 }
 
-/** The socket at that port, whatever the host: a program under a supervisor may listen on fewer interfaces. */
+/** Finds the socket at that port or path, whatever the host: the script may ask for fewer interfaces than were bound. */
 function socketFor(sockets: readonly ListenSocket[], { port, path, fd }: Wish): ListenSocket | undefined {
   if (fd !== undefined) return undefined
   const wanted = port === undefined ? path : Number(port)

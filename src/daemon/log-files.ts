@@ -9,16 +9,17 @@ export interface Log {
   mode: number
 }
 
+/** The open logs of this process. */
 export class Logs {
   readonly #own: readonly Log[]
-  /** By descriptor. The kernel forgets the path of a file that is moved, so it is kept from before. */
+  /** Other files, by descriptor. Once a file is moved the kernel no longer knows its old path, so it is noted before. */
   readonly #others = new Map<number, AppendedFile>()
 
   constructor(own: readonly Log[]) {
     this.#own = own
   }
 
-  /** Notes what else this process appends to by now. */
+  /** Notes which other files this process appends to by now. */
   remember(): void {
     const own = new Set(this.#own.map(log => log.fd))
     const present = native.appendedFiles().filter(file => !own.has(file.fd))
@@ -31,8 +32,8 @@ export class Logs {
   }
 
   /**
-   * Reopens those whose path names another file by now, or none; returns how many.
-   * @throws SystemCallError the first that can't be; all were tried, and the old file goes on being used
+   * Reopens the logs whose path by now names another file or none, with `all` the other files too; returns how many.
+   * @throws SystemCallError the first that can't be opened; all were tried, and its old file goes on being used
    */
   reopen(all: boolean): number {
     if (all) this.remember()

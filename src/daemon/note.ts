@@ -1,26 +1,26 @@
-// What a launcher or supervisor writes down for the daemon that it starts.
-import type { DaemonizeOptions } from '../types.js'
+// The note that a launcher or supervisor writes for the daemon that it starts.
+import type { DaemonizeOptions } from '../option-types.js'
 import type { Log } from './log-files.js'
 
-/** What the launcher decided and the daemon needs to know: the marker's note. */
+/** What was decided before the daemon's exec, and the daemon needs to know. It is part of the marker in the environment. */
 export interface Note {
   name: string
   pidFile: string | null
   logs: Log[]
-  /** A supervised one's index, how many there are at the start, and how often it is to say that its event loop turns. */
+  /** Of a worker: its index, the number of workers at the start, and the milliseconds that its watchdog allows. */
   worker?: number
   workers?: number
   watchdog?: number | null
-  /** Of the Unix sockets, by name: the kernel may know a shorter one. */
+  /** Paths of Unix sockets, by name: the kernel may know a shorter one, by which a long one was bound. */
   paths: Record<string, string>
-  /** Null where the program itself called daemonize(). */
+  /** What launch() or the command was given; null where the program itself called daemonize(). */
   given: Given | null
 }
 
-/** What launch() was given, for the preload. */
+/** The options that launch() or the command was given. */
 export interface Given {
-  /** What is applied here, not before exec. */
+  /** Those that the daemon applies itself, by the preload; the others were applied before exec. */
   options: DaemonizeOptions
-  /** The names of all options. */
+  /** The names of all that were given. */
   keys: string[]
 }

@@ -1,22 +1,25 @@
-// One daemon a process, also where two copies of this library are loaded.
-import type { Daemon, DaemonizeOptions } from '../types.js'
+// The daemon of this process: one, also where two copies of this library are loaded.
+import type { DaemonizeOptions } from '../option-types.js'
+import type { Daemon } from '../types.js'
 
 const DAEMON = Symbol.for('daemonic.daemon')
-/** Until the program has called daemonize() where a preload made the daemon: takes that call's options. */
+/** The function that takes the options of daemonize() in a program that the preload has made a daemon already. */
 const ADOPT = Symbol.for('daemonic.adopt')
 
 const registry = globalThis as { [DAEMON]?: Daemon; [ADOPT]?: ((options: DaemonizeOptions) => void) | undefined }
 
+/** Gives the daemon that this process is; undefined where it is none. */
 export function registered(): Daemon | undefined {
   return registry[DAEMON]
 }
 
+/** Makes `daemon` the one of this process; `adopt` takes the options that a later daemonize() gives. */
 export function register(daemon: Daemon, adopt?: (options: DaemonizeOptions) => void): void {
   registry[DAEMON] = daemon
   registry[ADOPT] = adopt
 }
 
-/** What takes the options of the first daemonize(); undefined if that is over, or was what made the daemon. */
+/** Gives, once, the function that takes the options of daemonize(); undefined where daemonize() itself made the daemon. */
 export function takeAdoption(): ((options: DaemonizeOptions) => void) | undefined {
   const adopt = registry[ADOPT]
   registry[ADOPT] = undefined

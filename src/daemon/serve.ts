@@ -1,18 +1,18 @@
-// Listening on a socket that was bound elsewhere, and ending so that nobody's request is lost.
+// Serving: listening on a socket that was bound elsewhere, and draining, so that no request is lost when the daemon stops.
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server as HttpServer, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import type { Server, Socket } from 'node:net'
 
-/** How long a kept-alive connection may stay idle while the server drains, in milliseconds: its client may be sending. */
+/** Milliseconds that a kept-alive connection may stay idle while the server drains: its client may be sending a request. */
 const IDLE_GRACE = 500
 
-/** Ends a server: resolves when all that was in flight is answered. */
+/** Closes a server; resolves when everything in flight has been answered. */
 export type Drain = () => Promise<void>
 
-/** Listens on descriptor `fd`; resolves with the way to end it once it does. */
+/** Has the server listen on descriptor `fd`; resolves, once it does, with the function that drains it. */
 export async function listenOn(server: Server | UdpSocket, fd: number): Promise<Drain> {
-  // Before listening: a connection may be there at once.
+  // Before listening, since a connection may be accepted at once.
   const drain = isStream(server) ? prepareDrain(server) : () => closed(server, () => server.close())
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -62,7 +62,7 @@ function drainHttp(server: HttpServer): Drain {
     }
     const sweep = setInterval(() => {
       server.closeIdleConnections()
-      // One that never sent anything (a browser's spare) isn't idle to Node.
+      // Browsers keep a spare connection that has never sent anything: to Node that isn't idle.
       for (const socket of connections) if (socket.bytesRead === 0) socket.destroy()
     }, IDLE_GRACE)
     await stopAccepting(server)
@@ -70,12 +70,13 @@ function drainHttp(server: HttpServer): Drain {
   }
 }
 
-/** net.Server's own close: http.Server's ends idle connections at once, with the request that may be on its way. */
+/** Closes by net.Server's own close(): http.Server's ends idle connections at once, and a request may be on its way there. */
 function stopAccepting(server: Server): Promise<void> {
   const { Server } = process.getBuiltinModule('node:net')
   return closed(server, () => Server.prototype.close.call(server))
 }
 
+/** Resolves when the server has closed; one that does not listen is closed already. */
 function closed(server: Server | UdpSocket, close: () => unknown): Promise<void> {
   return new Promise(resolve => {
     server.once('close', resolve)
@@ -84,10 +85,12 @@ function closed(server: Server | UdpSocket, close: () => unknown): Promise<void>
   })
 }
 
+/** Whether it accepts connections, rather than datagrams. */
 export function isStream(server: Server | UdpSocket): server is Server {
   return 'listen' in server
 }
 
+/** Whether it is an HTTP/1 server. */
 export function isHttp(server: Server): server is HttpServer {
   return 'closeIdleConnections' in server
 }

@@ -1,4 +1,4 @@
-// The daemon's listening sockets: handed over by the launcher or a service manager, or bound here.
+// The daemon's listening sockets: handed over by a launcher or service manager, or bound in this process.
 import { lstatSync, rmSync } from 'node:fs'
 import type { ListenPlan } from '#native'
 import { checked, native } from '../binding/addon.js'
@@ -6,14 +6,17 @@ import type { ListenSocket } from '../types.js'
 
 type Sockets = Record<string, ListenSocket>
 
-/** What was passed to this process by LISTEN_FDS, sd_listen_fds(3). `paths`: of Unix sockets, as they were asked for. */
+/**
+ * Takes the sockets that were passed to this process by LISTEN_FDS: sd_listen_fds(3). `paths` are those of Unix sockets,
+ * as they were asked for.
+ */
 export function takeSockets(paths: Readonly<Record<string, string>>): Sockets {
   const sockets = byName(native.passedSockets().map(socket => withPath(socket, paths)))
   for (const variable of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete process.env[variable]
   return sockets
 }
 
-/** In the foreground: sockets that a service manager passed under the same name are used; the others are bound. */
+/** Takes the sockets that a service manager passed under the names in `listen`, and binds the others. */
 export function listenHere(listen: readonly ListenPlan[]): Sockets {
   const passed = takeSockets(pathsOf(listen))
   const bound = byName(checked(native.bindSockets(listen.filter(({ name }) => !(name in passed)))))
@@ -21,12 +24,12 @@ export function listenHere(listen: readonly ListenPlan[]): Sockets {
   return { ...passed, ...bound }
 }
 
-/** The files of Unix sockets, by name. */
+/** Gives the paths of Unix sockets, by name. */
 export function pathsOf(listen: readonly ListenPlan[]): Record<string, string> {
   return Object.fromEntries(listen.flatMap(({ name, path }) => (path === undefined ? [] : [[name, path]])))
 }
 
-/** Unix sockets that were bound for us leave no file behind, unless another's has taken its place. */
+/** Has the files of these Unix sockets removed when the process exits, but for one that another socket has replaced. */
 export function removeFilesAtExit(sockets: Sockets): void {
   const added = Object.values(sockets).filter(({ address }) => address.startsWith('/'))
   if (added.length === 0) return
@@ -34,20 +37,20 @@ export function removeFilesAtExit(sockets: Sockets): void {
   for (const { address } of added) files.set(address, inodeOf(address))
 }
 
-/** Now: nobody connects any more, and who has connected is still to be accepted. */
+/** Removes the socket files at once, so that no new client connects; those that have connected are still served. */
 export function removeFiles(): void {
   for (const [address, inode] of files) if (inode !== null && inodeOf(address) === inode) remove(address)
 }
 
-/** By path, the inode. */
+/** The inode of each socket file, by path. */
 const files = new Map<string, string | null>()
 
-/** A daemon that gave up its rights may not; the next start replaces a socket file that nobody answers on. */
+/** Removes a socket file, if this user may: the next start replaces one that no process listens on. */
 function remove(path: string): void {
   try {
     rmSync(path)
   } catch {
-    // nothing depends on it
+    // it stays, and does no harm
   }
 }
 
@@ -60,7 +63,7 @@ function inodeOf(path: string): string | null {
   }
 }
 
-/** A path that is longer than the kernel's addresses was bound by a shorter one, which is all that the kernel tells. */
+/** Gives the socket the path that was asked for: a longer one than the kernel's addresses was bound by a shorter one. */
 function withPath<S extends { name: string; address: string }>(socket: S, paths: Readonly<Record<string, string>>): S {
   const path = paths[socket.name]
   return path !== undefined && socket.address.startsWith('/') ? { ...socket, address: path } : socket

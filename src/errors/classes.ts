@@ -3,7 +3,7 @@ import { getSystemErrorMap } from 'node:util'
 import type { Refusal } from '#native'
 import { explain, type SystemCall } from './explain.js'
 
-/** What every error of ours is. `code` is stable; `exitCode` is what a command should exit with, never 0. */
+/** The base of every error that this library throws. `code` is stable; `exitCode` is for a command to exit with, never 0. */
 export class DaemonError extends Error {
   readonly code: string
   readonly exitCode: number
@@ -16,7 +16,7 @@ export class DaemonError extends Error {
   }
 }
 
-/** An option is wrong; nothing was started. `option` is its path, such as `listen.http`. */
+/** Reports a wrong option; nothing was started. `option` is its path, such as `listen.http`. */
 export class OptionError extends DaemonError {
   declare readonly code: 'ERR_DAEMON_OPTION'
   readonly option: string
@@ -27,7 +27,10 @@ export class OptionError extends DaemonError {
   }
 }
 
-/** A system call failed: errno (positive) and the name of the call as in section 2 of the manual, at a named step. */
+/**
+ * Reports a failed system call: its errno (positive), its name as in section 2 of the manual, and the step that it was
+ * made for.
+ */
 export class SystemCallError extends DaemonError {
   readonly errno: number
   readonly syscall: string
@@ -43,7 +46,7 @@ export class SystemCallError extends DaemonError {
   }
 }
 
-/** The pid file is locked. `pid` is the owner's, null where it is just starting. */
+/** Reports a locked pid file. `pid` is its owner's; null while the owner is still starting. */
 export class AlreadyRunningError extends DaemonError {
   declare readonly code: 'ERR_DAEMON_RUNNING'
   readonly pid: number | null
@@ -58,11 +61,14 @@ export class AlreadyRunningError extends DaemonError {
   }
 }
 
-/** The daemon ended, or was not ready in time. `exitCode`: its own; 128 + N for signal N; 1 if it was 0; 124: too late. */
+/**
+ * Reports a daemon that exited, was killed or was late before it was ready. `exitCode` is the daemon's own, but 1 for 0;
+ * 128 + N for signal N; 124 for a late one.
+ */
 export class StartError extends DaemonError {
   declare readonly code: 'ERR_DAEMON_START' | 'ERR_DAEMON_START_TIMEOUT'
   readonly signal: NodeJS.Signals | null
-  /** The end of what it wrote to stderr, at most 64 KiB. */
+  /** The last 64 KiB that the daemon wrote to stderr. */
   readonly stderr: string
 
   constructor(
@@ -79,7 +85,7 @@ export class StartError extends DaemonError {
   }
 }
 
-/** The error that a refusal of the core stands for. */
+/** Makes the error that a refusal of the core stands for. */
 export function errorOf(refusal: Refusal): DaemonError {
   const { kind, path = '', pid = null, step, syscall, errno, detail } = refusal
   switch (kind) {
@@ -91,7 +97,7 @@ export function errorOf(refusal: Refusal): DaemonError {
         'ERR_DAEMON_BLOCKED',
       )
     case 'not-running':
-      return new DaemonError(`not running (${path})`, 'ERR_DAEMON_NOT_RUNNING', 7)
+      return notRunning(path)
     case 'unverified':
       return new DaemonError(
         `${path}: ${detail}${pid === null ? '' : ` (pid ${pid})`}; nothing was signalled`,
@@ -108,7 +114,15 @@ export function errorOf(refusal: Refusal): DaemonError {
   }
 }
 
-/** Runs `action`, and throws what Node's own call failed with as a SystemCallError of `step`. */
+/** Makes the error of a call that needs a running daemon. Exit code 7 is the LSB's for "program is not running". */
+export function notRunning(path: string, cause?: unknown): DaemonError {
+  return new DaemonError(`not running (${path})`, 'ERR_DAEMON_NOT_RUNNING', 7, cause === undefined ? {} : { cause })
+}
+
+/**
+ * Runs one of Node's own file system calls as a step of a start.
+ * @throws SystemCallError what the call failed with
+ */
 export function during<T>(step: string, path: string, action: () => T): T {
   try {
     return action()
@@ -121,6 +135,7 @@ export function during<T>(step: string, path: string, action: () => T): T {
   }
 }
 
+/** Gives the name of an errno (positive): `ENOENT` for 2. */
 export function errnoName(errno: number): string {
   return getSystemErrorMap().get(-errno)?.[0] ?? `errno ${errno}`
 }

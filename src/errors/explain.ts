@@ -1,4 +1,4 @@
-// What a failed system call means to the person who reads it: what could not be done, why, and what stands in the way.
+// Explains a failed system call to the person who reads it: what could not be done, why, and what stands in the way.
 import { lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { getSystemErrorMap } from 'node:util'
@@ -14,6 +14,7 @@ export interface SystemCall {
   cause?: unknown
 }
 
+/** What could not be done, by the name of the step: crates/core/src/error.rs has the names. */
 const DOING: Record<string, string> = {
   'first fork': 'fork (first fork)',
   'second fork': 'fork (second fork)',
@@ -42,9 +43,13 @@ const DOING: Record<string, string> = {
   exec: 'execute',
   signal: 'send the signal to the owner of',
   process: 'read the process',
+  control: 'reach the control socket',
 }
 
-/** `cannot open the log /var/log/x/app.log: EACCES, permission denied; the directory /var/log/x belongs to root` */
+/**
+ * Makes the message of a failed system call, such as
+ * `cannot open the log /var/log/x/app.log: EACCES, permission denied; the directory /var/log/x belongs to root`.
+ */
 export function explain({ step, errno, path, detail }: SystemCall): string {
   const [name, text] = getSystemErrorMap().get(-errno) ?? [`errno ${errno}`, 'unknown error']
   const object = path ? ` ${path}` : ''
@@ -83,7 +88,7 @@ function listenAdvice(name: string, address: string | null | undefined): string 
   return undefined
 }
 
-/** The highest directory of `path` that isn't there. */
+/** Gives the highest directory of `path` that does not exist. */
 function firstMissing(path: string): string | undefined {
   if (statSync(path, { throwIfNoEntry: false })) return undefined
   return firstMissing(dirname(path)) ?? path
@@ -96,7 +101,7 @@ function belongsTo(path: string, what = 'it '): string | undefined {
       ? undefined
       : `${what}${what === 'it ' ? '' : `${path} `}belongs to ${userName(uid)}`
   } catch {
-    return undefined // not even that can be seen
+    return undefined // it can't even be looked at
   }
 }
 

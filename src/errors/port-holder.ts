@@ -1,10 +1,10 @@
-// Who listens on an address that is taken: proc_net_tcp(5), proc_net_unix(5), and the descriptors that we may look at.
+// Finds who listens on a taken address: proc_net_tcp(5), proc_net_unix(5), and the descriptors that this user may look at.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
-/** TCP_LISTEN in /proc/net/tcp. */
+/** The state of a listening socket in /proc/net/tcp: TCP_LISTEN. */
 const LISTENING = '0A'
 
-/** The pid of a process that listens on `HOST:PORT`, or on a Unix socket's path; null where that can't be seen. */
+/** Gives the pid of a process that listens on `HOST:PORT`, or on a Unix socket's path; null where that can't be seen. */
 export function holderOf(address: string): number | null {
   const inodes = address.startsWith('/') ? unixInodes(address) : tcpInodes(Number(address.split(':').at(-1)))
   return inodes.size === 0 ? null : holderOfSocket(inodes)
@@ -33,11 +33,11 @@ function socketInode(link: string): string {
   try {
     return /^socket:\[(\d+)\]$/.exec(readlinkSync(link))?.[1] ?? ''
   } catch {
-    return '' // closed meanwhile
+    return '' // closed since it was listed
   }
 }
 
-/** The lines below the heading; none where there is no such table. */
+/** Reads the lines below a table's heading; none where the kernel has no such table. */
 function table(name: string): string[] {
   try {
     return readFileSync(`/proc/net/${name}`, 'utf8').split('\n').slice(1)
@@ -50,6 +50,6 @@ function list(directory: string): string[] {
   try {
     return readdirSync(directory)
   } catch {
-    return [] // another user's, or gone
+    return [] // of another user's process, or of one that has exited
   }
 }

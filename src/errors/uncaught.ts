@@ -1,15 +1,15 @@
-// An error of ours that nobody catches is for a person to read: one paragraph, no stack, its exit code.
+// Errors that nobody catches: those of this library end the process with one paragraph for a person, and no stack.
 import { writeSync } from 'node:fs'
 import { inspect } from 'node:util'
 import { type DaemonError, OptionError } from './classes.js'
 
 /**
- * Throws `error`. Should it stay uncaught, it is printed without a stack and the process ends with its exit code; an
- * OptionError keeps its stack, which shows the line to mend. Caught ones, and later crashes, are as ever: the listener
- * knows this very object, and is gone once the event loop turns.
+ * Throws `error` so that, should it stay uncaught, it is printed without a stack and the process exits with its exit
+ * code; an OptionError keeps its stack, which shows the line to mend. Caught errors and later crashes stay as in any
+ * program: the listener acts on this very object alone, and is removed once the event loop turns.
  */
 export function throwReadably(error: DaemonError): never {
-  // A program that listens itself wants to decide itself.
+  // A program that listens for uncaught errors decides itself what becomes of them.
   if (!(error instanceof OptionError) && process.listenerCount('uncaughtException') === 0) {
     const listener = (thrown: unknown) => {
       write(thrown === error ? `${error.message}\n` : `${inspect(thrown)}\n`)
@@ -22,8 +22,8 @@ export function throwReadably(error: DaemonError): never {
 }
 
 /**
- * While the daemon stops, AbortErrors that nobody handles are what its signal was meant to cause. All else is as if
- * nobody listened.
+ * Lets AbortErrors stay unhandled from now on: while the daemon stops, its `stopping` signal is meant to cause them. All
+ * other errors end the process as if these listeners were not there.
  */
 export function tolerateAborts(): void {
   const isAbort = (error: unknown) => error instanceof Error && error.name === 'AbortError'
@@ -37,11 +37,11 @@ export function tolerateAborts(): void {
   })
 }
 
-/** Whole, also where the process is about to end. */
+/** Writes all of the text before it returns: the process is about to exit. */
 function write(text: string): void {
   try {
     writeSync(2, text)
   } catch {
-    // nobody reads it
+    // closed: there is no reader to miss it
   }
 }

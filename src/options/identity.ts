@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import type { Account, IdentityChange } from '#native'
 import { checked, native } from '../binding/addon.js'
 import { OptionError, SystemCallError } from '../errors/classes.js'
-import type { DaemonizeOptions } from '../types.js'
+import type { DaemonizeOptions } from '../option-types.js'
 import { expected, text } from './values.js'
 
 export interface Identity {

@@ -1,43 +1,34 @@
 // What the rest of the code gets of the options: validated, every default filled in.
-import type { LimitPlan, ListenPlan, StreamPlan } from '#native'
-import type { SignalAction } from '../types.js'
+import type { EnvironmentChange, ListenPlan } from '#native'
 import type { Identity } from './identity.js'
+import type { PidFileSettings } from './pid-file.js'
+import type { Readiness } from './readiness.js'
+import type { Resources } from './resources.js'
+import type { Signals } from './signals.js'
+import type { Streams } from './streams.js'
 import type { Supervision } from './supervision.js'
 
-/** How long a daemon may take to stop unless it says otherwise, in milliseconds. Less than Kubernetes' 30 s. */
-export const STOP_TIMEOUT = 25_000
-
-/** The last two where the supervisor watches: launch() and the command. */
-export type Readiness = 'auto' | 'manual' | 'port' | `fd=${number}`
-
-export interface Settings {
+/** The options of a start as the code uses them. Times are milliseconds. */
+export interface Settings extends Streams, Signals {
   name: string
-  /** Null where there is one of the name. */
+  /** What tells daemons of one name apart; null where there is one of the name. */
   instance: string | null
-  /** launch()'s. */
+  /** The release of the program, as launch() was given it. */
   version: string | null
   detach: boolean | 'auto'
   chdir: string | false
   umask: number | false
-  stdin: StreamPlan
-  stdout: StreamPlan
-  stderr: StreamPlan
   listen: ListenPlan[]
-  limits: LimitPlan[]
-  signals: Map<NodeJS.Signals, SignalAction>
-  /** Those of them that the caller named. */
-  givenSignals: ReadonlySet<string>
-  environment: { name: string; value?: string }[]
+  resources: Resources
+  environment: EnvironmentChange[]
   identity: Identity
+  /** Numbers of descriptors that stay open. */
   preserve: number[]
-  nice: number | undefined
-  oomScoreAdjust: number | undefined
-  noNewPrivileges: boolean
-  pidFile: { path: string; mode: number; overwrite: boolean } | null
+  pidFile: PidFileSettings | null
   ready: Readiness
   startTimeout: number
   stopTimeout: number
   idleTimeout: number | null
-  /** Null where there is no supervisor. */
+  /** How workers are started and restarted; null where there is no supervisor. */
   supervision: Supervision | null
 }

@@ -1,66 +1,60 @@
 // How a daemon is supervised: the `monitor` and `workers` options.
-
-import type { MonitorOptions, ProcessOptions } from '../types.js'
+import type { MonitorOptions, ProcessOptions } from '../option-types.js'
 import { usableCpus } from './cpus.js'
+import { MONITOR_OPTIONS, OPTIONS } from './table.js'
 import { duration, entries, expected, oneOf, or, refuseUnknown, whole } from './values.js'
 
+/** How the supervisor starts, watches and restarts workers. */
 export interface Supervision {
-  /** How many at the start. */
+  /** How many workers there are at the start. */
   workers: number
-  /** Whether their number may change: there is a `workers` option. */
+  /** Whether the number of workers may change: the `workers` option was given. */
   scalable: boolean
   restart: 'no' | 'on-abnormal' | 'on-failure' | 'always'
-  /** Milliseconds. */
+  /** The longest pause between two starts, in milliseconds. */
   maxDelay: number
+  /** The length of a run that resets the pause and the count of failures, in milliseconds. */
   steadyAfter: number
+  /** How long an event loop may stand still, in milliseconds; null for ever. */
   watchdog: number | null
+  /** The failures in a row of one worker after which the supervisor gives up; null for never. */
   maxFailures: number | null
-  /** Bytes. */
+  /** How much memory a worker may have resident, in bytes; null for any. */
   maxMemory: number | null
+  /** Whether a worker's whole process group is killed with it. */
   killTree: boolean
 }
 
-/** Far more than any host starts at once; a typing error is noticed. */
+/** The highest number of workers: far more than any host starts at once, so that a typing error is noticed. */
 const MOST_WORKERS = 1024
-const MAX_DELAY = 10_000
-const STEADY_AFTER = 10_000
 const RESTART = ['on-failure', 'on-abnormal', 'always', 'no'] as const
-const OPTIONS = [
-  'restart',
-  'maxDelay',
-  'steadyAfter',
-  'maxFailures',
-  'watchdog',
-  'maxMemory',
-  'killTree',
-] as const satisfies readonly (keyof MonitorOptions)[]
 
-/** Null where no supervisor is asked for. */
+/** Validates the `monitor` and `workers` options; null where neither asks for a supervisor. @throws OptionError */
 export function supervisionOf({
-  monitor = false,
+  monitor = OPTIONS.monitor.default,
   workers,
 }: Pick<ProcessOptions, 'monitor' | 'workers'>): Supervision | null {
   if (monitor === false && workers === undefined) return null
   const given = typeof monitor === 'boolean' ? {} : (Object.fromEntries(entries('monitor', monitor)) as MonitorOptions)
-  refuseUnknown('monitor', Object.keys(given), OPTIONS)
+  refuseUnknown('monitor', Object.keys(given), Object.keys(MONITOR_OPTIONS))
   const scalable = workers !== undefined
   const time = (key: 'maxDelay' | 'steadyAfter' | 'watchdog', value: unknown) => duration(`monitor.${key}`, value)
   const count = (key: 'maxFailures' | 'maxMemory', value: unknown, most: number) =>
     value === undefined ? null : whole(`monitor.${key}`, value, 1, most)
   return {
-    workers: numberOf(workers),
+    workers: numberOf(or(workers, OPTIONS.workers.default)),
     scalable,
     restart: oneOf('monitor.restart', or(given.restart, scalable ? 'always' : 'on-failure'), RESTART),
-    maxDelay: time('maxDelay', or(given.maxDelay, MAX_DELAY)),
-    steadyAfter: time('steadyAfter', or(given.steadyAfter, STEADY_AFTER)),
+    maxDelay: time('maxDelay', or(given.maxDelay, MONITOR_OPTIONS.maxDelay.default)),
+    steadyAfter: time('steadyAfter', or(given.steadyAfter, MONITOR_OPTIONS.steadyAfter.default)),
     watchdog: given.watchdog === undefined ? null : time('watchdog', given.watchdog),
     maxFailures: count('maxFailures', given.maxFailures, 2 ** 32 - 1),
     maxMemory: count('maxMemory', given.maxMemory, Number.MAX_SAFE_INTEGER),
-    killTree: oneOf('monitor.killTree', or(given.killTree, false), [true, false]),
+    killTree: oneOf('monitor.killTree', or(given.killTree, MONITOR_OPTIONS.killTree.default), [true, false]),
   }
 }
 
-/** As the supervisor reads them. */
+/** Rounds the times up to whole milliseconds, as the supervisor reads them. */
 export function inWholeUnits(supervision: Supervision): Supervision {
   const { maxDelay, steadyAfter, watchdog } = supervision
   return {
@@ -72,7 +66,6 @@ export function inWholeUnits(supervision: Supervision): Supervision {
 }
 
 function numberOf(workers: unknown): number {
-  if (workers === undefined) return 1
   if (workers === 'cpus') return usableCpus()
   if (typeof workers === 'string') throw expected('workers', "a number or 'cpus'", workers, ['cpus'])
   return whole('workers', workers, 1, MOST_WORKERS, "or 'cpus'")

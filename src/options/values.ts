@@ -4,27 +4,30 @@ import { OptionError } from '../errors/classes.js'
 /** setTimeout's limit, in milliseconds: 24.8 days. */
 const LONGEST = 2 ** 31 - 1
 
-/** A default stands in for what is not given; null is given. */
+/** Returns the value, or the default if it is undefined. null counts as given. */
 export function or<T, D>(value: T | undefined, otherwise: D): T | D {
   return value === undefined ? otherwise : value
 }
 
+/** Lists the entries of an object, those that are undefined left out unless they are to be kept. @throws OptionError */
 export function entries(option: string, value: unknown, keepUndefined = false): [string, unknown][] {
   if (value === undefined) return []
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw expected(option, 'an object', value)
   return Object.entries(value).filter(([, each]) => keepUndefined || each !== undefined)
 }
 
-/** What a daemon may be called. */
+/** Tells whether a daemon may be called so. */
 export function isName(value: unknown): value is string {
   return typeof value === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(value) && !/^\.+$/.test(value)
 }
 
+/** Accepts a string that is neither empty nor holds a NUL; `what` names it in the message. @throws OptionError */
 export function text(option: string, value: unknown, what: string): string {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) throw expected(option, what, value)
   return value
 }
 
+/** Accepts the mode of a file. A string that looks octal is refused with the number to write instead. @throws OptionError */
 export function mode(option: string, value: unknown, highest: number): number {
   const range = `a number from 0 to 0o${highest.toString(8)}`
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > highest) {
@@ -35,6 +38,7 @@ export function mode(option: string, value: unknown, highest: number): number {
   return value
 }
 
+/** Accepts a time in milliseconds. @throws OptionError */
 export function duration(option: string, value: unknown): number {
   if (typeof value !== 'number' || !(value > 0) || value > LONGEST) {
     throw expected(option, 'a number of milliseconds above 0 (at most 2**31 - 1)', value)
@@ -42,6 +46,7 @@ export function duration(option: string, value: unknown): number {
   return value
 }
 
+/** Accepts a whole number; `or` names in the message what else is accepted. @throws OptionError */
 export function whole(option: string, value: unknown, lowest: number, highest: number, or = ''): number {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < lowest || value > highest) {
     throw expected(option, `a whole number from ${lowest} to ${highest} ${or}`.trimEnd(), value)
@@ -49,11 +54,13 @@ export function whole(option: string, value: unknown, lowest: number, highest: n
   return value
 }
 
+/** Accepts one of the allowed values. @throws OptionError */
 export function oneOf<const T>(option: string, value: unknown, allowed: readonly T[]): T {
   if (!(allowed as readonly unknown[]).includes(value)) throw expected(option, list(allowed), value, allowed)
   return value as T
 }
 
+/** Refuses keys that `parent` doesn't have, and names the nearest one that it has. @throws OptionError */
 export function refuseUnknown(parent: string, keys: readonly string[], known: readonly string[]): void {
   for (const key of keys) {
     if (known.includes(key)) continue
@@ -65,6 +72,7 @@ export function refuseUnknown(parent: string, keys: readonly string[], known: re
   }
 }
 
+/** Makes the error for a wrong value; `words` are suggested if one of them is near. */
 export function expected(option: string, what: string, got: unknown, words: readonly unknown[] = []): OptionError {
   const nearest =
     typeof got === 'string'
@@ -76,7 +84,7 @@ export function expected(option: string, what: string, got: unknown, words: read
   return new OptionError(option, `Expected the \`${option}\` option to be ${what}, got ${show(got)}${nearest}`)
 }
 
-/** `; did you mean 'X'?`, if a known word is near. */
+/** Suggests a known word that is spelled much like this one: `; did you mean 'X'?`; '' if none is. */
 export function suggestion(word: string, known: readonly string[]): string {
   const near = known.map(each => ({ each, far: distance(word.toLowerCase(), each.toLowerCase()) }))
   const best = near.sort((a, b) => a.far - b.far)[0]
@@ -104,11 +112,13 @@ function distance(one: string, other: string): number {
   return at(one.length, other.length)
 }
 
+/** Lists values for a message: `'a', 'b' or 'c'`. */
 export function list(words: readonly unknown[]): string {
   const shown = words.map(show)
   return shown.length < 2 ? shown.join('') : `${shown.slice(0, -1).join(', ')} or ${shown.at(-1)}`
 }
 
+/** Shows a value in a message: a string in quotes, an object by its kind. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return `'${value.length > 80 ? `${value.slice(0, 80)}…` : value}'`
   if (typeof value === 'function') return 'a function'

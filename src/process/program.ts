@@ -1,23 +1,31 @@
-// How to start the same program again, in every runtime; and where that can't be done.
+// The program that runs: how to start it again, in every runtime, and where that can't be done.
 import { readFileSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { isAbsolute } from 'node:path'
 import { DaemonError, SystemCallError } from '../errors/classes.js'
 
+/** What a start executes. */
 export interface Program {
   path: string
-  /** argv[0] included. */
+  /** The whole command line, argv[0] included. */
   arguments: string[]
-  /** Where it was started: flags and imports may be relative. */
+  /** Where to start it: paths in its flags and imports may be relative to that. */
   directory: string
-  /** Whether it arrives at daemonize(), or is made to by the preload. @default true */
-  isOurs?: boolean
+  /**
+   * Whether the program loads this library, by its own import or by the preload, and so becomes the daemon itself. If not,
+   * the supervisor does all that for it. @default true
+   */
+  loadsLibrary?: boolean
 }
 
-// Taken when the library is loaded, before the program changes its directory. Null if that has been removed.
+// Read when the library is loaded, before the program changes its directory. Null if the directory has been removed.
 const startDirectory = currentDirectory()
 
-/** @throws DaemonError ERR_DAEMON_UNSUPPORTED where the program's text can't be had again */
+/**
+ * Gives what starts the running program again.
+ * @throws DaemonError ERR_DAEMON_UNSUPPORTED: its text was not read from a file, so that nothing can run it again
+ * @throws SystemCallError ENOENT: the directory where it was started has been removed
+ */
 export function sameProgram(): Program {
   const { execPath, execArgv, argv } = process
   const directory = requireStartDirectory()
@@ -25,7 +33,7 @@ export function sameProgram(): Program {
   return { path: execPath, arguments: commandLine(), directory }
 }
 
-/** What started this process, as far as its runtime tells: for a person, or a restart. */
+/** Gives the command line that started this process, as far as its runtime tells. */
 export function commandLine(): string[] {
   const { execPath, execArgv, argv } = process
   if ('deno' in process.versions) return denoCommandLine()
@@ -33,8 +41,8 @@ export function commandLine(): string[] {
 }
 
 /**
- * The same by the path that the shell knows, which may lead through symbolic links: whoever starts it again later goes
- * where they point by then. Node itself knows the directory's own path only.
+ * Gives the program by the directory's path that the shell knows (PWD), which may lead through symbolic links: a restart
+ * then goes where they point by that time. Node itself knows only the path without links.
  */
 export function throughLinks(program: Program): Program {
   const { PWD = '' } = process.env
@@ -54,12 +62,12 @@ function isSameFile(one: string, other: string): boolean {
   }
 }
 
-/** @throws SystemCallError ENOENT: it has been removed */
+/** Gives the directory where this process was started. @throws SystemCallError ENOENT: it has been removed */
 export function requireStartDirectory(): string {
   return required(startDirectory)
 }
 
-/** Where the process is now. @throws SystemCallError ENOENT: it has been removed */
+/** Gives the directory where this process is now. @throws SystemCallError ENOENT: it has been removed */
 export function requireDirectory(): string {
   return required(currentDirectory())
 }
@@ -78,9 +86,14 @@ function currentDirectory(): string | null {
   }
 }
 
-/** Where forking the program makes no sense at all. @throws DaemonError ERR_DAEMON_UNSUPPORTED */
-export function requireMainProgram(): void {
+/** Refuses the one system that has no such processes. @throws DaemonError ERR_DAEMON_UNSUPPORTED on Windows */
+export function requireUnix(): void {
   if (process.platform === 'win32') throw unsupported('Windows has no daemons of this kind: run it as a service')
+}
+
+/** Refuses threads that can't become a daemon. @throws DaemonError ERR_DAEMON_UNSUPPORTED: Windows, a worker thread */
+export function requireMainProgram(): void {
+  requireUnix()
   if (workerThreads().isMainThread === false) {
     throw unsupported(
       'daemonize() was called in a worker thread: call it in the main thread, before workers are started',
@@ -112,13 +125,16 @@ function unsupported(message: string): DaemonError {
   return new DaemonError(message, 'ERR_DAEMON_UNSUPPORTED')
 }
 
-/** Node's single executable applications have their own path as argv[1]; `bun build --compile` a path inside themselves. */
+/**
+ * Whether runtime and program are one file. Node's single executable applications have their own path as argv[1], those
+ * of `bun build --compile` a path inside themselves.
+ */
 function isSingleExecutable(): boolean {
   const { execPath, argv } = process
   return argv[1] === execPath || (argv[1]?.startsWith('/$bunfs/') ?? false)
 }
 
-/** Deno's own flags are in no array. */
+/** Reads Deno's command line from the kernel: Deno's own flags are in none of its arrays. */
 function denoCommandLine(): string[] {
   return readFileSync('/proc/self/cmdline', 'utf8').split('\0').slice(0, -1)
 }

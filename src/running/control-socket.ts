@@ -1,4 +1,4 @@
-// Asking a daemon's supervisor, over the socket beside the pid file.
+// Asking a daemon's supervisor, over the control socket beside the pid file.
 import { accessSync, constants, existsSync } from 'node:fs'
 import { checked, native } from '../binding/addon.js'
 import { DaemonError } from '../errors/classes.js'
@@ -7,14 +7,15 @@ import { pause } from './find-running.js'
 import { controlPath, statePath } from './paths.js'
 import { readState } from './state-file.js'
 
+/** What a supervisor can be asked. */
 type Request =
   | { do: 'status' }
   | { do: 'reload' }
   | { do: 'reopen-logs' }
-  /** `4`, `+1` or `-1`. */
+  /** `to` is `4`, `+1` or `-1`. */
   | { do: 'scale'; to: string }
 
-/** What `status` is answered with. Milliseconds, bytes. */
+/** The answer to `status`. Times are milliseconds, sizes bytes. */
 export interface SupervisorStatus {
   ok: true
   name: string
@@ -26,7 +27,7 @@ export interface SupervisorStatus {
     pid: number
     worker: number
     ready: boolean
-    /** On its way out: a successor has its place, or nobody. */
+    /** Whether it is stopping: after a reload its successor has its place, after a `scale` no worker has. */
     retiring: boolean
     uptime: number
     rss: number
@@ -39,15 +40,16 @@ export interface SupervisorStatus {
 
 type Answer = { ok: true } | { ok: false; error: string }
 
-/** What a supervisor that executes itself anew answers. */
+/** The answer of a supervisor that is executing itself anew (SIGUSR2): ask again. */
 const RETRY = 'retry'
-/** How long its socket may be away, in milliseconds. */
+/** How long such a supervisor may be without a socket, in milliseconds. */
 const ABSENCE = 1_000
 
 /**
- * The answer of the supervisor that holds the pid file at `path`; null where the daemon has none.
- * @throws DaemonError what the supervisor refuses, with `code`
- * @throws SystemCallError ETIMEDOUT after `timeout` milliseconds, EACCES: it is another user's
+ * Asks the supervisor that holds the pid file at `path`. Resolves with its answer, or with null if the daemon has no
+ * supervisor.
+ * @throws DaemonError `code`: the supervisor refused
+ * @throws SystemCallError ETIMEDOUT after `timeout` milliseconds; EACCES: it is another user's
  */
 export async function askSupervisor(
   path: string,
@@ -58,11 +60,11 @@ export async function askSupervisor(
   const deadline = performance.now() + Math.min(timeout, ABSENCE)
   for (;;) {
     const { pid } = PidLock.inspect(path)
-    // A socket of that name may be the program's own.
+    // Without a supervisor, a socket of that name would be the program's own.
     if (pid === null || !maySupervise(path, pid)) return null
     const text = checked(await native.askSupervisor(controlPath(path), pid, JSON.stringify(request), timeout))
     if (text === null) {
-      // One that executes itself anew has no socket for a moment; another's may have been removed.
+      // The supervisor may be executing itself anew; or its socket was removed.
       if (performance.now() > deadline) return null
       await pause()
       continue
@@ -73,7 +75,10 @@ export async function askSupervisor(
   }
 }
 
-/** Where another user's state can't be read, its socket says who may ask. */
+/**
+ * Tells whether the daemon may have a supervisor. The state file says so; another user's can't be read, so that the socket
+ * is asked, and refuses.
+ */
 function maySupervise(path: string, pid: number): boolean {
   const state = readState(path, pid)
   if (state !== null) return state.supervised

@@ -1,24 +1,29 @@
-// The daemon that a pid file belongs to, once it neither starts nor ends, with what is known of it.
+// Finding the daemon that a pid file belongs to, once it is neither starting nor stopping.
 import { checked, native } from '../binding/addon.js'
 import { PidLock } from '../pid-lock.js'
 import { readState, type State } from './state-file.js'
 
+/** A daemon that runs and is ready. */
 export interface RunningOne {
   pid: number
-  /** Null where its starter could not write one. */
+  /** Its state file; null where the launcher could not write one. */
   state: State | null
 }
 
-/** How long a state may follow its daemon's pid, and how often is looked where the kernel can't be waited on, in milliseconds. */
-const STATE_PATIENCE = 500
+/** How much later than the pid a state file may appear, in milliseconds. */
+const STATE_DELAY = 500
+/** The pause between two looks at what the kernel can't be waited on for, in milliseconds. */
 const LOOK_EVERY = 5
 
-/** Null: nobody has the file. 'late': who has it was still starting or ending at `deadline`, a moment of performance.now(). */
+/**
+ * Finds the daemon that holds the pid file, and waits while it is starting or stopping. Resolves with null if no process
+ * holds the file, with 'late' if its holder was still starting or stopping at `deadline`, a moment of performance.now().
+ */
 export async function findRunning(path: string, deadline: number): Promise<RunningOne | 'late' | null> {
   for (;;) {
     const { state } = PidLock.inspect(path)
     if (state === 'absent' || state === 'free') return null
-    if (!(await settled(path, deadline))) return 'late'
+    if (!(await isSettled(path, deadline))) return 'late'
     const after = PidLock.inspect(path)
     if (after.state === 'absent' || after.state === 'free') return null
     if (after.state === 'running' && after.pid !== null) return withState(path, after.pid)
@@ -27,13 +32,13 @@ export async function findRunning(path: string, deadline: number): Promise<Runni
   }
 }
 
-/** Before another look. */
+/** Waits a moment before another look. */
 export function pause(): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, LOOK_EVERY))
 }
 
-/** False: not in time. */
-async function settled(path: string, deadline: number): Promise<boolean> {
+/** Waits until the holder is neither starting nor stopping; false if that took until `deadline`. */
+async function isSettled(path: string, deadline: number): Promise<boolean> {
   const waiting = new native.PidFileWait()
   const answer = waiting.settled(path)
   const timer = setTimeout(() => waiting.cancel(), Math.max(0, deadline - performance.now()))
@@ -45,7 +50,7 @@ async function settled(path: string, deadline: number): Promise<boolean> {
 }
 
 async function withState(path: string, pid: number): Promise<RunningOne> {
-  const deadline = performance.now() + STATE_PATIENCE
+  const deadline = performance.now() + STATE_DELAY
   for (;;) {
     const state = readState(path, pid)
     if (state !== null || performance.now() > deadline || PidLock.inspect(path).pid !== pid) return { pid, state }

@@ -1,14 +1,14 @@
-// Where pid files and logs lie by default: run and state directories, of the system for root, else of the user;
+// Where pid files and logs lie by default: in run and state directories, the system's for root, else the user's.
 // DAEMONIC_RUNTIME_DIR and DAEMONIC_STATE_DIR name others.
 import { lstatSync, mkdirSync, readdirSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { DaemonError, during } from '../errors/classes.js'
 
-/** In hexadecimal digits: 48 bits, for the few projects of one user. */
+/** The length of the hash in hexadecimal digits: 48 bits tell the few projects of one user apart. */
 const HASH_LENGTH = 12
 
-/** The pid files in the run directory, ours or not. */
+/** Lists the pid files in the run directory; other software's may be among them. */
 export function pidFilesInRunDirectory(): string[] {
   return readdirIfThere(runDirectory())
     .filter(file => file.endsWith('.pid'))
@@ -17,8 +17,8 @@ export function pidFilesInRunDirectory(): string[] {
 }
 
 /**
- * The target of a daemon in the run directory, NAME or NAME@HASH: also what its files there are called, without extension.
- * The hash is short, since `instance` may be anything.
+ * Returns the target of a daemon in the run directory, NAME or NAME@HASH, for stop(), status(), connect() and the
+ * command. Its files there have that name too. HASH stands for `instance`, which may be any text.
  */
 export function targetOf(name: string, instance?: string | null): string {
   if (instance === undefined || instance === null) return name
@@ -26,32 +26,36 @@ export function targetOf(name: string, instance?: string | null): string {
   return `${name}@${createHash('sha256').update(instance).digest('hex').slice(0, HASH_LENGTH)}`
 }
 
-/** A file in the run directory. */
+/** Returns the path of a file in the run directory. */
 export function runPath(file: string): string {
   return join(runDirectory(), file)
 }
 
-/** The default log of a daemon. */
+/** Returns the path of a daemon's default log. */
 export function logPath(name: string): string {
   return join(stateDirectory(), `${name}.log`)
 }
 
-/** The pid file that `target` names: a name in the run directory or, with a slash, a path. */
+/** Returns the pid file that `target` names: a name in the run directory or, with a slash, a path. */
 export function targetPath(target: string): string {
   return target.includes('/') ? target : runPath(`${target}.pid`)
 }
 
-/** The state file beside a pid file: a.pid and a.json. */
+/** Returns the path of the state file beside a pid file: a.pid and a.json. */
 export function statePath(pidFile: string): string {
   return `${pidFile.replace(/\.pid$/, '')}.json`
 }
 
-/** The supervisor's control socket beside a pid file: a.pid and a.sock. */
+/** Returns the path of the supervisor's control socket beside a pid file: a.pid and a.sock. */
 export function controlPath(pidFile: string): string {
   return `${pidFile.replace(/\.pid$/, '')}.sock`
 }
 
-/** Creates the directory of `path` if it is one of ours; other people's directories are theirs to make. */
+/**
+ * Creates the directory of `path` if it is the run or the state directory; any other directory must exist.
+ * @throws DaemonError EPERM: the directory in the temporary directory is another user's
+ * @throws SystemCallError the directory can't be made
+ */
 export function prepareDirectory(path: string): void {
   const directory = dirname(path)
   if (directory !== runDirectory() && directory !== stateDirectory()) return
@@ -69,16 +73,19 @@ export function prepareDirectory(path: string): void {
   }
 }
 
+/** Returns the directory of pid files. */
 export function runDirectory(): string {
   if (process.env.DAEMONIC_RUNTIME_DIR) return resolve(process.env.DAEMONIC_RUNTIME_DIR)
   if (process.geteuid?.() === 0) return '/run/daemonic'
   return process.env.XDG_RUNTIME_DIR || temporaryRunDirectory()
 }
 
+/** Returns the run directory of a user without XDG_RUNTIME_DIR. */
 function temporaryRunDirectory(): string {
   return join(tmpdir(), `daemonic-${process.geteuid?.()}`)
 }
 
+/** Returns the directory of logs. */
 export function stateDirectory(): string {
   if (process.env.DAEMONIC_STATE_DIR) return resolve(process.env.DAEMONIC_STATE_DIR)
   if (process.geteuid?.() === 0) return '/var/log/daemonic'

@@ -1,58 +1,63 @@
-// What is known of a daemon besides its pid: a JSON file beside the pid file, believed only while its pid owns the lock.
+// The state file, a JSON file beside the pid file: what is known of a daemon besides its pid. It is believed only while its
+// pid owns the lock.
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { OptionError } from '../errors/classes.js'
 import { isName } from '../options/values.js'
 import { controlPath, statePath } from './paths.js'
 
+/** What the state file of a daemon says. */
 export interface State {
   version: 1
   name: string
   instance?: string
-  /** The program's, as launch() was told. */
+  /** The program's version: the `version` option of launch(). */
   release?: string
   pid: number
-  /** The command line, the runtime's own flags included, and where it was run. */
+  /** The command line, the runtime's own flags included, and the directory where it was run. */
   arguments: readonly string[]
   directory: string
   logs: readonly string[]
   addresses: Readonly<Record<string, string>>
-  /** Milliseconds. */
+  /** How long the daemon may take to stop, in milliseconds. */
   stopTimeout: number
   /** Whether a supervisor answers on the control socket. */
   supervised: boolean
-  /** Milliseconds since the epoch. */
+  /** The moment of the start, in milliseconds since the epoch. */
   startedAt: number
-  /** How launch() was called; absent where the program started itself. */
+  /** How launch() was called; absent where the program calls daemonize() itself. */
   launch?: LaunchRecord
 }
 
-/** What launch() needs to do the same again, from `directory`. An `env` of null stands for `undefined`. */
+/** The arguments of launch(), for a restart from `directory`. A variable of null in `env` stands for `undefined`. */
 export interface LaunchRecord {
   program: string
   options: Readonly<Record<string, unknown>>
 }
 
-/** What is known before there is a process: the core adds pid and addresses. */
+/** What is known before there is a process; the core adds the pid and the addresses. */
 export type Known = Omit<State, 'pid' | 'addresses'>
 
-/** Where this very process is the daemon. Written beside, then renamed into place: it tells more than the pid file does, but nothing depends on it. */
+/**
+ * Writes the state file of a daemon: beside its path first, then renamed into place, so that readers find all of it or
+ * none. Where it can't be written the daemon runs without one.
+ */
 export function writeState(pidFile: string, state: State): void {
   const [path, draft] = stateFiles(pidFile)
   try {
     writeFileSync(draft, `${JSON.stringify(state)}\n`, { mode: 0o600, flag: 'wx' })
     renameSync(draft, path)
   } catch {
-    rmSync(draft, { force: true }) // a directory where only the pid file may be written
+    rmSync(draft, { force: true }) // the user may write the pid file, but create no file in its directory
   }
 }
 
-/** All files that writeState() of this process makes, the draft too. */
+/** Returns the paths that {@link writeState} of this process writes: the state file and its draft. */
 export function stateFiles(pidFile: string): [path: string, draft: string] {
   const path = statePath(pidFile)
   return [path, `${path}.${process.pid}`]
 }
 
-/** What lies beside a pid file and goes with it: nothing that is somebody else's and only called so. */
+/** Lists the files beside a pid file that are removed with it. A file that only has such a name isn't listed. */
 export function companionsOf(pidFile: string): string[] {
   const state = readLastState(pidFile)
   if (state === null) return []
@@ -60,8 +65,8 @@ export function companionsOf(pidFile: string): string[] {
 }
 
 /**
- * Where a daemon is to be started its state replaces the last one's, and nothing else.
- * @throws OptionError somebody's file is called so
+ * Makes sure that a start overwrites no other file: in the place of the state file may be only an older state file.
+ * @throws OptionError another file is there
  */
 export function requireRoomForState(pidFile: string): void {
   const path = statePath(pidFile)
@@ -72,13 +77,13 @@ export function requireRoomForState(pidFile: string): void {
   )
 }
 
-/** The state of the daemon that runs as `pid`, if it is there to be read. */
+/** Reads the state of the daemon that runs as `pid`; null if the file is another daemon's, or can't be read. */
 export function readState(pidFile: string, pid: number | null): State | null {
   const state = readLastState(pidFile)
   return state?.pid === pid ? state : null
 }
 
-/** What was last written there: of a daemon that may have ended. */
+/** Reads the last state that was written, of a daemon that may have exited; null if there is none. */
 export function readLastState(pidFile: string): State | null {
   try {
     const state: Partial<State> | null = JSON.parse(readFileSync(statePath(pidFile), 'utf8'))
@@ -88,7 +93,7 @@ export function readLastState(pidFile: string): State | null {
   }
 }
 
-/** Files of this name may be anybody's, and may even have a version of 1. */
+/** Tells a state file from another JSON file of that name. */
 function isState(found: Partial<State> | null): found is State {
   return (
     found?.version === 1 &&

@@ -1,11 +1,11 @@
-// What the launcher printed must be whole when it ends without its 'exit' listeners.
+// Output of the launcher: all that it printed must be written before it exits without its 'exit' listeners.
 import { fstatSync } from 'node:fs'
 import { native } from '../binding/addon.js'
 
 /**
- * Makes writes to a standard output that is a pipe or socket blocking. Node queues there what the reader hasn't taken,
- * and a queue dies with the process: daemonize() never returns to the launcher's event loop. Called when the library is
- * imported, before the program prints.
+ * Makes writes to standard outputs that are pipes or sockets blocking. Node queues there what the reader has not taken,
+ * and the queue would be lost with the process, since daemonize() never returns to the launcher's event loop. Called when
+ * the library is imported, before the program prints.
  */
 export function keepOutputWhole(): void {
   for (const [fd, name] of [
@@ -21,8 +21,8 @@ export function keepOutputWhole(): void {
 }
 
 /**
- * Waits until what was queued before the library was loaded is written: the event loop turns for that alone, though
- * other callbacks may run in it.
+ * Waits until the output that was queued before the library was loaded is written. The event loop is turned only for
+ * that, though other callbacks may run in it.
  */
 export function flush(): void {
   const isPending = (stream: NodeJS.WriteStream) => stream.writableLength > 0
@@ -31,8 +31,11 @@ export function flush(): void {
   }
 }
 
-/** Ends the process without its 'exit' listeners, but with libc's atexit: Node resets a terminal there. */
-export function leave(code: number): never {
+/**
+ * Exits without running 'exit' listeners, which would delete what the daemon uses; but with libc's atexit(3), where Node
+ * resets a terminal.
+ */
+export function exitWithoutListeners(code: number): never {
   flush()
   const { reallyExit } = process as unknown as { reallyExit(code: number): never }
   return reallyExit(code)

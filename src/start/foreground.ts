@@ -1,10 +1,8 @@
 // Where nothing is detached: this very process becomes the daemon, as far as that goes.
-
-import { checked, done, native } from '../binding/addon.js'
-import { changeIdentity } from '../daemon/change-identity.js'
+import { checked, native } from '../binding/addon.js'
+import { apply, changesOf } from '../daemon/apply.js'
 import { RunningDaemon } from '../daemon/running-daemon.js'
 import { listenHere } from '../daemon/sockets.js'
-import { during } from '../errors/classes.js'
 import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
 import { commandLine, requireStartDirectory, sameProgram } from '../process/program.js'
@@ -12,39 +10,36 @@ import { prepareDirectory, statePath } from '../running/paths.js'
 import { requireRoomForState, writeState } from '../running/state-file.js'
 import type { Daemon } from '../types.js'
 import { knownOf } from './known.js'
-import { naming } from './naming.js'
+import { namingErrors } from './name-errors.js'
 import { takeOver } from './takeover.js'
 
-/** Standard streams and the working directory stay as they are. */
-export function stay(settings: Settings): Daemon {
+/**
+ * Makes a daemon of this very process; standard streams and working directory stay as they are. With supervision it never
+ * returns: the supervisor takes this process, and the program runs again in its workers.
+ * @throws AlreadyRunningError the pid file is locked
+ * @throws SystemCallError a step is refused; the pid file is released again
+ */
+export function startInForeground(settings: Settings): Daemon {
   if (settings.supervision) return takeOver({ ...settings, ...INHERITED }, sameProgram())
-  const { name, pidFile: file, chdir, umask, environment, limits } = settings
+  const { name, pidFile: file } = settings
   if (file) prepareDirectory(file.path)
   if (file) requireRoomForState(file.path)
   const pidFile =
     file &&
-    naming(settings, () =>
+    namingErrors(settings, () =>
       PidLock.of(checked(native.acquirePidFile(file.path, file.mode, file.overwrite)), [statePath(file.path)]),
     )
   try {
     const sockets = listenHere(settings.listen)
-    done(native.applyLimits(limits))
-    for (const { name, value } of environment) {
-      if (value === undefined) delete process.env[name]
-      else process.env[name] = value
-    }
-    const { nice, oomScoreAdjust, noNewPrivileges } = settings
-    done(native.applyPriorities(nice, oomScoreAdjust, noNewPrivileges))
-    changeIdentity(settings)
-    // The directory stays, but there is no staying outside of a new root.
-    if (chdir !== false && settings.identity.change.chroot) during('chdir', chdir, () => process.chdir(chdir))
-    if (umask !== false) process.umask(umask)
+    const changes = changesOf(settings)
+    // The directory stays, but nothing stays outside of a new root.
+    apply({ ...changes, directory: changes.identity.chroot === undefined ? false : changes.directory })
     process.title = name
     keepTerminalSignals(settings)
     if (pidFile) {
       const addresses = Object.fromEntries(Object.entries(sockets).map(([key, { address }]) => [key, address]))
       const command = { arguments: commandLine(), directory: requireStartDirectory() }
-      writeState(pidFile.path, { ...knownOf(settings, command, []), pid: process.pid, addresses })
+      writeState(pidFile.path, { ...knownOf(settings, command, false, []), pid: process.pid, addresses })
     }
     return new RunningDaemon({
       settings,
@@ -66,7 +61,7 @@ export function stay(settings: Settings): Daemon {
 const INHERIT = { kind: 'inherit' } as const
 const INHERITED = { stdin: INHERIT, stdout: INHERIT, stderr: INHERIT }
 
-/** On a terminal, the defaults of job control and HUP; what the caller asked for is done. */
+/** On a terminal, leaves job control and HUP what they are by default; signals that the caller named are mapped. */
 function keepTerminalSignals({ signals, givenSignals }: Settings): void {
   if (!native.contextFacts().hasTerminal) return
   for (const signal of ['SIGTTIN', 'SIGTTOU', 'SIGTSTP', 'SIGHUP'] as const) {

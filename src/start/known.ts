@@ -1,13 +1,14 @@
-// What is known of a daemon before there is a process: for the state file.
+// The description of a daemon in its state file, as far as it is known before there is a process.
 import type { Log } from '../daemon/log-files.js'
 import type { Settings } from '../options/settings.js'
 import type { Program } from '../process/program.js'
 import type { Known, LaunchRecord } from '../running/state-file.js'
-import { supervisionFor } from './supervised.js'
 
+/** Describes a daemon that is to be started, with or without a supervisor; the core adds pid and addresses. */
 export function knownOf(
   settings: Settings,
-  command: Pick<Program, 'arguments' | 'directory' | 'isOurs'>,
+  command: Pick<Program, 'arguments' | 'directory'>,
+  supervised: boolean,
   logs: readonly Log[],
   launch?: LaunchRecord,
 ): Known {
@@ -15,7 +16,6 @@ export function knownOf(
   const paths = [...new Set(logs.map(log => log.path))]
   const identity = { name, ...(instance !== null && { instance }), ...(version !== null && { release: version }) }
   const { arguments: words, directory } = command
-  const supervised = supervisionFor(settings, command) !== null
   const rest = { logs: paths, stopTimeout, supervised, startedAt: Date.now(), ...(launch && { launch }) }
   return { version: 1, ...identity, arguments: words, directory, ...rest }
 }

@@ -1,22 +1,27 @@
-// What launch() is to execute: the program, what runs it, and its flags.
+// The program that launch() executes: its file, what runs it, and with which flags.
 import { constants as access, accessSync, realpathSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { preloadFlags } from '../daemon/preload.js'
 import { OptionError, SystemCallError } from '../errors/classes.js'
+import type { LaunchOptions } from '../option-types.js'
 import { expected, text } from '../options/values.js'
+import { preloadFlags } from '../process/preload-flag.js'
 import type { Program } from '../process/program.js'
-import type { LaunchOptions } from '../types.js'
 
+/** What launch() executes. */
 export interface LaunchedProgram extends Program {
-  /** The absolute path of what was asked for. */
+  /** The absolute path of the program that was asked for. */
   file: string
-  /** Whether our own Node runs it, so that a preload makes a daemon of it. */
-  isOurs: boolean
+  /** Whether the Node that runs this process runs it too, so that the preload makes a daemon of it. */
+  loadsLibrary: boolean
 }
 
-/** @throws SystemCallError ENOENT or EACCES, as exec would, before anything is started */
+/**
+ * Finds the program and what runs it.
+ * @throws OptionError an argument, the interpreter or its arguments are wrong
+ * @throws SystemCallError ENOENT or EACCES, as exec would, before anything is started
+ */
 export function launchedProgram(program: unknown, options: LaunchOptions, directory: string): LaunchedProgram {
   const args = strings('args', options.args ?? [])
   const name = wordOf(program)
@@ -25,24 +30,26 @@ export function launchedProgram(program: unknown, options: LaunchOptions, direct
       throw new OptionError('interpreterArgs', 'The `interpreterArgs` option needs an `interpreter` to give them to')
     }
     const file = executable(name)
-    return { path: file, arguments: [file, ...args], directory, file, isOurs: false }
+    return { path: file, arguments: [file, ...args], directory, file, loadsLibrary: false }
   }
   const path = options.interpreter === undefined ? process.execPath : executable(interpreterOf(options.interpreter))
-  const isOurs = isNode() && realpathSync(path) === realpathSync(process.execPath)
+  const loadsLibrary = isNode() && realpathSync(path) === realpathSync(process.execPath)
   const flags =
-    options.interpreterArgs === undefined ? defaultFlags(isOurs) : strings('interpreterArgs', options.interpreterArgs)
+    options.interpreterArgs === undefined
+      ? defaultFlags(loadsLibrary)
+      : strings('interpreterArgs', options.interpreterArgs)
   const file = resolve(name)
-  requireScript(file, isOurs)
+  requireScript(file, loadsLibrary)
   return {
     path,
-    arguments: [path, ...(isOurs ? preloadFlags() : []), ...flags, file, ...args],
+    arguments: [path, ...(loadsLibrary ? preloadFlags() : []), ...flags, file, ...args],
     directory,
     file,
-    isOurs,
+    loadsLibrary,
   }
 }
 
-/** The path or command that was asked for. */
+/** Gives the path or command that was asked for. @throws OptionError it is neither a string nor a file URL */
 export function wordOf(program: unknown): string {
   if (!(program instanceof URL)) return text('program', program, 'a path or a file URL')
   if (program.protocol !== 'file:') throw expected('program', 'a path or a file URL', program.href)
@@ -62,11 +69,11 @@ function strings(option: string, value: unknown): string[] {
   })
 }
 
-/** As execvp(3) finds it: what has no slash is looked up in PATH. */
+/** Finds a command as execvp(3) does: one without a slash is looked up in PATH. */
 function executable(name: string): string {
   if (name.includes('/')) {
     const path = resolve(name)
-    attempt(path, () => requireExecutable(path))
+    asExecError(path, () => requireExecutable(path))
     return path
   }
   const directories = (process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin').split(delimiter)
@@ -89,20 +96,21 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Node finds a file without its extension, and the main file of a directory. */
-function requireScript(file: string, isOurs: boolean): void {
-  attempt(file, () => accessSync(isOurs ? resolvedScript(file) : file, access.R_OK))
+/** Refuses a script that can't be read. Node also runs a file without its extension, and the main file of a directory. */
+function requireScript(file: string, loadsLibrary: boolean): void {
+  asExecError(file, () => accessSync(loadsLibrary ? resolvedScript(file) : file, access.R_OK))
 }
 
 function resolvedScript(file: string): string {
   try {
     return process.getBuiltinModule('node:module').createRequire(file).resolve(file)
   } catch {
-    return file // it isn't there; or Node tells what is wrong with it
+    return file // missing, which shows at once; or Node itself says what is wrong with it
   }
 }
 
-function attempt(path: string, action: () => void): void {
+/** Runs a check of `path`; what it fails with is thrown as exec(2) would. */
+function asExecError(path: string, action: () => void): void {
   try {
     action()
   } catch (error) {
@@ -119,15 +127,15 @@ function isNode(): boolean {
   return !('bun' in process.versions) && !('deno' in process.versions)
 }
 
-/** Of our own flags, those that a program file can be run with. */
-function defaultFlags(isOurs: boolean): string[] {
-  if (!isOurs) return []
+/** Gives those flags of this Node that a program file can be run with. */
+function defaultFlags(loadsLibrary: boolean): string[] {
+  if (!loadsLibrary) return []
   const { execArgv } = process
   return execArgv.filter((flag, index) => !OWN_BUSINESS.test(flag) && !TAKES_VALUE.test(execArgv[index - 1] ?? ''))
 }
 
-/** The inspector's, whose port we have ourselves, and what says that the program is no file. */
+/** Flags of the inspector, whose port is taken by this process, and those of programs that are no files. */
 const OWN_BUSINESS =
   /^(--inspect(-.*)?|--debug-port|-e|-p|-pe|--eval|--print|-i|--interactive|--input-type|-c|--check|--test|--watch(-.*)?)(=|$)/
-/** Those of them whose value may follow as an argument of its own. */
+/** Those of these flags whose value may follow as the next argument. */
 const TAKES_VALUE = /^(--inspect-port|--debug-port|-e|-p|-pe|--eval|--print|--input-type|--watch-path)$/

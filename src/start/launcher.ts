@@ -2,37 +2,42 @@
 import { constants } from 'node:os'
 import type { Outcome } from '#native'
 import { checked, native } from '../binding/addon.js'
-import { closeInspector } from '../detach-context.js'
 import { StartError } from '../errors/classes.js'
 import type { Settings } from '../options/settings.js'
+import { closeInspector } from '../process/inspector.js'
 import { sameProgram } from '../process/program.js'
 import { prepareDirectory } from '../running/paths.js'
-import { leave } from './flush.js'
-import { naming } from './naming.js'
+import { exitWithoutListeners } from './flush.js'
+import { namingErrors } from './name-errors.js'
 import { planOf } from './plan.js'
-import { patience } from './supervisor-plan.js'
+import { launcherTimeout } from './supervisor-plan.js'
 
-/** Never returns: ends the process when the daemon is ready, or throws. */
+/**
+ * Starts the daemon. Never returns: exits with 0 once the daemon is ready, or throws.
+ * @throws AlreadyRunningError the pid file is locked
+ * @throws SystemCallError a step fails, in this process or in the daemon
+ * @throws StartError the daemon ended, or was late
+ */
 export function start(settings: Settings): never {
   const program = sameProgram()
   closeInspector()
   prepareDirectories(settings)
-  const outcome = naming(settings, () => {
+  const outcome = namingErrors(settings, () => {
     const plan = planOf(settings, program)
-    return checked(checked(native.begin(plan)).wait(patience(settings, plan)))
+    return checked(checked(native.begin(plan)).wait(launcherTimeout(settings, plan)))
   })
-  if (outcome.kind === 'ready') leave(0)
+  if (outcome.kind === 'ready') exitWithoutListeners(0)
   throw startError(settings, outcome)
 }
 
-/** Those of our own directories that files of the daemon will lie in. */
+/** Creates the run and log directories, as far as files of the daemon will lie in them. */
 export function prepareDirectories({ pidFile, stdout, stderr, listen }: Settings): void {
   for (const path of [pidFile?.path, stdout.path, stderr.path, ...listen.map(each => each.path)]) {
     if (path) prepareDirectory(path)
   }
 }
 
-/** Why a start has not led to a daemon. */
+/** Makes the error that says why a start has not led to a daemon. */
 export function startError({ name, startTimeout }: Settings, { kind, exitCode, signal, stderr }: Outcome): StartError {
   const early = `${name}: the daemon %s before it was ready`
   if (kind === 'timeout') {

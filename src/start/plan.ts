@@ -1,4 +1,4 @@
-// What the core starts, made of the settings and the program.
+// The plan of a start, which the core carries out: made of the settings and the program.
 import type { NamedAddress, Plan, StreamPlan } from '#native'
 import type { Log } from '../daemon/log-files.js'
 import type { Given, Note } from '../daemon/note.js'
@@ -9,19 +9,18 @@ import { controlPath } from '../running/paths.js'
 import { type Known, type LaunchRecord, requireRoomForState, stateFiles } from '../running/state-file.js'
 import { knownOf } from './known.js'
 import { supervisionFor } from './supervised.js'
-import { awaited, bound, supervisorPlan } from './supervisor-plan.js'
+import { addressesToAwait, socketsToBind, supervisorPlan } from './supervisor-plan.js'
 
-/** What a start by launch() has beyond one by daemonize(). */
+/** What launch() knows of a start, and daemonize() does not need. */
 export interface Launching {
   given: Given
   record: LaunchRecord
 }
 
-/** A program that isn't Node's always runs under the supervisor. */
+/** Makes the plan; with the supervisor's where there is to be one. */
 export function planOf(settings: Settings, program: Program, launching?: Launching): Plan {
   const supervision = supervisionFor(settings, program)
-  const { name, pidFile, stdin, stdout, stderr, listen, limits, environment, preserve } = settings
-  const { nice, oomScoreAdjust, noNewPrivileges } = settings
+  const { name, pidFile, stdin, stdout, stderr, listen, resources, environment, preserve } = settings
   const { user = process.geteuid?.(), group = process.getegid?.() } = settings.identity.change
   const isOther = user !== process.geteuid?.() || group !== process.getegid?.()
   const owner = isOther && user !== undefined && group !== undefined ? { user, group } : undefined
@@ -35,17 +34,19 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     environment,
     note: JSON.stringify(note),
     outlivesLauncher: note.given !== null,
-    ...(pidFile && filesOf(pidFile, knownOf(settings, program, logs, launching?.record), awaited(settings))),
+    ...(pidFile &&
+      filesOf(
+        pidFile,
+        knownOf(settings, program, supervision !== null, logs, launching?.record),
+        addressesToAwait(settings),
+      )),
     stdin,
     stdout,
     stderr,
-    listen: bound(settings),
-    limits,
+    listen: socketsToBind(settings),
+    ...resources,
     preserve,
     ...(owner && { owner }),
-    ...(nice !== undefined && { nice }),
-    ...(oomScoreAdjust !== undefined && { oomScoreAdjust }),
-    noNewPrivileges,
     ...(supervision && { supervisor: supervisorPlan(settings, supervision, program, note, owner) }),
   }
 }
@@ -61,7 +62,8 @@ function filesOf(
   return { pidFile: { ...pidFile, companions }, state: { path, draft, text: JSON.stringify(known), addresses } }
 }
 
-export function logsOf({ stdout, stderr }: Settings): Log[] {
+/** Lists the logs among the standard outputs. */
+function logsOf({ stdout, stderr }: Settings): Log[] {
   const log = (fd: number, { path, mode = 0 }: StreamPlan) => (path === undefined ? [] : [{ fd, path, mode }])
   return [...log(1, stdout), ...log(2, stderr)]
 }

@@ -1,13 +1,17 @@
-// Whether a start needs a supervisor.
+// The decision whether a start needs a supervisor.
 import type { Settings } from '../options/settings.js'
 import { type Supervision, supervisionOf } from '../options/supervision.js'
 import type { Program } from '../process/program.js'
 
-/** Null where the program runs on its own. One that isn't Node's can't hold its pid file: it never heard of CLOEXEC. Some readiness only a supervisor sees. */
+/**
+ * Gives how the program is supervised; null where it runs on its own. A program that does not load this library always
+ * has a supervisor: it can't hold its pid file, which it would pass on to its children. So has one whose readiness only a
+ * supervisor sees.
+ */
 export function supervisionFor(
   { supervision, ready }: Settings,
-  { isOurs = true }: Pick<Program, 'isOurs'>,
+  { loadsLibrary = true }: Pick<Program, 'loadsLibrary'>,
 ): Supervision | null {
   const isSeen = ready === 'auto' || ready === 'manual'
-  return supervision ?? (isOurs && isSeen ? null : supervisionOf({ monitor: { restart: 'no' } }))
+  return supervision ?? (loadsLibrary && isSeen ? null : supervisionOf({ monitor: { restart: 'no' } }))
 }

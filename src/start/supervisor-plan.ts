@@ -1,6 +1,6 @@
-// What the native supervisor is told: the settings, in the words of crates/supervisor/src/config.rs.
+// The native supervisor's configuration: the settings in the words of crates/supervisor/src/config.rs.
 import { lstatSync } from 'node:fs'
-import type { LimitPlan, ListenPlan, NamedAddress, OwnerPlan, Plan, SupervisorPlan } from '#native'
+import type { ListenPlan, NamedAddress, OwnerPlan, Plan, SupervisorPlan } from '#native'
 import { supervisorPath } from '../binding/addon.js'
 import type { Note } from '../daemon/note.js'
 import { OptionError } from '../errors/classes.js'
@@ -10,14 +10,18 @@ import { type Program, throughLinks } from '../process/program.js'
 import { controlPath } from '../running/paths.js'
 import { stateFiles } from '../running/state-file.js'
 
-/** Milliseconds. */
+/** Milliseconds that the launcher waits beyond startTimeout, for the supervisor to say why it failed. */
 const LAUNCHER_PATIENCE = 2_000
 
-/** How long to wait for readiness: longer than a supervisor does, which knows which worker is late and what it wrote. */
-export function patience({ startTimeout }: Settings, { supervisor }: Plan): number {
+/** Milliseconds to wait for readiness: longer than the supervisor does, which knows what worker is late and what it wrote. */
+export function launcherTimeout({ startTimeout }: Settings, { supervisor }: Plan): number {
   return startTimeout + (supervisor ? LAUNCHER_PATIENCE : 0)
 }
 
+/**
+ * Makes the supervisor's part of a plan.
+ * @throws OptionError its control socket would take the place of a socket of `listen`, or of somebody's file
+ */
 export function supervisorPlan(
   settings: Settings,
   supervision: Supervision,
@@ -25,9 +29,9 @@ export function supervisorPlan(
   note: Note,
   owner: OwnerPlan | undefined,
 ): SupervisorPlan {
-  const { isOurs = true } = program
+  const { loadsLibrary = true } = program
   const { path, arguments: args, directory } = throughLinks(program)
-  const { name, pidFile, limits, nice, oomScoreAdjust, noNewPrivileges, preserve } = settings
+  const { name, pidFile, resources, preserve } = settings
   const control = pidFile && controlPath(pidFile.path)
   const conflict = settings.listen.find(socket => socket.path !== undefined && socket.path === control)
   if (conflict) {
@@ -42,19 +46,16 @@ export function supervisorPlan(
     name,
     executable: supervisorPath(),
     program: { path, arguments: args, directory },
-    foreign: isOurs ? null : foreignContext(settings),
+    foreign: loadsLibrary ? null : foreignContext(settings),
     ready: readinessOf(settings),
     // The supervisor has the pid file, not the worker.
     note: { ...note, pidFile: null, workers: supervision.workers, watchdog: supervision.watchdog },
     pidFile: pidFile && { path: pidFile.path, companions: stateFiles(pidFile.path) },
     control,
-    sockets: bound(settings).map(({ fd: _, ...socket }) => socket),
+    sockets: socketsToBind(settings).map(({ fd: _, ...socket }) => socket),
     logs: note.logs,
     owner,
-    limits: limits.map(wholeLimit),
-    nice,
-    oomScoreAdjust,
-    noNewPrivileges,
+    ...resources,
     preserve,
     supervision: inWholeUnits(supervision),
     startTimeout: Math.ceil(settings.startTimeout),
@@ -66,7 +67,7 @@ export function supervisorPlan(
   return { executable: supervisorPath(), config: JSON.stringify(config) }
 }
 
-/** What is no socket there is somebody's file, and would go with the daemon. */
+/** Refuses a control path where anything but a socket lies: it is somebody's file, and would be removed with the daemon. */
 function requireRoomFor(control: string | null): void {
   const there = control === null ? undefined : lstatSync(control, { throwIfNoEntry: false })
   if (there === undefined || there.isSocket()) return
@@ -81,8 +82,8 @@ function readinessOf({ ready, listen }: Settings): object | string {
   return ready.startsWith('fd=') ? { fd: Number(ready.slice(3)) } : ready
 }
 
-/** The addresses at which the program itself will listen. */
-export function awaited({ ready, listen }: Settings): NamedAddress[] {
+/** Gives the addresses at which the program itself will listen, so that it is ready once they answer. */
+export function addressesToAwait({ ready, listen }: Settings): NamedAddress[] {
   return ready === 'port' ? listen.map(socket => ({ name: socket.name, address: addressOf(socket) })) : []
 }
 
@@ -90,27 +91,23 @@ function addressOf({ host = '', port, path }: ListenPlan): string {
   return path ?? `${bracketed(host)}:${port}`
 }
 
-/** Nothing given: every interface, of which the loopback one is asked. */
+/** A host as part of an address. None stands for every interface, of which the loopback one is asked. */
 function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host || 'localhost'
 }
 
-/** The sockets that we bind: not those that the program binds itself, and answers at. */
-export function bound({ ready, listen }: Settings): Settings['listen'] {
+/** Gives the sockets that are bound for the program: none where it binds them itself, and is ready once they answer. */
+export function socketsToBind({ ready, listen }: Settings): Settings['listen'] {
   return ready === 'port' ? [] : listen
 }
 
-/** What is set before the exec of a program that never heard of us. */
+/** What the supervisor applies before the exec of a program that does not load this library. */
 function foreignContext({ identity, umask, chdir }: Settings): object {
   return { ...identity.change, umask: umask === false ? null : umask, directory: chdir === false ? null : chdir }
 }
 
-/** 0: info. The command's -v says so by this variable. */
+/** 0 logs from `info` on, 1 from `debug`. The command's -v sets the variable DAEMONIC_LOG. */
 function verbosityOf({ environment }: Settings): number {
   const given = environment.find(({ name }) => name === 'DAEMONIC_LOG')
   return ['debug', 'trace'].includes((given ? given.value : process.env.DAEMONIC_LOG) ?? '') ? 1 : 0
-}
-
-function wholeLimit({ resource, soft, hard }: LimitPlan): LimitPlan {
-  return { resource, ...(soft !== undefined && { soft }), ...(hard !== undefined && { hard }) }
 }

@@ -1,19 +1,24 @@
-// Where nothing is detached, a supervisor takes this very process, and the program goes on in its workers.
+// Supervision without detaching: the supervisor takes this very process by exec, and the program runs in its workers.
 import { rmSync } from 'node:fs'
 import type { ListenPlan } from '#native'
 import { native } from '../binding/addon.js'
-import { closeInspector } from '../detach-context.js'
 import { errorOf } from '../errors/classes.js'
 import type { Settings } from '../options/settings.js'
+import { closeInspector } from '../process/inspector.js'
 import type { Program } from '../process/program.js'
 import { prepareDirectory, statePath } from '../running/paths.js'
 import { readState, writeState } from '../running/state-file.js'
 import { flush } from './flush.js'
 import { knownOf } from './known.js'
-import { naming } from './naming.js'
+import { namingErrors } from './name-errors.js'
 import { type Launching, planOf } from './plan.js'
 
-/** Returns never, but throws what failed; then nothing is left of it, unless outputs were to be other ones. */
+/**
+ * Executes the supervisor in this process. Returns never, but throws what failed; then nothing is left of the attempt but
+ * standard outputs that were replaced already.
+ * @throws AlreadyRunningError the pid file is locked
+ * @throws SystemCallError a step fails
+ */
 export function takeOver(settings: Settings, program: Program, launching?: Launching): never {
   const { pidFile } = settings
   if (pidFile) prepareDirectory(pidFile.path)
@@ -21,20 +26,20 @@ export function takeOver(settings: Settings, program: Program, launching?: Launc
   flush()
   const listen = withPassed(settings.listen)
   const here = { ...settings, listen }
-  return naming(settings, () => {
+  return namingErrors(settings, () => {
     const refusal = native.becomeSupervisor(planOf(here, program, launching), bound => {
       if (!pidFile) return
       const addresses = Object.fromEntries(listen.map(({ name }, index) => [name, bound[index] ?? '']))
-      const known = knownOf(here, program, [], launching?.record)
+      const known = knownOf(here, program, true, [], launching?.record)
       writeState(pidFile.path, { ...known, pid: process.pid, addresses })
     })
-    // Another's, which was why we failed perhaps, stays.
+    // The state of another daemon stays: it may be why this one failed.
     if (pidFile && readState(pidFile.path, process.pid)) rmSync(statePath(pidFile.path), { force: true })
     throw errorOf(refusal)
   })
 }
 
-/** Sockets that a service manager passed under the same name are used instead. */
+/** Marks sockets that a service manager has passed under the same name: they are used instead of binding them. */
 function withPassed(listen: readonly ListenPlan[]): ListenPlan[] {
   const passed = new Map(native.passedSockets().map(({ name, fd }) => [name, fd]))
   return listen.map(socket => {

@@ -1,4 +1,4 @@
-//! What the supervisor is told, as src/supervisor.ts writes it. Parsed strictly.
+//! The configuration of a supervisor: JSON as src/start/supervisor-plan.ts writes it, parsed strictly.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,20 +10,22 @@ use daemonic_core::sockets;
 use daemonic_core::worker::{ForeignContext, Kind, WorkerPlan};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Millis;
 use crate::fleet::Terms;
-use crate::policy::{Millis, Supervision};
+use crate::policy::Supervision;
 
+/// Everything that the supervisor is to know; a re-execution hands it on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     pub name: String,
-    /// Our own executable, as it may be found again.
+    /// The path of the supervisor's executable, which SIGUSR2 executes again: an upgrade may have replaced it by then.
     pub executable: PathBuf,
     pub program: Program,
-    /// Set before exec for a program that never heard of us; absent for one that arrives at daemonize().
+    /// What is set before exec for a foreign program; absent for a program that calls daemonize(), which sets it there.
     pub foreign: Option<Foreign>,
     pub ready: Ready,
-    /// What each worker is told in its marker, with its index added.
+    /// JSON that each worker gets in its marker, with its index added.
     pub note: serde_json::Map<String, serde_json::Value>,
     pub pid_file: Option<PidFile>,
     /// The path of the control socket.
@@ -40,21 +42,23 @@ pub struct Config {
     pub start_timeout: Millis,
     pub stop_timeout: Millis,
     pub ends_idle: bool,
-    /// Whoever started us may have ended by the time we are ready.
+    /// Whether the daemon goes on where its launcher has exited before the daemon is ready.
     pub outlives_launcher: bool,
-    /// How much it tells: 0 info, 1 debug.
+    /// The least level that is logged: 0 info, 1 debug.
     pub verbosity: u8,
 }
 
+/// The program that workers run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Program {
     pub path: PathBuf,
-    /// argv[0] included.
+    /// All of argv, argv[0] included.
     pub arguments: Vec<String>,
     pub directory: PathBuf,
 }
 
+/// The context of a foreign program: identity, umask and directory.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Foreign {
@@ -70,25 +74,27 @@ pub struct Foreign {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ready {
-    /// It says so itself; or, where it can't, it was executed and has lived for a moment.
+    /// When it says READY=1; a foreign program when it has run for a moment after its exec.
     Auto,
-    /// It says so itself.
+    /// When it says READY=1.
     Manual,
-    /// It writes a newline to this descriptor: s6's way.
+    /// When it writes a newline to this descriptor, as s6 has it.
     Fd(i32),
-    /// These addresses answer.
+    /// When connections to all of these addresses succeed.
     Port(Vec<String>),
 }
 
+/// The pid file, which the supervisor holds locked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PidFile {
     pub path: PathBuf,
-    /// Files that are removed with it.
+    /// Files that are removed together with the pid file.
     pub companions: Vec<PathBuf>,
 }
 
-/// A listening socket; what it is made of is needed where every worker gets one of its own.
+/// How a listening socket is bound. The launcher has bound the first one already; with reusePort, the supervisor binds
+/// another for every further worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Socket {
@@ -103,6 +109,7 @@ pub struct Socket {
     pub udp: bool,
 }
 
+/// An output of the workers that goes to a file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
@@ -111,6 +118,7 @@ pub struct Log {
     pub mode: u32,
 }
 
+/// A user and a group.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ids {
@@ -126,9 +134,11 @@ pub struct LimitPlan {
     hard: Option<u64>,
 }
 
+/// Variables by name.
 pub type Environment = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Config {
+    /// The part of the configuration that the fleet decides by.
     pub fn terms(&self) -> Terms {
         Terms {
             supervision: self.supervision.clone(),
@@ -138,11 +148,12 @@ impl Config {
         }
     }
 
+    /// The user and group that new log files get.
     pub fn owner(&self) -> Option<Owner> {
         self.owner.map(|Ids { user, group }| Owner { user, group })
     }
 
-    /// The numbers of the outputs by log: both may share one.
+    /// Modes and descriptor numbers of the log files: stdout and stderr may share a file.
     pub fn logs_by_path(&self) -> BTreeMap<PathBuf, (u32, Vec<i32>)> {
         let mut logs = BTreeMap::new();
         for Log { fd, path, mode } in &self.logs {
@@ -151,6 +162,7 @@ impl Config {
         logs
     }
 
+    /// The plan that every worker is started by.
     pub fn worker_plan(&self, environment: Environment) -> WorkerPlan {
         let stderr_log = self.logs.iter().find(|log| log.fd == 2);
         WorkerPlan {
@@ -194,13 +206,14 @@ impl LimitPlan {
 }
 
 impl Ready {
-    /// What the program's runtime says of itself doesn't count.
-    pub fn is_seen_otherwise(&self) -> bool {
+    /// Whether the supervisor looks itself whether a worker is ready, so that READY=1 doesn't count.
+    pub fn is_probed(&self) -> bool {
         matches!(self, Self::Fd(_) | Self::Port(_))
     }
 }
 
 impl Socket {
+    /// The socket as the core binds it.
     pub fn listen(&self) -> sockets::Listen {
         let target = match &self.path {
             Some(path) => sockets::Target::Unix { path: path.clone(), mode: self.mode },
@@ -216,8 +229,8 @@ impl Socket {
         }
     }
 
-    /// The same once more, at the port that the first one has got.
-    pub fn another(&self, port: u16) -> Option<sockets::Listen> {
+    /// Another socket for the port that the kernel gave the first one; None for a Unix socket.
+    pub fn at_port(&self, port: u16) -> Option<sockets::Listen> {
         self.path.is_none().then(|| Self { port: Some(port), ..self.clone() }.listen())
     }
 }

@@ -1,86 +1,113 @@
-//! The sockets that the workers share, or have one each of.
+//! The listening sockets that the supervisor binds and keeps for the workers.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use daemonic_core::error::{Error, Failure, Result as CoreResult, Step};
-use daemonic_core::orders;
 use daemonic_core::session::status_field;
 use daemonic_core::sockets::{SocketFile, address_of, bind_all};
 use nix::errno::Errno;
 
 use crate::config::Socket;
-use crate::host::Host;
 
-/// A socket that was bound for the workers.
+/// A listening socket, or with reusePort one for each slot.
 pub struct Listener {
     pub name: String,
-    /// Of a Unix socket: the whole path, which the kernel may know by a shorter one; and the file.
+    /// The path of a Unix socket in full; the kernel may know it by a shorter one.
     pub path: Option<PathBuf>,
-    pub file: Option<SocketFile>,
+    file: Option<SocketFile>,
+    /// The socket of slot 0, and without reusePort of every slot.
     pub shared: OwnedFd,
-    /// With reusePort: of the slots after the first, each its own.
-    pub own: HashMap<usize, OwnedFd>,
+    /// With reusePort: the sockets of the other slots.
+    pub by_slot: HashMap<usize, OwnedFd>,
 }
 
 impl Listener {
+    /// Keeps `shared`, and notes the socket file at `path`, to be removed in the end.
     pub fn new(name: String, path: Option<PathBuf>, shared: OwnedFd) -> Self {
         let file = path.as_deref().and_then(SocketFile::of);
-        Self { name, path, file, shared, own: HashMap::new() }
+        Self { name, path, file, shared, by_slot: HashMap::new() }
     }
 
+    /// The address as a person reads it: the path, or HOST:PORT.
     pub fn address(&self) -> String {
         let path = self.path.as_ref().map(|path| path.display().to_string());
         path.unwrap_or_else(|| address_of(self.shared.as_raw_fd()))
     }
+
+    /// Every descriptor that the listener keeps open.
+    pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
+        std::iter::once(&self.shared).chain(self.by_slot.values())
+    }
 }
 
-impl Host {
-    /// With reusePort every slot has sockets of its own, which it keeps from worker to worker: connections that wait in
-    /// one are its successor's.
-    pub fn give_own_sockets(&mut self, slot: usize) -> CoreResult<()> {
+/// All listeners, in the order in which workers get them.
+#[derive(Default)]
+pub struct Listeners(Vec<Listener>);
+
+impl FromIterator<Listener> for Listeners {
+    fn from_iter<T: IntoIterator<Item = Listener>>(listeners: T) -> Self {
+        Self(listeners.into_iter().collect())
+    }
+}
+
+impl Listeners {
+    /// Iterates over the listeners in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Listener> {
+        self.0.iter()
+    }
+
+    /// Names and sockets that the worker of a slot inherits.
+    pub fn for_slot(&self, slot: usize) -> Vec<(&str, BorrowedFd<'_>)> {
+        self.iter()
+            .map(|listener| (listener.name.as_str(), listener.by_slot.get(&slot).unwrap_or(&listener.shared).as_fd()))
+            .collect()
+    }
+
+    /// Binds what a slot other than the first needs with reusePort. The slot keeps these sockets from worker to worker:
+    /// connections that wait in one are accepted by the successor.
+    pub fn bind_for_slot(&mut self, slot: usize, sockets: &[Socket]) -> CoreResult<()> {
         if slot == 0 {
             return Ok(());
         }
-        for (listener, socket) in self.listeners.iter_mut().zip(&self.config.sockets) {
-            if !socket.reuse_port || listener.own.contains_key(&slot) {
+        for (listener, socket) in self.0.iter_mut().zip(sockets) {
+            if !socket.reuse_port || listener.by_slot.contains_key(&slot) {
                 continue;
             }
-            let Some(another) = port_of(&listener.shared).and_then(|port| Socket::another(socket, port)) else {
+            let Some(another) = port_of(&listener.shared).and_then(|port| socket.at_port(port)) else {
                 continue;
             };
             if let Some(bound) = bind_all(&[another])?.pop() {
-                listener.own.insert(slot, bound.socket);
+                listener.by_slot.insert(slot, bound.socket);
             }
         }
         Ok(())
     }
 
-    /// A socket that a worker wants, which the next ones find, too. It must not be more than the worker could bind
-    /// itself: `boots`, and is still who we are.
-    pub fn bind(&mut self, pid: i32, listen: &str, boots: bool) {
-        let bound = self.bound_for(pid, listen, boots);
-        let Some(channel) = self.processes.get(&pid).and_then(|process| process.channel.as_ref()) else { return };
-        let _ = match bound {
-            Ok(index) => {
-                let listener = &self.listeners[index];
-                orders::hand_socket(channel.as_fd(), listener.shared.as_fd(), &listener.address())
-            }
-            Err(failure) => {
-                let path = failure.path.as_deref().map_or_else(String::new, |path| path.display().to_string());
-                orders::refuse_socket(channel.as_fd(), failure.errno, &path)
-            }
-        };
+    /// Closes the sockets of a slot that was removed.
+    pub fn close_slot(&mut self, slot: usize) {
+        for listener in &mut self.0 {
+            listener.by_slot.remove(&slot);
+        }
     }
 
-    fn bound_for(&mut self, pid: i32, listen: &str, boots: bool) -> Result<usize, Failure> {
+    /// Finds the listener that a worker asks for by name, or binds it and adds it to `sockets`, so that later workers
+    /// inherit it. Refused unless the worker is still booting and still runs as the supervisor's user: by asking, it
+    /// must not gain rights.
+    pub fn find_or_bind(
+        &mut self,
+        sockets: &mut Vec<Socket>,
+        pid: i32,
+        listen: &str,
+        is_booting: bool,
+    ) -> Result<&Listener, Failure> {
         let refused = |errno| Failure::new(Step::Listen, "bind", errno);
         let socket: Socket = serde_json::from_str(listen).map_err(|_| refused(Errno::EINVAL))?;
-        if let Some(index) = self.listeners.iter().position(|each| each.name == socket.name) {
-            return Ok(index);
+        if let Some(index) = self.0.iter().position(|each| each.name == socket.name) {
+            return Ok(&self.0[index]);
         }
-        if !boots || !is_like_us(pid) {
+        if !is_booting || !has_own_user(pid) {
             return Err(refused(Errno::EPERM));
         }
         let bound = bind_all(&[socket.listen()]).map_err(|error| match error {
@@ -88,21 +115,30 @@ impl Host {
             _ => refused(Errno::EINVAL),
         })?;
         for each in bound {
-            self.listeners.push(Listener::new(socket.name.clone(), socket.path.clone(), each.socket));
+            self.0.push(Listener::new(socket.name.clone(), socket.path.clone(), each.socket));
         }
-        self.config.sockets.push(socket);
-        Ok(self.listeners.len() - 1)
+        sockets.push(socket);
+        self.0.last().ok_or_else(|| refused(Errno::EINVAL))
+    }
+
+    /// Closes the supervisor's copies and removes the socket files at once, so that no new client connects to a Unix
+    /// socket; workers still answer the clients that have connected.
+    pub fn close(&mut self) {
+        for listener in self.0.drain(..) {
+            listener.file.iter().for_each(SocketFile::remove);
+        }
     }
 }
 
-/// Whether a process has our effective user: what it may bind, we may bind for it.
-fn is_like_us(pid: i32) -> bool {
+/// Whether a process runs as the supervisor's effective user: what it may bind, the supervisor may bind for it.
+fn has_own_user(pid: i32) -> bool {
     let own = nix::unistd::geteuid().to_string();
-    // Real, effective, saved: the owner of /proc/PID would be root's for one that has given up its rights.
+    // The line has the real, effective and saved user. The owner of /proc/PID tells less: it is root for a process that
+    // has given up its rights, proc(5).
     status_field(&pid.to_string(), "Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some(&own))
 }
 
-/// The port of `HOST:PORT`.
+/// The port of a socket that has one.
 fn port_of(socket: &OwnedFd) -> Option<u16> {
     address_of(socket.as_raw_fd()).rsplit_once(':')?.1.parse().ok()
 }

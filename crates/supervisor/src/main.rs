@@ -1,21 +1,24 @@
 //! The native supervisor: takes the daemon's place, and starts, watches and replaces the program's processes.
 //!
-//! One thread, one event loop. [`fleet`] decides and touches nothing; [`host`] touches and decides nothing.
+//! One thread, one event loop. [`fleet`] decides and touches no process; [`real_world`] touches processes and decides
+//! nothing.
 #![forbid(unsafe_code)]
 
+mod clock;
 mod config;
-mod control;
+mod control_socket;
+mod entry;
 mod fleet;
-mod host;
-mod journal;
 mod listeners;
-mod notifications;
+mod notify_socket;
 mod policy;
-mod readiness;
-mod resume;
-mod start;
+mod readiness_probe;
+mod real_world;
+mod reexec;
+mod status_report;
 mod supervisor;
+mod supervisor_log;
 
 fn main() {
-    std::process::exit(start::run())
+    std::process::exit(entry::run())
 }

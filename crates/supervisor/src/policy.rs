@@ -1,15 +1,15 @@
-//! When a worker that has ended is started again, and after how long. Numbers and words; no process is touched here.
+//! When a worker that has exited is started again, and after how long: a decision only, which touches no process.
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds on the monotonic clock, or between two points of it.
-pub type Millis = u64;
+use crate::clock::Millis;
 
-/// The pause after the second failure in a row; each next one is twice as long.
-const FIRST_DELAY: Millis = 100;
+/// Milliseconds that the supervisor pauses after the second failure in a row; each further pause is twice as long.
+const FIRST_RESTART_DELAY: Millis = 100;
 
-/// Signals that tell of an error in the program, or of a limit that it passed: systemd.service(5) and Open vSwitch have
-/// these. KILL, which nobody sends but the kernel short of memory or a person, is one unless it was us.
+/// Signals by which a program is killed for an error or for passing a limit: the list of systemd.service(5) and of Open
+/// vSwitch. SIGKILL is among them, since a kernel short of memory sends it; a stopping supervisor, which sends it as
+/// well, restarts nothing.
 pub const ERROR_SIGNALS: [i32; 10] = [
     libc::SIGABRT,
     libc::SIGALRM,
@@ -23,7 +23,7 @@ pub const ERROR_SIGNALS: [i32; 10] = [
     libc::SIGXFSZ,
 ];
 
-/// systemd's words.
+/// After which exits a worker is started again, by the words of systemd.service(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
@@ -37,40 +37,45 @@ pub enum Restart {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Supervision {
-    /// How many at the start.
+    /// The number of workers at the start.
     pub workers: usize,
     /// Whether their number may change.
     pub scalable: bool,
     pub restart: Restart,
+    /// The longest pause before a restart.
     pub max_delay: Millis,
-    /// A run of this length resets delay and count.
+    /// A worker that has run for so long has its count of failures, and so the pause, reset.
     pub steady_after: Millis,
+    /// A worker whose event loop has not turned for so long hangs.
     pub watchdog: Option<Millis>,
+    /// After so many failures in a row of one worker the supervisor gives up.
     pub max_failures: Option<u32>,
-    /// Bytes.
+    /// Bytes of resident memory; a worker that has more is replaced.
     pub max_memory: Option<u64>,
+    /// Whether a worker's process group is killed when the worker has exited.
     pub kill_tree: bool,
 }
 
-/// How a process ended.
+/// How a process exited or was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     Code(i32),
     Signal { number: i32, core_dumped: bool },
 }
 
-/// Why we ended a worker ourselves.
+/// Why the supervisor kills a worker, or asks it to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// Its event loop didn't turn.
+    /// Its event loop has not turned within the watchdog's limit.
     Hung,
+    /// Its resident memory has passed maxMemory.
     TooLarge,
-    /// It was not ready in time.
+    /// It was not ready within startTimeout.
     Late,
 }
 
 impl Exit {
-    /// Of wait(2)'s status.
+    /// Reads a status of wait(2).
     pub fn of(status: i32) -> Self {
         if libc::WIFEXITED(status) {
             Self::Code(libc::WEXITSTATUS(status))
@@ -79,7 +84,7 @@ impl Exit {
         }
     }
 
-    /// What a shell would call it: 128 + N for signal N.
+    /// The exit code as a shell gives it: 128 + N for signal N.
     pub fn code(self) -> i32 {
         match self {
             Self::Code(code) => code,
@@ -87,6 +92,7 @@ impl Exit {
         }
     }
 
+    /// Whether the kernel wrote a core file.
     pub fn dumped_core(self) -> bool {
         matches!(self, Self::Signal { core_dumped: true, .. })
     }
@@ -104,12 +110,13 @@ impl std::fmt::Display for Exit {
     }
 }
 
+/// The name of a signal, such as SIGTERM; `signal N` where it has none.
 pub fn signal_name(number: i32) -> String {
     nix::sys::signal::Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.to_string())
 }
 
 impl Supervision {
-    /// Whether a worker that ended so is started again.
+    /// Whether a worker that exited like this is started again.
     pub fn restarts(&self, exit: Exit, verdict: Option<Verdict>) -> bool {
         let is_error =
             verdict.is_some() || matches!(exit, Exit::Signal { number, .. } if ERROR_SIGNALS.contains(&number));
@@ -121,11 +128,11 @@ impl Supervision {
         }
     }
 
-    /// The pause before the start that follows this many failures in a row: none after the first.
+    /// Milliseconds to wait for the restart after this many failures in a row: none after the first.
     pub fn delay(&self, failures: u32) -> Millis {
         match failures {
             0 | 1 => 0,
-            _ => FIRST_DELAY.saturating_mul(1 << (failures - 2).min(32)).min(self.max_delay),
+            _ => FIRST_RESTART_DELAY.saturating_mul(1 << (failures - 2).min(32)).min(self.max_delay),
         }
     }
 }

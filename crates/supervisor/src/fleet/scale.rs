@@ -1,14 +1,15 @@
-//! More workers, or fewer.
+//! Changing the number of workers.
 
 use super::{Fleet, Level, Phase, Role, Slot, World};
 use crate::policy::Supervision;
 
-/// As many as the `workers` option may be.
+/// The most workers that the `workers` option may ask for, and scale() as well.
 const MOST_WORKERS: usize = 1024;
 
 impl Fleet {
-    /// Other terms. In the first start their number of workers counts; later what scale() was told.
-    pub fn supervise(&mut self, world: &mut impl World, supervision: Supervision) {
+    /// Takes over the supervision that the program asks for. Its number of workers counts in the first start only:
+    /// later it would undo what scale() has set.
+    pub fn change_supervision(&mut self, world: &mut impl World, supervision: Supervision) {
         let workers = supervision.workers.clamp(1, MOST_WORKERS);
         self.terms.supervision = supervision;
         while self.phase == Phase::Starting && self.slots.len() < workers {
@@ -17,6 +18,7 @@ impl Fleet {
         }
     }
 
+    /// Starts or stops workers until there are `to` of them.
     pub fn scale(&mut self, world: &mut impl World, to: usize) -> Result<(), String> {
         if !self.terms.supervision.scalable {
             return Err("it has no `workers` option".to_owned());
@@ -28,7 +30,7 @@ impl Fleet {
             return Err(format!("expected 1 to {MOST_WORKERS} workers, got {to}"));
         }
         if to != self.slots.len() {
-            world.say(Level::Info, &format!("{} workers instead of {}", to, self.slots.len()));
+            world.log(Level::Info, &format!("{} workers instead of {}", to, self.slots.len()));
         }
         while self.slots.len() < to {
             self.slots.push(Slot::default());
@@ -37,14 +39,14 @@ impl Fleet {
         while self.slots.len() > to {
             self.slots.pop();
             let slot = self.slots.len();
-            self.leave_reload(world, slot);
+            self.drop_slot_from_reload(world, slot);
             for pid in self.pids(|worker| worker.slot == slot && worker.role != Role::Retired) {
                 self.retire(world, pid, 0);
             }
-            world.drop_slot(slot);
+            world.close_slot_sockets(slot);
         }
-        self.end_if_idle(world);
-        self.show(world);
+        self.stop_if_idle(world);
+        self.show_title(world);
         Ok(())
     }
 }

@@ -1,37 +1,38 @@
-//! Every row of the table, without a process: a world that remembers what was done to it.
+//! The decisions of the fleet, event by event, in a simulated world that records what the fleet does to it.
 
 use std::collections::HashMap;
 
-use super::{Client, Fleet, Level, Phase, Role, Terms, World};
+use super::{ClientId, Fleet, Level, Phase, Role, Terms, World};
+use crate::clock::Millis;
 use crate::policy::tests::supervision;
-use crate::policy::{Exit, Millis, Restart};
+use crate::policy::{Exit, Restart};
 
 #[derive(Default)]
-struct Simulated {
+struct SimulatedWorld {
     now: Millis,
-    /// The last pid.
+    /// The pid of the worker that was started last.
     pid: i32,
-    /// What was done, in words.
-    done: Vec<String>,
+    /// What the fleet has done, in words.
+    actions: Vec<String>,
     refuse: bool,
-    words: HashMap<i32, String>,
+    stderr: HashMap<i32, String>,
     memory: HashMap<i32, u64>,
-    replies: Vec<(Client, Result<(), String>)>,
+    replies: Vec<(ClientId, Result<(), String>)>,
     title: String,
 }
 
-impl Simulated {
-    /// What was done since the last look.
-    fn done(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.done)
+impl SimulatedWorld {
+    /// What the fleet has done since the last call.
+    fn take_actions(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.actions)
     }
 
     fn note(&mut self, what: impl Into<String>) {
-        self.done.push(what.into());
+        self.actions.push(what.into());
     }
 }
 
-impl World for Simulated {
+impl World for SimulatedWorld {
     fn now(&self) -> Millis {
         self.now
     }
@@ -50,37 +51,37 @@ impl World for Simulated {
     fn ask_to_stop(&mut self, pid: i32, signal: i32) {
         self.note(format!("stop {pid} {signal}"));
     }
-    fn started(&mut self) {
+    fn first_start_succeeded(&mut self) {
         self.note("started");
     }
-    fn start_failed(&mut self, pid: Option<i32>, reason: &str, late: bool) {
+    fn first_start_failed(&mut self, pid: Option<i32>, reason: &str, late: bool) {
         self.note(format!("failed {pid:?} {reason} {late}"));
     }
-    fn last_words(&mut self, pid: i32) -> String {
-        self.words.remove(&pid).unwrap_or_default()
+    fn end_of_stderr(&mut self, pid: i32) -> String {
+        self.stderr.remove(&pid).unwrap_or_default()
     }
-    fn resident(&mut self, pid: i32) -> Option<u64> {
+    fn resident_memory(&mut self, pid: i32) -> Option<u64> {
         self.memory.get(&pid).copied()
     }
     fn forbid_core_dumps(&mut self) {
         self.note("no cores");
     }
-    fn ending(&mut self) {}
-    fn drop_slot(&mut self, slot: usize) {
+    fn begin_exit(&mut self) {}
+    fn close_slot_sockets(&mut self, slot: usize) {
         self.note(format!("drop {slot}"));
     }
     fn reopen_logs(&mut self) {
         self.note("reopen");
     }
-    fn reply(&mut self, client: Client, answer: Result<(), String>) {
+    fn answer(&mut self, client: ClientId, answer: Result<(), String>) {
         self.replies.push((client, answer));
     }
-    fn say(&mut self, level: Level, text: &str) {
+    fn log(&mut self, level: Level, text: &str) {
         if level < Level::Info {
             self.note(format!("say {text}"));
         }
     }
-    fn title(&mut self, text: &str) {
+    fn set_title(&mut self, text: &str) {
         text.clone_into(&mut self.title);
     }
     fn notify(&mut self, _text: &str) {}
@@ -94,108 +95,108 @@ fn terms(workers: usize, restart: Restart) -> Terms {
     Terms { supervision, start_timeout: 30_000, stop_timeout: 25_000, ends_idle: false }
 }
 
-fn begun(terms: Terms) -> (Fleet, Simulated) {
-    let mut world = Simulated::default();
+fn starting(terms: Terms) -> (Fleet, SimulatedWorld) {
+    let mut world = SimulatedWorld::default();
     let mut fleet = Fleet::new(terms, 0);
-    fleet.begin(&mut world);
+    fleet.start_all(&mut world);
     (fleet, world)
 }
 
-/// All ready: pids are 1, 2, …
-fn running(terms: Terms) -> (Fleet, Simulated) {
-    let (mut fleet, mut world) = begun(terms);
+/// A fleet whose workers, with the pids 1, 2, …, are all ready.
+fn running(terms: Terms) -> (Fleet, SimulatedWorld) {
+    let (mut fleet, mut world) = starting(terms);
     for pid in 1..=world.pid {
-        fleet.ready(&mut world, pid);
+        fleet.worker_ready(&mut world, pid);
     }
-    world.done();
+    world.take_actions();
     (fleet, world)
 }
 
-fn at(fleet: &mut Fleet, world: &mut Simulated, now: Millis) {
+fn at(fleet: &mut Fleet, world: &mut SimulatedWorld, now: Millis) {
     world.now = now;
     fleet.tick(world);
 }
 
 #[test]
 fn the_start_is_over_when_every_worker_is_ready() {
-    let (mut fleet, mut world) = begun(terms(3, Restart::Always));
-    assert_eq!(world.done(), ["start 0", "start 1", "start 2"]);
+    let (mut fleet, mut world) = starting(terms(3, Restart::Always));
+    assert_eq!(world.take_actions(), ["start 0", "start 1", "start 2"]);
     for pid in [2, 3] {
-        fleet.ready(&mut world, pid);
+        fleet.worker_ready(&mut world, pid);
     }
     assert_eq!(fleet.phase, Phase::Starting);
-    fleet.ready(&mut world, 1);
-    assert_eq!((fleet.phase, world.done()), (Phase::Running, vec!["started".to_owned()]));
+    fleet.worker_ready(&mut world, 1);
+    assert_eq!((fleet.phase, world.take_actions()), (Phase::Running, vec!["started".to_owned()]));
     assert_eq!(world.title, "monitoring 3 workers (healthy)");
 }
 
 #[test]
 fn a_worker_that_fails_in_the_first_start_ends_all_with_its_code() {
-    let (mut fleet, mut world) = begun(terms(2, Restart::Always));
-    world.done();
-    fleet.ready(&mut world, 1);
-    fleet.ended(&mut world, 2, Exit::Code(3));
-    assert_eq!(world.done(), ["failed Some(2) pid 2 ended with 3 false", "stop 1 0", "signal 1 9"]);
-    assert_eq!(fleet.outcome(), None);
-    fleet.ended(&mut world, 1, KILLED);
-    assert_eq!(fleet.outcome(), Some(3));
+    let (mut fleet, mut world) = starting(terms(2, Restart::Always));
+    world.take_actions();
+    fleet.worker_ready(&mut world, 1);
+    fleet.worker_exited(&mut world, 2, Exit::Code(3));
+    assert_eq!(world.take_actions(), ["failed Some(2) pid 2 ended with 3 false", "stop 1 0", "signal 1 9"]);
+    assert_eq!(fleet.exit_code(), None);
+    fleet.worker_exited(&mut world, 1, KILLED);
+    assert_eq!(fleet.exit_code(), Some(3));
 }
 
 #[test]
-fn one_that_ends_with_0_before_it_is_ready_has_failed() {
-    let (mut fleet, mut world) = begun(terms(1, Restart::Always));
-    fleet.ended(&mut world, 1, Exit::Code(0));
-    assert_eq!(fleet.outcome(), Some(1));
+fn a_worker_that_exits_with_0_before_it_is_ready_has_failed() {
+    let (mut fleet, mut world) = starting(terms(1, Restart::Always));
+    fleet.worker_exited(&mut world, 1, Exit::Code(0));
+    assert_eq!(fleet.exit_code(), Some(1));
 }
 
 #[test]
 fn a_first_start_that_takes_too_long_is_ended_with_124() {
-    let (mut fleet, mut world) = begun(terms(1, Restart::Always));
-    world.done();
+    let (mut fleet, mut world) = starting(terms(1, Restart::Always));
+    world.take_actions();
     assert_eq!(fleet.next_deadline(), Some(30_000));
     at(&mut fleet, &mut world, 30_000);
-    assert_eq!(world.done(), ["signal 1 9"]);
-    fleet.ended(&mut world, 1, KILLED);
-    assert_eq!(world.done(), ["failed Some(1) pid 1 was not ready in time true"]);
-    assert_eq!(fleet.outcome(), Some(124));
+    assert_eq!(world.take_actions(), ["signal 1 9"]);
+    fleet.worker_exited(&mut world, 1, KILLED);
+    assert_eq!(world.take_actions(), ["failed Some(1) pid 1 was not ready in time true"]);
+    assert_eq!(fleet.exit_code(), Some(124));
 }
 
 #[test]
-fn what_can_not_be_started_at_all_fails_the_first_start_and_is_tried_again_later() {
-    let mut world = Simulated { refuse: true, ..Simulated::default() };
+fn a_worker_that_can_not_be_started_at_all_fails_the_first_start_and_is_tried_again_later() {
+    let mut world = SimulatedWorld { refuse: true, ..SimulatedWorld::default() };
     let mut fleet = Fleet::new(terms(2, Restart::Always), 0);
-    fleet.begin(&mut world);
-    assert_eq!(world.done(), ["failed None second fork: EAGAIN false"]);
-    assert_eq!(fleet.outcome(), Some(1));
+    fleet.start_all(&mut world);
+    assert_eq!(world.take_actions(), ["failed None second fork: EAGAIN false"]);
+    assert_eq!(fleet.exit_code(), Some(1));
 
     let (mut fleet, mut world) = running(terms(1, Restart::Always));
-    fleet.ended(&mut world, 1, SEGV);
+    fleet.worker_exited(&mut world, 1, SEGV);
     world.refuse = true;
     at(&mut fleet, &mut world, 0);
     assert_eq!(
-        world.done(),
+        world.take_actions(),
         ["say 1 failure: pid 1 killed by SIGSEGV", "say 2 failures: second fork: EAGAIN, waiting 100 ms"]
     );
     world.refuse = false;
     at(&mut fleet, &mut world, 100);
-    assert_eq!(world.done(), ["start 0"]);
+    assert_eq!(world.take_actions(), ["start 0"]);
 }
 
 #[test]
 fn a_failure_is_followed_by_a_start_at_once_then_by_longer_and_longer_pauses() {
     let (mut fleet, mut world) = running(terms(1, Restart::OnFailure));
     for (pid, delay) in [(1, 0), (2, 100), (3, 200), (4, 400)] {
-        fleet.ended(&mut world, pid, Exit::Code(1));
+        fleet.worker_exited(&mut world, pid, Exit::Code(1));
         assert_eq!(fleet.next_deadline(), Some(world.now + delay));
         if delay > 0 {
             let before = world.now + delay - 1;
             at(&mut fleet, &mut world, before);
-            assert!(!world.done().contains(&"start 0".to_owned()), "not before {delay} ms");
+            assert!(!world.take_actions().contains(&"start 0".to_owned()), "not before {delay} ms");
         }
         let due = fleet.next_deadline().unwrap_or(0);
         at(&mut fleet, &mut world, due);
-        assert!(world.done().contains(&"start 0".to_owned()), "after {delay} ms");
-        fleet.ready(&mut world, pid + 1);
+        assert!(world.take_actions().contains(&"start 0".to_owned()), "after {delay} ms");
+        fleet.worker_ready(&mut world, pid + 1);
     }
     assert_eq!(world.title, "monitoring pid 5 (4 failures: pid 4 ended with 1)");
     assert_eq!(fleet.slots[0].restarts, 4);
@@ -205,9 +206,9 @@ fn a_failure_is_followed_by_a_start_at_once_then_by_longer_and_longer_pauses() {
 #[test]
 fn a_steady_run_is_healthy_again() {
     let (mut fleet, mut world) = running(terms(1, Restart::OnFailure));
-    fleet.ended(&mut world, 1, SEGV);
+    fleet.worker_exited(&mut world, 1, SEGV);
     at(&mut fleet, &mut world, 0);
-    fleet.ready(&mut world, 2);
+    fleet.worker_ready(&mut world, 2);
     at(&mut fleet, &mut world, 9_999);
     assert_eq!(fleet.slots[0].failures, 1);
     assert_eq!(fleet.next_deadline(), Some(10_000));
@@ -221,97 +222,101 @@ fn after_the_most_failures_of_a_slot_all_end_with_its_code() {
     let mut terms = terms(2, Restart::Always);
     terms.supervision.max_failures = Some(2);
     let (mut fleet, mut world) = running(terms);
-    fleet.ended(&mut world, 1, Exit::Code(7));
+    fleet.worker_exited(&mut world, 1, Exit::Code(7));
     at(&mut fleet, &mut world, 0);
-    world.done();
+    world.take_actions();
     // Another slot's failure counts by itself.
-    fleet.ended(&mut world, 2, Exit::Code(8));
+    fleet.worker_exited(&mut world, 2, Exit::Code(8));
     at(&mut fleet, &mut world, 0);
     assert_eq!(fleet.phase, Phase::Running);
-    world.done();
-    fleet.ended(&mut world, 3, Exit::Code(7));
-    assert_eq!(world.done(), ["say 2 failures: pid 3 ended with 7, giving up", "signal 4 15"]);
-    fleet.ended(&mut world, 4, Exit::Signal { number: libc::SIGTERM, core_dumped: false });
-    assert_eq!(fleet.outcome(), Some(7));
+    world.take_actions();
+    fleet.worker_exited(&mut world, 3, Exit::Code(7));
+    assert_eq!(world.take_actions(), ["say 2 failures: pid 3 ended with 7, giving up", "signal 4 15"]);
+    fleet.worker_exited(&mut world, 4, Exit::Signal { number: libc::SIGTERM, core_dumped: false });
+    assert_eq!(fleet.exit_code(), Some(7));
 }
 
 #[test]
-fn an_end_that_is_not_to_be_restarted_ends_all_with_its_code() {
+fn an_exit_that_is_not_to_be_restarted_ends_all_with_its_code() {
     let cases =
         [(Restart::OnFailure, Exit::Code(0), 0), (Restart::No, SEGV, 139), (Restart::OnAbnormal, Exit::Code(4), 4)];
     for (restart, exit, code) in cases {
         let (mut fleet, mut world) = running(terms(1, restart));
-        fleet.ended(&mut world, 1, exit);
-        assert_eq!((fleet.outcome(), world.done()), (Some(code), vec![]), "{restart:?} {exit}");
+        fleet.worker_exited(&mut world, 1, exit);
+        assert_eq!((fleet.exit_code(), world.take_actions()), (Some(code), vec![]), "{restart:?} {exit}");
     }
 }
 
 #[test]
 fn a_dumped_core_forbids_more() {
     let (mut fleet, mut world) = running(terms(1, Restart::OnFailure));
-    fleet.ended(&mut world, 1, Exit::Signal { number: libc::SIGABRT, core_dumped: true });
-    assert_eq!(world.done()[0], "no cores");
+    fleet.worker_exited(&mut world, 1, Exit::Signal { number: libc::SIGABRT, core_dumped: true });
+    assert_eq!(world.take_actions()[0], "no cores");
 }
 
 #[test]
-fn stop_asks_all_counts_once_and_kills_those_that_stay() {
+fn stop_asks_all_counts_once_and_kills_those_that_do_not_exit() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
     fleet.stop(&mut world, libc::SIGINT);
     fleet.stop(&mut world, libc::SIGTERM);
-    assert_eq!(world.done(), ["stop 1 2", "stop 2 2"]);
-    fleet.ended(&mut world, 1, Exit::Code(0));
+    assert_eq!(world.take_actions(), ["stop 1 2", "stop 2 2"]);
+    fleet.worker_exited(&mut world, 1, Exit::Code(0));
     at(&mut fleet, &mut world, 25_000);
-    assert_eq!(world.done(), ["say pid 2 has not ended: killing it", "signal 2 9"]);
-    fleet.ended(&mut world, 2, KILLED);
-    assert_eq!(fleet.outcome(), Some(1));
+    assert_eq!(world.take_actions(), ["say pid 2 has not ended: killing it", "signal 2 9"]);
+    fleet.worker_exited(&mut world, 2, KILLED);
+    assert_eq!(fleet.exit_code(), Some(1));
 }
 
 #[test]
 fn stop_during_a_pause_or_a_start_starts_nothing() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
-    fleet.ended(&mut world, 1, SEGV);
+    fleet.worker_exited(&mut world, 1, SEGV);
     at(&mut fleet, &mut world, 0); // pid 3 boots
-    fleet.ended(&mut world, 2, SEGV);
-    world.done();
+    fleet.worker_exited(&mut world, 2, SEGV);
+    world.take_actions();
     fleet.stop(&mut world, libc::SIGTERM);
-    assert_eq!(world.done(), ["signal 3 15"]);
+    assert_eq!(world.take_actions(), ["signal 3 15"]);
     at(&mut fleet, &mut world, 10_000);
-    fleet.ended(&mut world, 3, Exit::Signal { number: libc::SIGTERM, core_dumped: false });
-    assert_eq!((fleet.outcome(), world.done()), (Some(0), vec![]));
+    fleet.worker_exited(&mut world, 3, Exit::Signal { number: libc::SIGTERM, core_dumped: false });
+    assert_eq!((fleet.exit_code(), world.take_actions()), (Some(0), vec![]));
 }
 
 #[test]
-fn a_reload_has_each_successor_ready_before_its_predecessor_is_told_to_stop() {
+fn a_reload_has_each_successor_ready_before_its_predecessor_is_asked_to_stop() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
     fleet.reload(&mut world, Some(9));
-    assert_eq!(world.done(), ["reopen", "start 0"]);
-    fleet.ready(&mut world, 3);
-    assert_eq!(world.done(), ["stop 1 0", "start 1"]);
-    fleet.ended(&mut world, 1, Exit::Code(0));
+    assert_eq!(world.take_actions(), ["reopen", "start 0"]);
+    fleet.worker_ready(&mut world, 3);
+    assert_eq!(world.take_actions(), ["stop 1 0", "start 1"]);
+    fleet.worker_exited(&mut world, 1, Exit::Code(0));
     assert!(world.replies.is_empty());
-    fleet.ready(&mut world, 4);
-    assert_eq!(world.done(), ["stop 2 0"]);
+    fleet.worker_ready(&mut world, 4);
+    assert_eq!(world.take_actions(), ["stop 2 0"]);
     assert_eq!(world.replies, [(9, Ok(()))]);
-    fleet.ended(&mut world, 2, Exit::Code(1));
-    assert_eq!((fleet.phase, world.done()), (Phase::Running, vec![]), "how a retired one ends is nobody's failure");
+    fleet.worker_exited(&mut world, 2, Exit::Code(1));
+    assert_eq!(
+        (fleet.phase, world.take_actions()),
+        (Phase::Running, vec![]),
+        "the exit of a retired worker is no failure"
+    );
 }
 
 #[test]
 fn a_successor_that_does_not_get_ready_fails_the_reload_with_its_stderr_and_the_old_one_stays() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
     fleet.reload(&mut world, Some(9));
-    world.done();
-    world.words.insert(3, "Error: no\n".to_owned());
-    fleet.ended(&mut world, 3, Exit::Code(1));
+    world.take_actions();
+    world.stderr.insert(3, "Error: no\n".to_owned());
+    fleet.worker_exited(&mut world, 3, Exit::Code(1));
     assert_eq!(world.replies, [(9, Err("the new worker (pid 3) ended with 1; it wrote:\nError: no".to_owned()))]);
-    assert_eq!(world.done().len(), 1, "one line, nothing else");
+    assert_eq!(world.take_actions().len(), 1, "one line, nothing else");
     assert!(fleet.workers.iter().all(|worker| worker.role == Role::Current && worker.pid < 3));
 
     fleet.reload(&mut world, Some(10));
-    world.done();
+    world.take_actions();
     at(&mut fleet, &mut world, 30_000);
-    assert!(world.done().contains(&"signal 4 9".to_owned()));
-    fleet.ended(&mut world, 4, KILLED);
+    assert!(world.take_actions().contains(&"signal 4 9".to_owned()));
+    fleet.worker_exited(&mut world, 4, KILLED);
     assert_eq!(world.replies[1], (10, Err("the new worker (pid 4) was not ready after 30000 ms".to_owned())));
 }
 
@@ -321,11 +326,11 @@ fn a_reload_asked_for_during_another_follows_it() {
     fleet.reload(&mut world, Some(1));
     fleet.reload(&mut world, Some(2));
     fleet.reload(&mut world, Some(3));
-    world.done();
-    fleet.ready(&mut world, 2);
-    assert_eq!(world.done(), ["stop 1 0", "reopen", "start 0"]);
+    world.take_actions();
+    fleet.worker_ready(&mut world, 2);
+    assert_eq!(world.take_actions(), ["stop 1 0", "reopen", "start 0"]);
     assert_eq!(world.replies, [(1, Ok(()))]);
-    fleet.ready(&mut world, 3);
+    fleet.worker_ready(&mut world, 3);
     assert_eq!(world.replies[1..], [(2, Ok(())), (3, Ok(()))]);
     assert!(!fleet.is_reloading());
 }
@@ -334,39 +339,39 @@ fn a_reload_asked_for_during_another_follows_it() {
 fn a_worker_that_dies_while_its_successor_boots_is_not_started_again() {
     let (mut fleet, mut world) = running(terms(1, Restart::Always));
     fleet.reload(&mut world, Some(1));
-    world.done();
-    fleet.ended(&mut world, 1, SEGV);
-    assert_eq!(world.done(), ["say pid 1 killed by SIGSEGV, its successor is on its way"]);
-    fleet.ready(&mut world, 2);
+    world.take_actions();
+    fleet.worker_exited(&mut world, 1, SEGV);
+    assert_eq!(world.take_actions(), ["say pid 1 killed by SIGSEGV, its successor is on its way"]);
+    fleet.worker_ready(&mut world, 2);
     assert_eq!(world.replies, [(1, Ok(()))]);
     assert_eq!(fleet.workers.len(), 1);
 }
 
 #[test]
-fn one_whose_predecessor_died_too_is_tried_again() {
+fn a_slot_whose_old_and_new_worker_died_is_tried_again() {
     let (mut fleet, mut world) = running(terms(1, Restart::Always));
     fleet.reload(&mut world, Some(1));
-    fleet.ended(&mut world, 1, SEGV);
-    world.done();
-    fleet.ended(&mut world, 2, Exit::Code(1));
+    fleet.worker_exited(&mut world, 1, SEGV);
+    world.take_actions();
+    fleet.worker_exited(&mut world, 2, Exit::Code(1));
     assert!(matches!(world.replies[..], [(1, Err(_))]));
     at(&mut fleet, &mut world, 0);
-    assert!(world.done().contains(&"start 0".to_owned()));
+    assert!(world.take_actions().contains(&"start 0".to_owned()));
 }
 
 #[test]
 fn a_reload_of_a_slot_in_a_pause_starts_it_now() {
     let (mut fleet, mut world) = running(terms(1, Restart::Always));
     for pid in 1..=2 {
-        fleet.ended(&mut world, pid, SEGV);
+        fleet.worker_exited(&mut world, pid, SEGV);
         at(&mut fleet, &mut world, 0);
     }
-    world.done();
+    world.take_actions();
     fleet.reload(&mut world, Some(1));
-    assert_eq!(world.done(), ["reopen", "start 0"]);
+    assert_eq!(world.take_actions(), ["reopen", "start 0"]);
     at(&mut fleet, &mut world, 1_000);
-    assert!(world.done().is_empty(), "not twice");
-    fleet.ready(&mut world, 3);
+    assert!(world.take_actions().is_empty(), "not twice");
+    fleet.worker_ready(&mut world, 3);
     assert_eq!(world.replies, [(1, Ok(()))]);
 }
 
@@ -375,23 +380,23 @@ fn stop_in_the_middle_of_a_reload_ends_old_and_new() {
     let (mut fleet, mut world) = running(terms(1, Restart::Always));
     fleet.reload(&mut world, Some(1));
     fleet.reload(&mut world, Some(2));
-    world.done();
+    world.take_actions();
     fleet.stop(&mut world, libc::SIGTERM);
-    let done = world.done();
-    assert!(done.contains(&"stop 1 15".to_owned()) && done.contains(&"signal 2 15".to_owned()), "{done:?}");
+    let actions = world.take_actions();
+    assert!(actions.contains(&"stop 1 15".to_owned()) && actions.contains(&"signal 2 15".to_owned()), "{actions:?}");
     let stopping = || Err("it is stopping".to_owned());
     assert_eq!(world.replies, [(1, stopping()), (2, stopping())]);
     for pid in [1, 2] {
-        fleet.ended(&mut world, pid, Exit::Code(0));
+        fleet.worker_exited(&mut world, pid, Exit::Code(0));
     }
-    assert_eq!(fleet.outcome(), Some(0));
+    assert_eq!(fleet.exit_code(), Some(0));
 }
 
 #[test]
-fn no_reload_while_it_starts_or_stops() {
-    let (mut fleet, mut world) = begun(terms(1, Restart::Always));
+fn a_reload_is_refused_while_the_fleet_starts_or_stops() {
+    let (mut fleet, mut world) = starting(terms(1, Restart::Always));
     fleet.reload(&mut world, Some(1));
-    fleet.ready(&mut world, 1);
+    fleet.worker_ready(&mut world, 1);
     fleet.stop(&mut world, 0);
     fleet.reload(&mut world, Some(2));
     assert_eq!(world.replies, [(1, Err("it is starting".to_owned())), (2, Err("it is stopping".to_owned()))]);
@@ -399,46 +404,50 @@ fn no_reload_while_it_starts_or_stops() {
 
 #[test]
 fn what_the_program_asks_for_in_the_first_start_counts() {
-    let (mut fleet, mut world) = begun(terms(1, Restart::No));
-    world.done();
+    let (mut fleet, mut world) = starting(terms(1, Restart::No));
+    world.take_actions();
     let wanted = terms(3, Restart::Always).supervision;
-    fleet.supervise(&mut world, wanted.clone());
-    assert_eq!(world.done(), ["start 1", "start 2"]);
+    fleet.change_supervision(&mut world, wanted.clone());
+    assert_eq!(world.take_actions(), ["start 1", "start 2"]);
     for pid in 1..=3 {
-        fleet.supervise(&mut world, wanted.clone()); // each says so
-        fleet.ready(&mut world, pid);
+        fleet.change_supervision(&mut world, wanted.clone()); // every worker asks for it
+        fleet.worker_ready(&mut world, pid);
     }
-    assert_eq!(world.done(), ["started"]);
+    assert_eq!(world.take_actions(), ["started"]);
     fleet.scale(&mut world, 1).unwrap();
-    world.done();
-    fleet.ended(&mut world, 1, SEGV);
+    world.take_actions();
+    fleet.worker_exited(&mut world, 1, SEGV);
     at(&mut fleet, &mut world, 0);
-    fleet.supervise(&mut world, wanted);
-    assert_eq!(world.done().last().map(String::as_str), Some("start 0"), "later scale() counts");
+    fleet.change_supervision(&mut world, wanted);
+    assert_eq!(
+        world.take_actions().last().map(String::as_str),
+        Some("start 0"),
+        "after the first start, scale() counts"
+    );
 }
 
 #[test]
 fn more_workers_and_fewer() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
     fleet.scale(&mut world, 4).unwrap();
-    assert_eq!(world.done(), ["start 2", "start 3"]);
-    fleet.ready(&mut world, 3);
+    assert_eq!(world.take_actions(), ["start 2", "start 3"]);
+    fleet.worker_ready(&mut world, 3);
     fleet.scale(&mut world, 1).unwrap();
-    assert_eq!(world.done(), ["signal 4 15", "drop 3", "stop 3 0", "drop 2", "stop 2 0", "drop 1"]);
+    assert_eq!(world.take_actions(), ["signal 4 15", "drop 3", "stop 3 0", "drop 2", "stop 2 0", "drop 1"]);
     for pid in [2, 3, 4] {
-        fleet.ended(&mut world, pid, Exit::Code(0));
+        fleet.worker_exited(&mut world, pid, Exit::Code(0));
     }
     at(&mut fleet, &mut world, 60_000);
-    assert_eq!((fleet.slots.len(), fleet.workers.len(), world.done()), (1, 1, vec![]));
+    assert_eq!((fleet.slots.len(), fleet.workers.len(), world.take_actions()), (1, 1, vec![]));
     assert!(fleet.scale(&mut world, 0).is_err());
     assert!(running(terms(1, Restart::Always)).0.scale(&mut world, 2).is_err(), "without a `workers` option");
 }
 
 #[test]
-fn fewer_workers_during_a_reload_leave_nobody_waiting() {
+fn fewer_workers_during_a_reload_leave_no_client_waiting() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
     fleet.reload(&mut world, Some(1));
-    fleet.ready(&mut world, 3);
+    fleet.worker_ready(&mut world, 3);
     fleet.scale(&mut world, 1).unwrap(); // the successor of slot 1 boots
     assert_eq!(world.replies, [(1, Ok(()))]);
     assert!(!fleet.is_reloading());
@@ -450,75 +459,75 @@ fn a_worker_that_does_not_beat_is_aborted_then_killed_then_replaced() {
     terms.supervision.watchdog = Some(500);
     let (mut fleet, mut world) = running(terms);
     world.now = 400;
-    fleet.beat(1, 400);
+    fleet.heartbeat(1, 400);
     at(&mut fleet, &mut world, 900);
-    assert!(world.done().is_empty());
+    assert!(world.take_actions().is_empty());
     at(&mut fleet, &mut world, 901);
-    assert!(world.done().contains(&"signal 1 6".to_owned()));
+    assert!(world.take_actions().contains(&"signal 1 6".to_owned()));
     at(&mut fleet, &mut world, 1_901);
-    assert!(world.done().contains(&"signal 1 9".to_owned()));
-    fleet.ended(&mut world, 1, KILLED);
+    assert!(world.take_actions().contains(&"signal 1 9".to_owned()));
+    fleet.worker_exited(&mut world, 1, KILLED);
     at(&mut fleet, &mut world, 1_901);
-    assert!(world.done().contains(&"start 0".to_owned()));
+    assert!(world.take_actions().contains(&"start 0".to_owned()));
 }
 
 #[test]
-fn after_a_standstill_of_our_own_nobody_is_late() {
+fn after_a_standstill_of_the_supervisor_no_worker_is_late() {
     let mut terms = terms(1, Restart::OnAbnormal);
     terms.supervision.watchdog = Some(500);
     let (mut fleet, mut world) = running(terms);
     at(&mut fleet, &mut world, 60_000);
-    assert!(world.done().is_empty());
+    assert!(world.take_actions().is_empty());
     at(&mut fleet, &mut world, 60_501);
-    assert!(world.done().contains(&"signal 1 6".to_owned()));
+    assert!(world.take_actions().contains(&"signal 1 6".to_owned()));
 }
 
 #[test]
-fn one_that_is_too_large_is_asked_to_end_and_replaced() {
+fn a_worker_that_is_too_large_is_asked_to_stop_and_replaced() {
     let mut terms = terms(1, Restart::OnFailure);
     terms.supervision.max_memory = Some(1_000);
     let (mut fleet, mut world) = running(terms);
     world.memory.insert(1, 1_001);
     at(&mut fleet, &mut world, 1_000);
-    assert_eq!(world.done(), ["say pid 1 has 1001 bytes resident, 1000 are allowed", "stop 1 0"]);
+    assert_eq!(world.take_actions(), ["say pid 1 has 1001 bytes resident, 1000 are allowed", "stop 1 0"]);
     at(&mut fleet, &mut world, 5_000);
-    assert!(world.done().is_empty(), "once");
-    fleet.ended(&mut world, 1, Exit::Code(0));
+    assert!(world.take_actions().is_empty(), "once");
+    fleet.worker_exited(&mut world, 1, Exit::Code(0));
     at(&mut fleet, &mut world, 5_000);
-    assert!(world.done().contains(&"start 0".to_owned()));
+    assert!(world.take_actions().contains(&"start 0".to_owned()));
 }
 
 #[test]
 fn a_signal_that_would_kill_a_booting_worker_waits_until_it_is_ready() {
-    let (mut fleet, mut world) = begun(terms(2, Restart::Always));
-    fleet.ready(&mut world, 1);
-    world.done();
+    let (mut fleet, mut world) = starting(terms(2, Restart::Always));
+    fleet.worker_ready(&mut world, 1);
+    world.take_actions();
     fleet.pass_on(&mut world, libc::SIGWINCH);
-    assert_eq!(world.done(), [format!("signal 1 {}", libc::SIGWINCH)]);
-    fleet.ready(&mut world, 2);
-    assert_eq!(world.done()[0], format!("signal 2 {}", libc::SIGWINCH));
+    assert_eq!(world.take_actions(), [format!("signal 1 {}", libc::SIGWINCH)]);
+    fleet.worker_ready(&mut world, 2);
+    assert_eq!(world.take_actions()[0], format!("signal 2 {}", libc::SIGWINCH));
 }
 
 #[test]
-fn idle_workers_end_together() {
+fn a_fleet_stops_when_every_worker_is_idle() {
     let (mut fleet, mut world) = running(Terms { ends_idle: true, ..terms(2, Restart::Always) });
-    fleet.idle(&mut world, 1, true);
-    fleet.idle(&mut world, 1, false);
-    fleet.idle(&mut world, 2, true);
-    assert!(world.done().is_empty());
-    fleet.idle(&mut world, 1, true);
-    assert_eq!(world.done(), ["stop 1 0", "stop 2 0"]);
+    fleet.set_idle(&mut world, 1, true);
+    fleet.set_idle(&mut world, 1, false);
+    fleet.set_idle(&mut world, 2, true);
+    assert!(world.take_actions().is_empty());
+    fleet.set_idle(&mut world, 1, true);
+    assert_eq!(world.take_actions(), ["stop 1 0", "stop 2 0"]);
 }
 
 #[test]
 fn a_fleet_survives_its_hand_over_as_text() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
-    fleet.ended(&mut world, 1, SEGV);
+    fleet.worker_exited(&mut world, 1, SEGV);
     at(&mut fleet, &mut world, 0);
-    fleet.ready(&mut world, 3);
+    fleet.worker_ready(&mut world, 3);
     let text = serde_json::to_string(&fleet).unwrap();
     let mut again: Fleet = serde_json::from_str(&text).unwrap();
-    world.done();
-    again.ended(&mut world, 3, SEGV);
-    assert_eq!(world.done(), ["say 2 failures: pid 3 killed by SIGSEGV, waiting 100 ms"]);
+    world.take_actions();
+    again.worker_exited(&mut world, 3, SEGV);
+    assert_eq!(world.take_actions(), ["say 2 failures: pid 3 killed by SIGSEGV, waiting 100 ms"]);
 }

@@ -1,19 +1,18 @@
-// Errors from below know paths; here they learn whose they are.
-
+// Errors of the core know paths; here they learn of which daemon, and of which option.
 import { AlreadyRunningError, SystemCallError } from '../errors/classes.js'
 import type { Settings } from '../options/settings.js'
 
-/** Adds the daemon's name, and which output a log is for, to errors that come from below. */
-export function naming<T>(settings: Settings, action: () => T): T {
+/** Runs a step of a start; its errors name the daemon, and the output that a log is for. */
+export function namingErrors<T>(settings: Settings, action: () => T): T {
   try {
     return action()
   } catch (error) {
-    throw named(settings, error)
+    throw withNames(settings, error)
   }
 }
 
-/** The same for an error that has come. */
-export function named({ name, stdout, stderr }: Settings, error: unknown): unknown {
+/** Gives the error with the daemon's name, and with the output that a log is for. */
+export function withNames({ name, stdout, stderr }: Settings, error: unknown): unknown {
   if (error instanceof AlreadyRunningError) return new AlreadyRunningError(error.path, error.pid, name)
   if (error instanceof SystemCallError && error.step === 'log' && error.path) {
     const outputs = Object.entries({ stdout, stderr }).filter(([, stream]) => stream.path === error.path)

@@ -1,7 +1,7 @@
-//! The kernel's side of the fleet: processes, channels, sockets, logs.
+//! The world that the fleet decides about: processes, channels, sockets, logs. What the fleet asks for is done here.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use daemonic_core::arrival::Arrival;
 use daemonic_core::channel::{Line, Lines};
@@ -12,118 +12,117 @@ use daemonic_core::notify::notify;
 use daemonic_core::orders;
 use daemonic_core::pidfile::Held;
 use daemonic_core::session::usage;
-use daemonic_core::sockets::SocketFile;
 use daemonic_core::stdio::{STDERR_KEPT, Tail};
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{fd, memory_file, process};
 use daemonic_core::worker::{Kind, LateStreams, WorkerPlan};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
+use crate::clock::{Millis, now};
 use crate::config::{Config, Environment};
-use crate::fleet::{Client, Level, World};
-use crate::journal::Journal;
-use crate::listeners::Listener;
-use crate::policy::Millis;
-use crate::readiness::Readiness;
+use crate::fleet::{ClientId, Level, World};
+use crate::listeners::Listeners;
+use crate::readiness_probe::ReadinessProbe;
+use crate::supervisor_log::SupervisorLog;
 
-/// Milliseconds; see STDERR_KEPT for how much stays.
-const FORGET_EVERY: Millis = 1_000;
-/// As much as is heard of one worker in a turn: none may keep the others waiting.
-pub const MOST_LINES: usize = 256;
+/// Milliseconds between two times at which memory files that hold stderr are cut to their last STDERR_KEPT bytes.
+const STDERR_TRIM_EVERY: Millis = 1_000;
+/// Lines that are read from one worker in one turn of the loop: none may starve the others.
+pub const MOST_LINES_PER_TURN: usize = 256;
 
-pub struct Host {
+/// Everything outside of the fleet that the supervisor holds or changes.
+pub struct RealWorld {
     pub config: Config,
     pub plan: WorkerPlan,
     pub late: LateStreams,
-    /// Until the start is over.
+    /// The channel to the launcher, until the first start has succeeded.
     pub arrival: Option<Arrival>,
     pub pid_file: Option<Held>,
-    pub listeners: Vec<Listener>,
-    pub processes: HashMap<i32, Process>,
-    /// Answers that the control socket is to give.
-    pub answers: Vec<(Client, Result<(), String>)>,
-    pub journal: Journal,
-    pub title: Option<Title>,
-    /// The service manager that listens to us.
+    pub listeners: Listeners,
+    /// Workers by pid.
+    pub processes: HashMap<i32, WorkerProcess>,
+    /// Answers that the control socket is to send.
+    pub answers: Vec<(ClientId, Result<(), String>)>,
+    own_log: SupervisorLog,
+    title: Option<Title>,
+    /// The address of the service manager that the supervisor reports to by sd_notify(3).
     pub manager: Option<String>,
-    /// Where programs that speak sd_notify(3) find us.
+    /// The address of the supervisor's own notify socket, for foreign programs.
     pub notify_address: Option<String>,
-    /// Why the last start of a worker came to nothing.
-    refusal: Option<Failure>,
-    forget_at: Millis,
+    /// Why the last try to start a worker failed.
+    start_failure: Option<Failure>,
+    next_trim: Millis,
 }
 
-/// What we hold of a worker.
-pub struct Process {
+/// What the supervisor holds of a worker.
+pub struct WorkerProcess {
+    /// The supervisor's end of the channel, until the worker closes its own.
     pub channel: Option<OwnedFd>,
-    pub lines: Lines,
+    lines: Lines,
+    /// Reads the end of what the worker wrote to stderr.
     pub tail: Option<Tail>,
-    pub readiness: Readiness,
+    pub readiness: ReadinessProbe,
+    /// The step that failed while the worker was being set up, before its exec or in its call of daemonize().
     failure: Option<Failure>,
 }
 
-impl Process {
-    pub fn new(channel: Option<OwnedFd>, tail: Option<Tail>, readiness: Readiness) -> Self {
+impl WorkerProcess {
+    /// Holds a worker that has reported no failure.
+    pub fn new(channel: Option<OwnedFd>, tail: Option<Tail>, readiness: ReadinessProbe) -> Self {
         Self { channel, lines: Lines::default(), tail, readiness, failure: None }
     }
 }
 
-/// CLOCK_MONOTONIC: it goes on counting across an exec of ours.
-pub fn now() -> Millis {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(std::time::Duration::from);
-    time.map_or(0, |time| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX))
-}
-
-impl Host {
+impl RealWorld {
+    /// Starts with no process, socket or pid file: the caller adds what was handed over.
     pub fn new(config: Config, environment: Environment, manager: Option<String>, title: Option<Title>) -> Self {
         Self {
             plan: config.worker_plan(environment),
-            journal: Journal::new(&config.name, config.verbosity),
+            own_log: SupervisorLog::new(&config.name, config.verbosity),
             late: LateStreams::default(),
             arrival: None,
             pid_file: None,
-            listeners: Vec::new(),
+            listeners: Listeners::default(),
             processes: HashMap::new(),
             answers: Vec::new(),
             title,
             manager,
             notify_address: None,
-            refusal: None,
-            forget_at: 0,
+            start_failure: None,
+            next_trim: 0,
             config,
         }
     }
 
-    /// Gives back what stderr that is memory has outgrown; a program that never heard of us writes there for life.
-    pub fn forget(&mut self) {
+    /// Frees all but the end of every stderr that is a memory file: a foreign program writes there as long as it runs.
+    pub fn trim_stderr(&mut self) {
         let now = now();
-        if self.forget_at > now {
+        if self.next_trim > now {
             return;
         }
-        self.forget_at = now + FORGET_EVERY;
-        for tail in self.memory_tails() {
+        self.next_trim = now + STDERR_TRIM_EVERY;
+        for tail in self.tails_in_memory() {
             memory_file::forget_all_but(tail.descriptor(), i64::from(STDERR_KEPT));
         }
     }
 
-    /// When forget() has something to do again.
-    pub fn next_forget(&self) -> Option<Millis> {
-        self.memory_tails().next().map(|_| self.forget_at)
+    /// When [`trim_stderr`](Self::trim_stderr) is due.
+    pub fn next_trim(&self) -> Option<Millis> {
+        self.tails_in_memory().next().map(|_| self.next_trim)
     }
 
-    fn memory_tails(&self) -> impl Iterator<Item = &Tail> {
+    fn tails_in_memory(&self) -> impl Iterator<Item = &Tail> {
         self.processes.values().filter_map(|process| process.tail.as_ref()).filter(|tail| tail.in_memory)
     }
 
-    /// Reads what a worker said; None when there is no more to be heard just now.
-    pub fn hear(&mut self, pid: i32) -> Option<Line> {
+    /// Reads the next line from the channel of a worker; None when no whole line has arrived.
+    pub fn next_line(&mut self, pid: i32) -> Option<Line> {
         let process = self.processes.get_mut(&pid)?;
         loop {
             match process.lines.next() {
                 Some(Line::Failure(failure)) => {
-                    // It never became what it was to be: its end, which follows, is told with this.
+                    // The worker could not be set up. Its exit follows, and is reported with this failure.
                     process.failure = Some(failure);
                 }
                 Some(line) => return Some(line),
@@ -142,12 +141,13 @@ impl Host {
         }
     }
 
-    /// A child that has ended, and stays to be reaped; ours or, where we are the first process, an orphan.
-    pub fn ended() -> Option<i32> {
+    /// Finds a child that has exited and is still to be reaped: a worker or, where the supervisor is pid 1, any orphan.
+    pub fn exited_child() -> Option<i32> {
         process::ended_child().ok().flatten().map(Pid::as_raw)
     }
 
-    /// Its status; with killTree, what it started goes first, while the group's number is still its own.
+    /// Reaps a child and returns its wait status. With killTree, a worker's process group is killed first: after the
+    /// reaping, the number of the group may belong to another.
     pub fn reap(&mut self, pid: i32) -> Option<i32> {
         if self.processes.contains_key(&pid) && self.config.supervision.kill_tree {
             let _ = process::signal_child(Pid::from_raw(pid), libc::SIGKILL, true);
@@ -155,31 +155,41 @@ impl Host {
         process::wait(Pid::from_raw(pid)).ok()
     }
 
+    /// Hands a worker the socket that it asks for, or the reason why it gets none.
+    pub fn hand_socket(&mut self, pid: i32, listen: &str, is_booting: bool) {
+        let found = self.listeners.find_or_bind(&mut self.config.sockets, pid, listen, is_booting);
+        let Some(channel) = self.processes.get(&pid).and_then(|process| process.channel.as_ref()) else { return };
+        let _ = match found {
+            Ok(listener) => orders::hand_socket(channel.as_fd(), listener.shared.as_fd(), &listener.address()),
+            Err(failure) => {
+                let path = failure.path.as_deref().map_or_else(String::new, |path| path.display().to_string());
+                orders::refuse_socket(channel.as_fd(), failure.errno, &path)
+            }
+        };
+    }
+
     fn start_worker(&mut self, slot: usize) -> CoreResult<i32> {
-        self.give_own_sockets(slot)?;
+        self.listeners.bind_for_slot(slot, &self.config.sockets)?;
         let mut note = self.config.note.clone();
         note.insert("worker".to_owned(), slot.into());
         let note = serde_json::Value::Object(note).to_string();
-        let foreign = matches!(self.plan.kind, Kind::Foreign(_));
+        let is_foreign = matches!(self.plan.kind, Kind::Foreign(_));
         let mut variables = Vec::new();
-        if let Some(address) = self.notify_address.clone().filter(|_| foreign) {
+        if let Some(address) = self.notify_address.clone().filter(|_| is_foreign) {
             variables.push(("NOTIFY_SOCKET".to_owned(), Some(address)));
             if let Some(limit) = self.config.supervision.watchdog {
                 variables.push(("WATCHDOG_USEC".to_owned(), Some((limit * 1000).to_string())));
             }
         }
-        let sockets: Vec<(&str, BorrowedFd<'_>)> = self
-            .listeners
-            .iter()
-            .map(|listener| (listener.name.as_str(), listener.own.get(&slot).unwrap_or(&listener.shared).as_fd()))
-            .collect();
+        let sockets = self.listeners.for_slot(slot);
         let worker = self.plan.start(&self.late, &sockets, &variables, &note)?;
         let _ = fcntl(&worker.channel, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-        let readiness = Readiness::of(&self.config.ready, foreign, worker.ready);
-        self.processes.insert(worker.pid, Process::new(Some(worker.channel), worker.tail, readiness));
+        let readiness = ReadinessProbe::of(&self.config.ready, is_foreign, worker.ready);
+        self.processes.insert(worker.pid, WorkerProcess::new(Some(worker.channel), worker.tail, readiness));
         Ok(worker.pid)
     }
 
+    /// Says what failed, on which path and why, for a person to read.
     fn explain(&self, failure: &Failure) -> String {
         let path = failure.path.as_deref().unwrap_or(&self.config.program.path).display();
         let detail = failure.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
@@ -187,7 +197,7 @@ impl Host {
     }
 }
 
-impl World for Host {
+impl World for RealWorld {
     fn now(&self) -> Millis {
         now()
     }
@@ -196,10 +206,10 @@ impl World for Host {
         self.start_worker(slot).map_err(|error| match error {
             Error::System(failure) => {
                 let text = self.explain(&failure);
-                self.refusal = Some(failure);
+                self.start_failure = Some(failure);
                 text
             }
-            _ => "it could not be started".to_owned(),
+            _ => "the worker could not be started".to_owned(),
         })
     }
 
@@ -209,13 +219,13 @@ impl World for Host {
 
     fn ask_to_stop(&mut self, pid: i32, signal: i32) {
         let channel = self.processes.get(&pid).and_then(|process| process.channel.as_ref());
-        let told = channel.is_some_and(|channel| orders::tell_to_stop(channel.as_fd(), signal).is_ok());
-        if !told {
+        let is_sent = channel.is_some_and(|channel| orders::tell_to_stop(channel.as_fd(), signal).is_ok());
+        if !is_sent {
             self.signal(pid, libc::SIGTERM);
         }
     }
 
-    fn started(&mut self) {
+    fn first_start_succeeded(&mut self) {
         self.notify("READY=1");
         let Some(mut arrival) = self.arrival.take() else {
             if let Some(file) = &self.pid_file {
@@ -223,18 +233,18 @@ impl World for Host {
             }
             return;
         };
-        let told = arrival.take_streams().and_then(|()| arrival.ready(self.pid_file.as_ref()));
-        if told.is_err() && !self.config.outlives_launcher {
-            self.say(Level::Error, "the launcher ended before the daemon was ready");
+        let reported = arrival.take_streams().and_then(|()| arrival.ready(self.pid_file.as_ref()));
+        if reported.is_err() && !self.config.outlives_launcher {
+            self.log(Level::Error, "the launcher ended before the daemon was ready");
             process::exit_now(1);
         }
     }
 
-    fn start_failed(&mut self, pid: Option<i32>, reason: &str, late: bool) {
+    fn first_start_failed(&mut self, pid: Option<i32>, reason: &str, late: bool) {
         let process = pid.and_then(|pid| self.processes.get_mut(&pid));
         let failure = match process {
             Some(process) => process.failure.take(),
-            None => self.refusal.take(),
+            None => self.start_failure.take(),
         };
         if let Some(failure) = &failure {
             let text = self.explain(failure);
@@ -246,11 +256,11 @@ impl World for Host {
                         failure.path.as_deref().and_then(std::path::Path::to_str),
                     );
                 }
-                None => self.say(Level::Error, &text),
+                None => self.log(Level::Error, &text),
             }
             return;
         }
-        // What it wrote is where ours goes, unless that was memory of its own.
+        // Repeat what the worker wrote to a memory file; otherwise it stands on the shared stderr already.
         let in_memory = pid
             .and_then(|pid| self.processes.get_mut(&pid)?.tail.as_mut())
             .filter(|tail| tail.in_memory)
@@ -260,24 +270,24 @@ impl World for Host {
         match &self.arrival {
             Some(arrival) if late => arrival.time_out(),
             Some(_) => {}
-            None => self.say(Level::Error, &format!("the start failed: {reason}")),
+            None => self.log(Level::Error, &format!("the start failed: {reason}")),
         }
     }
 
-    fn last_words(&mut self, pid: i32) -> String {
+    fn end_of_stderr(&mut self, pid: i32) -> String {
         let Some(process) = self.processes.get_mut(&pid) else { return String::new() };
         if let Some(failure) = process.failure.take() {
             let text = self.explain(&failure);
             if let Some(process) = self.processes.get_mut(&pid) {
-                process.failure = Some(failure);
+                process.failure = Some(failure); // first_start_failed() needs it, too
             }
             return text;
         }
         let text = process.tail.as_mut().map(Tail::read).unwrap_or_default();
-        self.journal.without_own(&text)
+        self.own_log.without_own(&text)
     }
 
-    fn resident(&mut self, pid: i32) -> Option<u64> {
+    fn resident_memory(&mut self, pid: i32) -> Option<u64> {
         usage(pid).map(|usage| usage.rss)
     }
 
@@ -290,25 +300,20 @@ impl World for Host {
         self.plan.limits = self.config.worker_plan(Vec::new()).limits;
         let set = Limit::new("core", Some(0), Some(0)).map(daemonic_core::limits::set);
         match set {
-            Some(Err(_)) => self.say(Level::Warning, "the limit of core dumps could not be set to 0"),
-            _ => self.say(Level::Info, "no more core dumps: there is one"),
+            Some(Err(_)) => self.log(Level::Warning, "the limit of core dumps could not be set to 0"),
+            _ => self.log(Level::Info, "no more core dumps: there is one"),
         }
     }
 
-    fn ending(&mut self) {
+    fn begin_exit(&mut self) {
         if let Some(file) = &self.pid_file {
             file.ending();
         }
-        // Nobody connects any more to what nobody will accept. Who has connected is still answered by the workers.
-        for listener in self.listeners.drain(..) {
-            listener.file.iter().for_each(SocketFile::remove);
-        }
+        self.listeners.close();
     }
 
-    fn drop_slot(&mut self, slot: usize) {
-        for listener in &mut self.listeners {
-            listener.own.remove(&slot);
-        }
+    fn close_slot_sockets(&mut self, slot: usize) {
+        self.listeners.close_slot(slot);
     }
 
     fn reopen_logs(&mut self) {
@@ -318,7 +323,7 @@ impl World for Host {
             let reopened = logs::reopen(first, text, mode, self.config.owner());
             if let Err(Error::System(failure)) = &reopened {
                 let line = format!("{}; the old file goes on being used", self.explain(failure));
-                self.say(Level::Warning, &line);
+                self.log(Level::Warning, &line);
             }
             if !matches!(reopened, Ok(true)) {
                 continue;
@@ -332,27 +337,29 @@ impl World for Host {
                 if let Some(log) = log {
                     process.tail = Tail::of_log(log);
                 }
-                let told =
+                let handed =
                     process.channel.as_ref().map(|channel| orders::hand_log(channel.as_fd(), file.as_fd(), &numbers));
-                if !matches!(told, Some(Ok(()))) {
-                    self.journal.say(Level::Warning, &format!("pid {pid} goes on with the old log: it takes no other"));
+                if !matches!(handed, Some(Ok(()))) {
+                    let text = format!("pid {pid} keeps writing to the old log file: it can't be handed the new one");
+                    self.own_log.write(Level::Warning, &text);
                 }
             }
         }
     }
 
-    fn reply(&mut self, client: Client, answer: Result<(), String>) {
+    fn answer(&mut self, client: ClientId, answer: Result<(), String>) {
         self.answers.push((client, answer));
     }
 
-    fn say(&mut self, level: Level, text: &str) {
-        // Until the start is over what stands on stderr is what the program wrote, and goes to the launcher.
+    fn log(&mut self, level: Level, text: &str) {
+        // During the first start, stderr goes to the launcher, which shows it as what the program wrote: add nothing to
+        // it but debug lines, which the user asked for.
         if self.arrival.is_none() || level > Level::Info {
-            self.journal.say(level, text);
+            self.own_log.write(level, text);
         }
     }
 
-    fn title(&mut self, text: &str) {
+    fn set_title(&mut self, text: &str) {
         if let Some(title) = &mut self.title {
             title.set(&format!("{}: {text}", self.config.name));
         }

@@ -1,28 +1,30 @@
-//! What programs tell by sd_notify(3): datagrams on a socket of ours, believed by the kernel's word on who sent them.
+//! The socket that programs write to by sd_notify(3). The kernel says which process sent a datagram; it counts as
+//! a message of the worker which that process descends from.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use daemonic_core::channel::Line;
 
-/// Longer ones are no notifications.
+/// Bytes of one datagram; what goes beyond is cut off.
 #[cfg(target_os = "linux")]
-const LONGEST: usize = 4096;
+const LONGEST_DATAGRAM: usize = 4096;
 
-pub struct Notifications {
+/// The open socket; `address` is the value of NOTIFY_SOCKET for the workers.
+pub struct NotifySocket {
     socket: OwnedFd,
     pub address: String,
 }
 
 #[cfg(target_os = "linux")]
-impl Notifications {
-    /// In the abstract namespace, so that there is no file, and that a program in another root finds it, too.
+impl NotifySocket {
+    /// Binds in the abstract namespace of unix(7): no file is left behind, and a program in a chroot reaches it.
     pub fn open() -> nix::Result<Self> {
         use std::os::fd::AsRawFd;
 
         use nix::sys::socket::{
             AddressFamily, SockFlag, SockType, UnixAddr, bind, setsockopt, socket, sockopt::PassCred,
         };
-        let name = format!("daemonic/{}/{:x}", std::process::id(), crate::host::now());
+        let name = format!("daemonic/{}/{:x}", std::process::id(), crate::clock::now());
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
         setsockopt(&socket, PassCred, &true)?;
@@ -30,7 +32,7 @@ impl Notifications {
         Ok(Self { socket, address: format!("@{name}") })
     }
 
-    /// One that came: who sent it, and what it says.
+    /// Receives a datagram, if one waits: the pid of its sender, and its lines.
     pub fn receive(&self) -> Option<(i32, Vec<Line>)> {
         use std::io::IoSliceMut;
         use std::os::fd::AsRawFd;
@@ -38,11 +40,11 @@ impl Notifications {
         use daemonic_core::channel::Lines;
         use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
         loop {
-            let mut buffer = [0; LONGEST];
-            let mut vectors = [IoSliceMut::new(&mut buffer)];
-            let mut room = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
+            let mut buffer = [0; LONGEST_DATAGRAM];
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            let mut control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
             let message =
-                recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut vectors, Some(&mut room), MsgFlags::empty()).ok()?;
+                recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty()).ok()?;
             let length = message.bytes;
             let sender = message.cmsgs().ok()?.find_map(|each| match each {
                 ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.pid()),
@@ -58,34 +60,37 @@ impl Notifications {
     }
 }
 
-/// Elsewhere the kernel doesn't say who sent a datagram: there are no notifications.
+/// On other systems the kernel doesn't say who sent a datagram, so that there is no such socket.
 #[cfg(not(target_os = "linux"))]
-impl Notifications {
+impl NotifySocket {
+    /// Fails with ENOSYS.
     pub fn open() -> nix::Result<Self> {
         Err(nix::errno::Errno::ENOSYS)
     }
 
+    /// Receives nothing.
     pub fn receive(&self) -> Option<(i32, Vec<Line>)> {
         None
     }
 }
 
-impl Notifications {
-    /// The same again, after an exec of ours: programs that run know the address.
-    pub const fn again(socket: OwnedFd, address: String) -> Self {
+impl NotifySocket {
+    /// Takes over the socket that the image before this one bound: running programs know its address.
+    pub const fn inherited(socket: OwnedFd, address: String) -> Self {
         Self { socket, address }
     }
 
+    /// Readable when a datagram waits.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-/// Which of `workers` a process is, or descends from.
-pub fn ancestor(mut pid: i32, workers: impl Fn(i32) -> bool) -> Option<i32> {
-    // A loop of parents would be the kernel's error; a deep one somebody's attack.
+/// Finds the worker that a process is, or descends from.
+pub fn ancestor(mut pid: i32, is_worker: impl Fn(i32) -> bool) -> Option<i32> {
+    // A sender may have nested its process deeply to keep the supervisor busy: give up after 64 generations.
     for _ in 0..64 {
-        if workers(pid) {
+        if is_worker(pid) {
             return Some(pid);
         }
         pid = daemonic_core::session::process(pid).ok()?.ppid;

@@ -1,0 +1,128 @@
+//! The executable's entry: what the arguments ask for, a supervisor made of what a launcher handed over or of a saved
+//! state, and the clean-up before it exits.
+
+use std::os::fd::OwnedFd;
+
+use daemonic_core::arrival::{self, Arrival};
+use daemonic_core::pidfile::{Held, c_path};
+use daemonic_core::sys::{fd, memory_file, process, title::Title};
+
+use crate::clock::now;
+use crate::config::{Config, Environment};
+use crate::fleet::Fleet;
+use crate::listeners::Listener;
+use crate::notify_socket::NotifySocket;
+use crate::policy::Exit;
+use crate::real_world::RealWorld;
+use crate::reexec::{self, CHECK, RESUME};
+use crate::supervisor::Supervisor;
+
+/// Variables that are meant for the supervisor itself: workers don't inherit them.
+const OWN_VARIABLES: [&str; 7] = [
+    arrival::MARKER,
+    arrival::LISTEN_PID,
+    arrival::LISTEN_FDS,
+    arrival::LISTEN_FDNAMES,
+    NOTIFY_SOCKET,
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
+/// Does what the arguments ask for; returns the exit code.
+pub fn run() -> i32 {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let supervisor = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => from_launcher(),
+        [CHECK] => return i32::from(!reexec::understands_state_on_stdin()),
+        [RESUME, number] => number.parse().ok().and_then(from_saved_state),
+        _ => None,
+    };
+    let Some(mut supervisor) = supervisor else {
+        eprintln!("daemonic-supervisor is started by daemonic and can't be run by hand: see `daemonic --help`");
+        return 2;
+    };
+    supervisor.fleet.show_title(&mut supervisor.world);
+    let code = supervisor.run();
+    clean_up(&mut supervisor);
+    code
+}
+
+/// Makes a supervisor of what the launcher, or the foreground process before it, handed over, and starts the workers.
+fn from_launcher() -> Option<Supervisor> {
+    let mut arrival = Arrival::take(&std::env::var(arrival::MARKER).ok()?)?;
+    let config: Config = parse(&arrival.config.take()?)?;
+    let sockets = arrival::passed_sockets(arrival.first_socket);
+    let manager = std::env::var(NOTIFY_SOCKET).ok().filter(|address| !address.is_empty() && is_manager_for_this());
+    let mut world = RealWorld::new(config, environment(), manager, Title::take_over());
+    world.listeners = sockets
+        .into_iter()
+        .map(|(name, number)| {
+            let socket = world.config.sockets.iter().find(|socket| socket.name == name);
+            let path = socket.and_then(|socket| socket.path.clone());
+            Listener::new(name, path, fd::adopt(number))
+        })
+        .collect();
+    if let (Some(file), Some(pid_file)) = (arrival.pid_file.take(), &world.config.pid_file) {
+        let held = Held::register(file, &pid_file.path).ok()?;
+        // Kernels before 5.11 drop POSIX locks at the exec of a process with several threads: in the foreground, Node
+        // was one.
+        let _ = held.assert_ownership();
+        world.pid_file = Some(held);
+    }
+    let copy = |file: &Option<OwnedFd>| file.as_ref().and_then(|file| file.try_clone().ok());
+    world.late.stdout_at_call = copy(&arrival.stdout_at_call);
+    world.late.stderr_at_call = copy(&arrival.stderr_at_call);
+    world.late.stderr_at_ready = copy(&arrival.stderr_at_ready);
+    world.arrival = arrival.has_listener().then_some(arrival);
+    let notify_socket = NotifySocket::open().ok().filter(|_| world.config.foreign.is_some());
+    let fleet = Fleet::new(world.config.terms(), now());
+    let mut supervisor = Supervisor::new(fleet, world, notify_socket).ok()?;
+    supervisor.fleet.start_all(&mut supervisor.world);
+    Some(supervisor)
+}
+
+/// Goes on from the state that this process saved before it executed itself again.
+fn from_saved_state(descriptor: i32) -> Option<Supervisor> {
+    let (fleet, world, notify_socket) = reexec::resume(descriptor, environment()).ok()?;
+    Supervisor::new(fleet, world, notify_socket).ok()
+}
+
+/// Whether NOTIFY_SOCKET is meant for this process, and was not inherited from a service that started it.
+fn is_manager_for_this() -> bool {
+    std::env::var("SYSTEMD_EXEC_PID").map_or(true, |pid| pid == std::process::id().to_string())
+}
+
+/// The environment that workers inherit.
+fn environment() -> Environment {
+    process::environment().filter(|(name, _)| !OWN_VARIABLES.iter().any(|own| own.as_bytes() == name)).collect()
+}
+
+fn parse(file: &OwnedFd) -> Option<Config> {
+    let text = memory_file::text_of(file).ok()?;
+    match serde_json::from_str(&text) {
+        Ok(config) => Some(config),
+        Err(error) => {
+            eprintln!(
+                "daemonic-supervisor: can't read its configuration, perhaps from another version of daemonic: {error}"
+            );
+            None
+        }
+    }
+}
+
+/// Removes control socket and pid file. If a signal killed the worker that made the first start fail, the supervisor
+/// is killed by the same signal, so that its parent sees what happened.
+fn clean_up(supervisor: &mut Supervisor) {
+    let Supervisor { world, control, fleet, .. } = supervisor;
+    if let Some(control) = control {
+        control.remove();
+    }
+    if let (Some(held), Some(file)) = (&mut world.pid_file, &world.config.pid_file) {
+        let companions: Vec<_> = file.companions.iter().filter_map(|path| c_path(path).ok()).collect();
+        let _ = held.release(&companions, true);
+    }
+    if let Some(Exit::Signal { number, .. }) = fleet.start_exit {
+        process::end_by(number);
+    }
+}

@@ -1,0 +1,115 @@
+//! What the passing of time brings about: workers that are late, hang or have grown too large, and pauses that end.
+
+use super::{Fleet, Level, Role, Worker, World};
+use crate::clock::Millis;
+use crate::policy::Verdict;
+
+/// Milliseconds from SIGABRT to SIGKILL for a worker that hangs: time to write a core file.
+const ABORT_TO_KILL: Millis = 1_000;
+
+/// Milliseconds between two looks at resident memory.
+const MEMORY_CHECK_EVERY: Millis = 1_000;
+
+/// Milliseconds by which the supervisor may look too late. If it looks later still, it was stopped or the whole machine
+/// stood still: the workers are not to blame for missing heartbeats.
+const STANDSTILL: Millis = 1_000;
+
+impl Fleet {
+    /// Does what is due by now. Call it after reading all channels: a heartbeat that waits there unread still counts.
+    pub fn tick(&mut self, world: &mut impl World) {
+        let now = world.now();
+        self.forgive_standstill(now);
+        for pid in self.pids(|worker| worker.deadline.is_some_and(|deadline| deadline <= now)) {
+            self.deadline_passed(world, pid);
+        }
+        if let Some(limit) = self.terms.supervision.watchdog {
+            let is_hung = |worker: &Worker| {
+                worker.ready && worker.verdict.is_none() && worker.last_beat.is_some_and(|beat| beat + limit < now)
+            };
+            for pid in self.pids(is_hung) {
+                world.log(Level::Error, &format!("pid {pid} has not turned its event loop for {limit} ms"));
+                self.give_verdict(pid, Verdict::Hung, now + ABORT_TO_KILL);
+                world.signal(pid, libc::SIGABRT);
+            }
+        }
+        self.check_memory(world, now);
+        self.reset_steady_slots(world, now);
+        let due: Vec<usize> =
+            (0..self.slots.len()).filter(|&slot| self.slots[slot].restart_at.is_some_and(|at| at <= now)).collect();
+        for slot in due {
+            self.restart(world, slot);
+        }
+        self.last_tick = now;
+    }
+
+    /// When [`tick`](Self::tick) is due again.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let workers = self.workers.iter().flat_map(|worker| {
+            let beat = self
+                .terms
+                .supervision
+                .watchdog
+                .zip(worker.last_beat)
+                .filter(|_| worker.ready && worker.verdict.is_none());
+            [worker.deadline, beat.map(|(limit, beat)| beat + limit + 1)]
+        });
+        let slots = self.slots.iter().map(|slot| slot.restart_at);
+        let memory = self.terms.supervision.max_memory.map(|_| self.next_memory_check);
+        let steady = self.workers.iter().map(|worker| self.steady_at(worker));
+        workers.chain(slots).chain(steady).chain([memory]).flatten().min()
+    }
+
+    /// Notes why a worker is to go, and when it is killed if it has not exited by then.
+    fn give_verdict(&mut self, pid: i32, verdict: Verdict, deadline: Millis) {
+        if let Some(worker) = self.worker(pid) {
+            worker.verdict = Some(verdict);
+            worker.deadline = Some(deadline);
+        }
+    }
+
+    /// Asks workers that have grown too large to stop.
+    fn check_memory(&mut self, world: &mut impl World, now: Millis) {
+        let Some(limit) = self.terms.supervision.max_memory.filter(|_| self.next_memory_check <= now) else { return };
+        self.next_memory_check = now + MEMORY_CHECK_EVERY;
+        for pid in self.pids(|worker| worker.role == Role::Current && worker.ready && worker.verdict.is_none()) {
+            let Some(resident) = world.resident_memory(pid).filter(|&resident| resident > limit) else { continue };
+            world.log(Level::Warning, &format!("pid {pid} has {resident} bytes resident, {limit} are allowed"));
+            self.give_verdict(pid, Verdict::TooLarge, now + self.terms.stop_timeout);
+            world.ask_to_stop(pid, 0);
+        }
+    }
+
+    /// Forgets the failures of slots whose workers have run for long enough.
+    fn reset_steady_slots(&mut self, world: &mut impl World, now: Millis) {
+        let steady: Vec<usize> = self
+            .workers
+            .iter()
+            .filter(|worker| self.steady_at(worker).is_some_and(|at| at <= now))
+            .map(|worker| worker.slot)
+            .collect();
+        for &slot in &steady {
+            self.slots[slot].failures = 0;
+        }
+        if !steady.is_empty() {
+            self.show_title(world);
+        }
+    }
+
+    /// When the failures of the worker's slot are forgotten.
+    fn steady_at(&self, worker: &Worker) -> Option<Millis> {
+        let failed = self.slots.get(worker.slot).is_some_and(|slot| slot.failures > 0);
+        (failed && worker.ready && worker.role == Role::Current)
+            .then_some(worker.started_at + self.terms.supervision.steady_after)
+    }
+
+    /// Takes missing heartbeats for given where the supervisor was stopped or the machine slept: its workers probably
+    /// did not run either.
+    fn forgive_standstill(&mut self, now: Millis) {
+        let expected = self.next_deadline().unwrap_or(now).max(self.last_tick);
+        if now > expected + STANDSTILL {
+            for worker in &mut self.workers {
+                worker.last_beat = worker.last_beat.map(|_| now);
+            }
+        }
+    }
+}

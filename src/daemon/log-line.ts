@@ -1,0 +1,19 @@
+// The lines that this library itself writes into the daemon's log.
+import { native } from '../binding/addon.js'
+import { DaemonError } from '../errors/classes.js'
+
+/** How grave a line is. */
+export type LogLevel = 'info' | 'warning' | 'error'
+
+/** Writes one line on stderr: `2026-01-31T12:00:00.000Z NAME[PID] info: TEXT`. */
+export function logLine(name: string, level: LogLevel, text: string): void {
+  // Under an internet superserver stderr is the client's connection.
+  if (native.contextFacts().oneSocketForStdio) return
+  process.stderr.write(`${new Date().toISOString()} ${name}[${process.pid}] ${level}: ${text}\n`)
+}
+
+/** Describes what a program's function threw: errors of this library by their message, others with their stack. */
+export function describeError(error: unknown): string {
+  if (error instanceof DaemonError) return error.message
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

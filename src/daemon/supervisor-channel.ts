@@ -1,0 +1,55 @@
+// The worker's end of the channel to its supervisor: it obeys its orders, asks it for sockets, and tells it how it is.
+import type { Arrival, ListenPlan } from '#native'
+import { checked } from '../binding/addon.js'
+import { inWholeUnits, type Supervision } from '../options/supervision.js'
+import type { ListenSocket } from '../types.js'
+import { signalName } from './signal-actions.js'
+
+/** How many messages a watchdog gets in the time that it allows: one may be late, and one lost. */
+const BEATS = 4
+
+/** The channel to the supervisor, from its worker. */
+export class SupervisorChannel {
+  readonly #arrival: Arrival
+  #beat: NodeJS.Timeout | undefined
+
+  /**
+   * Calls `stop` when the supervisor orders so: with the signal that it got itself, null for none. `watchdog`:
+   * milliseconds within which the supervisor expects a sign of life; null: it expects none.
+   */
+  constructor(arrival: Arrival, watchdog: number | null, stop: (signal: NodeJS.Signals | null) => void) {
+    this.#arrival = arrival
+    arrival.listen(number => stop(signalName(number)))
+    this.#beatFor(watchdog)
+  }
+
+  /** The supervisor's pid. */
+  get pid(): number {
+    return this.#arrival.parent
+  }
+
+  /** Sends a line of sd_notify(3)'s kind. */
+  tell(line: string): void {
+    this.#arrival.say(line)
+  }
+
+  /** Has sockets bound by the supervisor, which keeps them for other workers and successors. */
+  bind(listen: readonly ListenPlan[]): Record<string, ListenSocket> {
+    const bound = listen.map(plan => checked(this.#arrival.bind(plan.name, JSON.stringify(plan))))
+    return Object.fromEntries(bound.map(({ name, fd, address }) => [name, { fd, address }]))
+  }
+
+  /** Asks to be supervised as the program wishes. */
+  request(supervision: Supervision): void {
+    this.tell(`SUPERVISION=${JSON.stringify(inWholeUnits(supervision))}`)
+    this.#beatFor(supervision.watchdog)
+  }
+
+  /** Says from now on, and often enough, that the event loop turns. */
+  #beatFor(watchdog: number | null): void {
+    clearInterval(this.#beat)
+    if (watchdog === null) return
+    this.tell('WATCHDOG=1')
+    this.#beat = setInterval(() => this.tell('WATCHDOG=1'), watchdog / BEATS).unref()
+  }
+}

@@ -1,0 +1,63 @@
+// What the process may use, and how it ranks among others: resource limits, priorities, new privileges.
+import type { LimitPlan } from '#native'
+import { native } from '../binding/addon.js'
+import type { DaemonizeOptions } from '../option-types.js'
+import { OPTIONS } from './table.js'
+import { entries, expected, oneOf, or, refuseUnknown, whole } from './values.js'
+
+/** What a process gets before it executes the program. It goes to the core as one piece. */
+export interface Resources {
+  limits: LimitPlan[]
+  nice?: number
+  oomScoreAdjust?: number
+  noNewPrivileges: boolean
+}
+
+/** Validates the options of limits and priorities. @throws OptionError */
+export function normaliseResources({
+  limits,
+  nice,
+  oomScoreAdjust,
+  noNewPrivileges,
+}: Pick<DaemonizeOptions, 'limits' | 'nice' | 'oomScoreAdjust' | 'noNewPrivileges'>): Resources {
+  return {
+    limits: limitPlans(limits),
+    ...(nice !== undefined && { nice: whole('nice', nice, -20, 19) }),
+    ...(oomScoreAdjust !== undefined && { oomScoreAdjust: whole('oomScoreAdjust', oomScoreAdjust, -1000, 1000) }),
+    noNewPrivileges: oneOf('noNewPrivileges', or(noNewPrivileges, OPTIONS.noNewPrivileges.default), [true, false]),
+  }
+}
+
+/** Resources that change nothing. */
+export const NO_RESOURCES: Resources = { limits: [], noNewPrivileges: false }
+
+/** The resources of which `isWanted` says so, each by the name of its option. */
+export function only(resources: Resources, isWanted: (option: keyof Resources) => boolean): Resources {
+  const wanted = Object.entries(resources).filter(([option]) => isWanted(option as keyof Resources))
+  return { ...NO_RESOURCES, ...Object.fromEntries(wanted) }
+}
+
+function limitPlans(limits: unknown): LimitPlan[] {
+  const given = Object.fromEntries(entries('limits', limits))
+  refuseUnknown('limits', Object.keys(given), native.knownLimits())
+  const all = { ...OPTIONS.limits.default, ...given }
+  return Object.entries(all).map(([resource, limit]) => limitPlan(resource, limit))
+}
+
+function limitPlan(resource: string, limit: unknown): LimitPlan {
+  const option = `limits.${resource}`
+  const value = (key: string, given: unknown) =>
+    given === 'unlimited' ? undefined : whole(key, given, 0, Number.MAX_SAFE_INTEGER, "or 'unlimited'")
+  let soft: number | undefined
+  let hard: number | undefined
+  if (typeof limit === 'object' && limit !== null) {
+    refuseUnknown(option, Object.keys(limit), ['soft', 'hard'])
+    const both = limit as { soft?: unknown; hard?: unknown }
+    soft = value(`${option}.soft`, both.soft)
+    hard = value(`${option}.hard`, both.hard)
+  } else {
+    soft = hard = value(option, limit)
+  }
+  if ((soft ?? Infinity) > (hard ?? Infinity)) throw expected(option, 'a soft limit not above the hard one', limit)
+  return { resource, ...(soft !== undefined && { soft }), ...(hard !== undefined && { hard }) }
+}
