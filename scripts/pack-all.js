@@ -120,7 +120,8 @@ function stageLibrary() {
   const bundles = readdirSync(join(root, 'dist')).filter(name => /\.c?js$/.test(name))
   const files = [...FILES, ...bundles.map(name => `dist/${name}`), ...declarations('dist/index.d.ts')]
   for (const file of files) {
-    if (existsSync(join(root, file))) cpSync(join(root, file), join(to, file), { recursive: true })
+    // npm leaves symbolic links out.
+    if (existsSync(join(root, file))) cpSync(join(root, file), join(to, file), { recursive: true, dereference: true })
     else problems.push(`${file} is missing: npm run build:ts`)
   }
   const published = Object.fromEntries(Object.entries(manifest).filter(([key]) => !OF_THE_CHECKOUT.includes(key)))

@@ -57,7 +57,7 @@ pub fn forget_all_but(file: RawFd, keep: i64) {
     let Ok(stat) = super::fd::stat_raw(file) else { return };
     let forgotten = i64::from(stat.st_size) - keep;
     // off_t has 32 bits on 32-bit ARM.
-    let Ok(length) = libc::off_t::try_from(forgotten) else { return };
+    let length = libc::off_t::try_from(forgotten).unwrap_or(0);
     if length > 0 {
         // SAFETY: fallocate(2) takes numbers. A file system that can't punch holes says so and nothing is lost.
         unsafe { libc::fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, length) };
