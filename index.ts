@@ -9,20 +9,7 @@ export { type Config, type DaemonConfig, defineConfig } from './src/define-confi
 export { type DetachContext, detachContext } from './src/detach-context.js'
 export { AlreadyRunningError, DaemonError, OptionError, StartError, SystemCallError } from './src/errors/classes.js'
 export { launch } from './src/launch.js'
-export type {
-  DaemonizeOptions,
-  LaunchOptions,
-  Limit,
-  ListenMap,
-  ListenTarget,
-  MonitorOptions,
-  OutputTarget,
-  PidFileOptions,
-  ProcessOptions,
-  ResourceName,
-  SignalAction,
-  SignalMap,
-} from './src/option-types.js'
+export type * from './src/option-types.js'
 export { type LockOptions, type PidFileState, PidLock, type WaitOptions } from './src/pid-lock.js'
 export { type ProcessInfo, processInfo } from './src/process-info.js'
 export { targetOf } from './src/running/paths.js'

@@ -184,14 +184,6 @@ test('undefined is as not given, everywhere', t => {
   t.like(normalise({ log }).stdout, normalise({ log: './d.log' }).stdout)
 })
 
-test('every option refuses something, and is named', t => {
-  const refused = new Set(BAD.map(([option]) => option.split('.')[0]))
-  t.deepEqual(
-    DAEMONIZE_OPTIONS.filter(name => !refused.has(name)),
-    [],
-  )
-})
-
 const FROM_OUTSIDE = [`umask: '022'`, `pidfile: true`, `log: 'ingore'`, `listen: { web: 'nowhere' }`]
 
 for (const bad of FROM_OUTSIDE) {

@@ -1,5 +1,6 @@
 // Options at random: a daemon that is what they say, or an error that names the bad one and nothing left. OPTION_SETS
 // says how many, OPTION_SEED which.
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 import { type DaemonizeOptions, PidLock } from 'daemonic'
@@ -70,6 +71,8 @@ const stat =
   }
 const nice = stat(16)
 const terminal = stat(4)
+/** As ionice(1) of util-linux reads it by ioprio_get(2). */
+const ioPriority: Look = ({ pid }) => execFileSync('ionice', ['-p', String(pid)], { encoding: 'utf8' }).trim()
 const ignored =
   (signal: number): Look =>
   seen =>
@@ -180,6 +183,13 @@ const OPTIONS: { [K in keyof DaemonizeOptions]-?: Option<DaemonizeOptions[K]> | 
       [19, nice, 19],
     ],
     bad: [[20], ['3']],
+  },
+  ioPriority: {
+    good: [
+      ['idle', ioPriority, 'idle'],
+      ['best-effort:6', ioPriority, 'best-effort: prio 6'],
+    ],
+    bad: [['realtime'], ['best-effort:8'], ['Idle'], [3]],
   },
   oomScoreAdjust: {
     good: [
@@ -332,6 +342,19 @@ test('every value of every option, alone, is what the kernel shows of the daemon
   for (const [name, { good }] of DRAWN) {
     for (const [value, look, expected] of good) {
       const drawn: Drawn = { options: { [name]: value }, looks: [[name, look, expected]], bad: [] }
+      await tryOut(t, scene, path, drawn, JSON.stringify(drawn.options))
+    }
+  }
+})
+
+test('every wrong value of every option, alone, is refused and leaves nothing', async t => {
+  t.timeout(300_000)
+  const scene = new Scene(t)
+  chmodSync(scene.directory, 0o711)
+  const path = program(scene, PROGRAM)
+  for (const [name, { bad }] of DRAWN) {
+    for (const [value] of bad) {
+      const drawn: Drawn = { options: { [name]: value }, looks: [], bad: [name] }
       await tryOut(t, scene, path, drawn, JSON.stringify(drawn.options))
     }
   }

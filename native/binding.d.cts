@@ -3,64 +3,67 @@
 /** A function's result: the value, or why there is none. */
 export type Answer<T> = T | Refusal
 
+/** Everything that a launcher or a supervisor passed to this process. */
 export declare class Arrival {
+  /** JSON from the launcher's side of the call. */
   get note(): string
-  /** The process that started this one. */
+  /** Pid of the process that forked this one. */
   get parent(): number
+  /** Whether a supervisor started this process. */
   get isWorker(): boolean
-  /** Says a line to the supervisor. */
+  /** Writes a line to the supervisor. */
   say(line: string): void
-  /** Has the supervisor bind a socket: its plan as JSON. */
+  /** Has the supervisor bind a socket. `listen` is its plan, as JSON. */
   bind(name: string, listen: string): Answer<Socket>
   /**
-   * Listens to the supervisor in a thread of its own: `stop` gets the number of the signal, 0 for none. Where the
-   * supervisor is gone, so is this process.
+   * Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none. If the
+   * supervisor dies, this process exits at once.
    */
   listen(stop: (arg: number) => void): void
-  /** The pid file that was taken for this process, if one was. */
+  /** Takes over the pid file that the launcher has locked for this process; null if there is none. */
   pidFile(path: string): Answer<PidFile> | null
+  /** Redirects the outputs that had to wait for the call of daemonize(). */
   takeStreams(): Refusal | null
+  /** Completes the start: the daemon is ready. */
   ready(pidFile?: PidFile | undefined | null): Refusal | null
-  /** Tells the launcher what failed here. */
+  /** Reports to the launcher what failed here, so that it throws the same error. */
   fail(step: string, errno: number, path?: string | undefined | null): void
 }
 
-/** A pid file that this process owns. */
+/** Pid file that this process owns. */
 export declare class PidFile {
+  /** Path by which it was locked. */
   get path(): string
+  /** Whether it has not been released yet. */
   get held(): boolean
+  /** Whether the path still names this file. */
   isIntact(): boolean
+  /** Marks the start as completed, for those who wait for it. */
   started(): Refusal | null
+  /** Announces that this process is stopping: whoever wants a daemon waits for the next one. */
   ending(): void
+  /** Takes byte 0 again, in case other code of this process closed a descriptor of the file. */
   assertOwnership(): Refusal | null
-  /** Removes the file and its companions, and unlocks: now, or with the end of the process. */
-  release(companions: Array<string>, ending: boolean): Refusal | null
+  /** Removes the file and its companions, and unlocks it: at once, or with `untilExit` when the process exits. */
+  release(companions: Array<string>, untilExit: boolean): Refusal | null
 }
 
-/** A wait for a pid file, in a thread of its own. */
+/** Wait for a pid file, in a thread of its own. */
 export declare class PidFileWait {
+  /** Prepares a wait. */
   constructor()
-  /** Resolves with the file, why it can't be had, or null after `cancel()`. Call it once. */
+  /** Resolves with the file, with the reason why it can't be locked, or with null after `cancel()`. Call it once. */
   start(path: string, mode: number): Promise<PidFile | Refusal | null>
   /**
-   * Resolves once the owner of the file neither starts nor ends: true, or why that can't be known, or null after
-   * `cancel()`. Call it once.
+   * Resolves with true once the owner of the file is neither starting nor stopping, with the reason why that can't
+   * be known, or with null after `cancel()`. Call it once.
    */
   settled(path: string): Promise<true | Refusal | null>
-  /** When this returns, the wait has been won or never will be: the promise tells. */
+  /** Cancels the wait. When this returns, the wait has either succeeded, which the promise tells, or never will. */
   cancel(): void
 }
 
-export declare class Start {
-  get pid(): number
-  /** Where its sockets listen, in the plan's order. */
-  get addresses(): Array<string>
-  /** Blocks until the daemon is ready, or until it and what it left is gone. Milliseconds. Call it once. */
-  wait(timeout: number): Answer<Outcome>
-  /** Ends the daemon and removes what it left. */
-  abort(): void
-}
-
+/** Entry of the user database. */
 export interface Account {
   uid: number
   gid: number
@@ -69,13 +72,16 @@ export interface Account {
   shell: string
 }
 
+/** Finds the account of this name. */
 export declare function accountNamed(name: string): Account | null
 
+/** Finds the account of this user id. */
 export declare function accountNumbered(uid: number): Account | null
 
-/** Locks the file and writes our pid; it counts as starting until `started()`. */
+/** Locks the file and writes this process's pid into it. The file counts as starting until `started()`. */
 export declare function acquirePidFile(path: string, mode: number, overwrite: boolean): Answer<PidFile>
 
+/** Regular file that this process appends to. */
 export interface AppendedFile {
   fd: number
   path: string
@@ -83,110 +89,121 @@ export interface AppendedFile {
   inode: number
 }
 
-/** Every regular file that this process appends to by an absolute path. */
+/** Lists the regular files that this process appends to. */
 export declare function appendedFiles(): Array<AppendedFile>
 
-/** Sets limits of this process, where nothing is detached. */
-export declare function applyLimits(plans: Array<LimitPlan>): Refusal | null
+/** Gives the resources to this running process with all its threads, where nothing is executed. */
+export declare function applyResources(resources: Resources): Refusal | null
 
-/** Nice value, oom score and new privileges of this process, where nothing is detached. */
-export declare function applyPriorities(nice: number | undefined | null, oomScoreAdjust: number | undefined | null, noNewPrivileges: boolean): Refusal | null
-
-/** What the launcher handed to this process, if the marker was meant for it. Call it once. */
+/** Takes everything that the launcher passed to this process; null if the marker was not made for it. Call it once. */
 export declare function arrive(marker: string): Arrival | null
 
-/** Asks the supervisor `pid` behind a control socket: its answer, a line of JSON; null: nobody listens. Milliseconds. */
+/**
+ * Asks the supervisor `pid` behind a control socket, with a timeout in milliseconds. Resolves with the answer, a line
+ * of JSON; null if that process doesn't listen there.
+ */
 export declare function askSupervisor(path: string, pid: number, question: string, timeout: number): Promise<string | Refusal | null>
 
-/**
- * Where nothing detaches: the plan's supervisor takes this process. `bound` gets the addresses of its sockets. Returns
- * only if it fails.
- */
-export declare function becomeSupervisor(plan: Plan, bound: (arg: Array<string>) => void): Refusal
-
-/** Forks; the daemon has a pid when this returns, and is not ready yet. */
-export declare function begin(plan: Plan): Answer<Start>
-
-/** Binds the sockets in this process, where nothing is detached. */
+/** Binds sockets in this very process, where nothing detaches. */
 export declare function bindSockets(listen: Array<ListenPlan>): Answer<Array<Socket>>
 
-/** For good, and verified. `parent`: the process whose end is ours too. */
+/** Changes root and ids for good, and verifies the change. `parent` is the pid of the process with which this one dies. */
 export declare function changeIdentity(change: IdentityChange, parent?: number | undefined | null): Refusal | null
 
+/** Looks at the surroundings of this process. */
 export declare function contextFacts(): ContextFacts
 
+/** Facts that show whether a service manager, a container or a terminal runs this process. */
 export interface ContextFacts {
+  /** Whether descriptors 0 and 1 are the same socket, as inetd sets them up. */
   oneSocketForStdio: boolean
+  /** Whether pid 1 is this process or leads its session. */
   ledByFirstProcess: boolean
   childOfFirstProcess: boolean
   leadsSession: boolean
   hasTerminal: boolean
 }
 
-/** What the descriptor `fd` may be used for, 'read', 'write' or 'both'; null if it isn't open. */
+/** Tells what descriptor `fd` is open for, 'read', 'write' or 'both'; null if it isn't open. */
 export declare function descriptorAccess(fd: number): string | null
 
-/** The same open file under another number, closed at exec. */
+/** Duplicates a descriptor, closed at exec. */
 export declare function duplicateDescriptor(fd: number): Answer<number>
 
+/** Change of an environment variable. */
 export interface EnvironmentChange {
   name: string
-  /** Absent: removed. */
+  /** Absent: the variable is removed. */
   value?: string
 }
 
-/** Ends the process without anything that runs at exit. */
-export declare function exitNow(code: number): void
+/**
+ * Executes the plan's supervisor in this very process, where nothing detaches. `bound` gets the addresses of its
+ * sockets. Returns only if it fails.
+ */
+export declare function executeSupervisor(plan: Plan, bound: (arg: Array<string>) => void): Refusal
 
+/** Finds the id of the group of this name. */
 export declare function groupNamed(name: string): number | null
 
-/** The groups that initgroups(3) would set. */
+/** Lists the groups of a user as initgroups(3) would set them. */
 export declare function groupsOf(name: string, gid: number): Answer<Array<number>>
 
+/** New root directory and new ids, for good. */
 export interface IdentityChange {
   chroot?: string
   user?: number
   group?: number
   groups?: Array<number>
-  /** Core dumps were asked for. */
+  /** Whether to allow core dumps again, which the kernel forbids after a change of ids. */
   dumpable: boolean
 }
 
+/** Tells the state of a pid file, without changing it. */
 export declare function inspectPidFile(path: string): Answer<PidFileReport>
 
+/** I/O scheduling class and level, from 0 (first served) to 7: ioprio_set(2). */
+export interface IoPriority {
+  class: 'idle' | 'best-effort' | 'realtime'
+  /** Absent for 'idle' alone. */
+  level?: number
+}
+
+/** Whether descriptor `fd` is the file that $JOURNAL_STREAM names: systemd.exec(5). */
 export declare function isJournalStream(fd: number, stream: string): boolean
 
-/** The names of the resources that can be limited here. */
+/** Lists the names of the resources that this system can limit. */
 export declare function knownLimits(): Array<string>
 
-/**
- * Starts the daemon and waits until it is ready, or until it and what it left is gone, in a thread of its own.
- * Milliseconds.
- */
+/** Starts the daemon as `start()` does, but in a thread of its own, and resolves when it is done. */
 export declare function launch(plan: Plan, timeout: number): Promise<Launch | Refusal>
 
+/** Daemon that was launched, and how its start went. */
 export interface Launch {
   pid: number
-  /** Where its sockets listen, in the plan's order. */
+  /** Addresses of its sockets, in the plan's order. */
   addresses: Array<string>
   outcome: Outcome
 }
 
+/** Soft and hard limit of one resource. */
 export interface LimitPlan {
   resource: string
   /** Absent: unlimited. */
   soft?: number
+  /** Absent: unlimited. */
   hard?: number
 }
 
+/** Socket that is to be bound. */
 export interface ListenPlan {
   name: string
   host?: string
   port?: number
-  /** A Unix socket's; then host and port are absent. */
+  /** Path of a Unix socket; then host and port are absent. */
   path?: string
   mode?: number
-  /** Of a socket that a service manager passed; then all else is its business. */
+  /** Descriptor of a socket that a service manager passed; then all else is ignored. */
   fd?: number
   backlog: number
   ipv6Only: boolean
@@ -194,14 +211,16 @@ export interface ListenPlan {
   udp: boolean
 }
 
+/** Address of a socket, with the socket's name. */
 export interface NamedAddress {
   name: string
   address: string
 }
 
-/** sd_notify(3); false if nobody listens there. */
+/** Notifies a service manager: sd_notify(3). False if it could not be sent. */
 export declare function notifyManager(address: string, text: string): boolean
 
+/** Result of a start. */
 export interface Outcome {
   kind: 'ready' | 'ended' | 'timeout' | 'interrupted' | 'lost'
   exitCode?: number
@@ -209,35 +228,43 @@ export interface Outcome {
   stderr: string
 }
 
+/** User and group to whom files are given. */
 export interface OwnerPlan {
   user: number
   group: number
 }
 
-/** The sockets that were passed to this process by LISTEN_FDS. */
+/** Lists the sockets that were passed to this process by $LISTEN_FDS. */
 export declare function passedSockets(): Array<Socket>
 
+/** Pid file of a daemon. */
 export interface PidFilePlan {
   path: string
   mode: number
+  /** Whether to replace the file if it is locked. */
   overwrite: boolean
+  /** Files beside it that are removed together with it. */
   companions: Array<string>
 }
 
+/** Report of what the locks and the text of a pid file say. */
 export interface PidFileReport {
   state: 'absent' | 'free' | 'starting' | 'running'
   pid?: number
+  /** Whether the kernel named the owner, not only the file's text. */
   verified: boolean
 }
 
+/** Everything that a start is made of. */
 export interface Plan {
   program: string
-  /** argv[0] included. */
+  /** All arguments, with argv[0]. */
   arguments: Array<string>
   directory: string
   environment: Array<EnvironmentChange>
+  /** JSON for daemonize() in the daemon. */
   note: string
-  /** The caller goes on, and may end before the daemon is ready. */
+  /** Whether the launcher goes on after the start: then its exit doesn't abort the start. */
   outlivesLauncher: boolean
   state?: StatePlan
   pidFile?: PidFilePlan
@@ -245,39 +272,42 @@ export interface Plan {
   stdout: StreamPlan
   stderr: StreamPlan
   listen: Array<ListenPlan>
-  limits: Array<LimitPlan>
+  /** Descriptors that stay open under their numbers. */
   preserve: Array<number>
-  /** Whose new logs are. */
+  /** Owner of new logs. */
   owner?: OwnerPlan
-  nice?: number
-  oomScoreAdjust?: number
-  noNewPrivileges: boolean
+  resources: Resources
   supervisor?: SupervisorPlan
 }
 
+/** Reads the facts about process `pid`. */
 export declare function processFacts(pid: number): Answer<ProcessFacts>
 
+/** Place of a process among the others. */
 export interface ProcessFacts {
   pid: number
   ppid: number
   pgid: number
   sid: number
+  /** The controlling terminal's name, e.g. `pts/3`. */
   tty?: string
   umask?: number
 }
 
+/** Reads what process `pid` has used; null where there is no /proc, or no such process. */
 export declare function processUsage(pid: number): ProcessUsage | null
 
+/** Memory and time that a process has used so far. */
 export interface ProcessUsage {
-  /** Resident, in bytes. */
+  /** Resident memory, in bytes. */
   rss: number
-  /** User and system, in milliseconds. */
+  /** User and system time, in milliseconds. */
   cpu: number
-  /** In milliseconds. */
+  /** Time since its fork, in milliseconds. */
   uptime: number
 }
 
-/** What failed. `kind` tells which error class it becomes; `system`: step, syscall, errno and detail are set. */
+/** Reason why a call failed. `kind` says which error class it becomes; `system` has step, syscall and errno. */
 export interface Refusal {
   kind: 'system' | 'running' | 'blocked' | 'not-running' | 'unverified'
   path?: string
@@ -288,52 +318,79 @@ export interface Refusal {
   detail?: string
 }
 
-/** True if the path named another file by now, which is open under `fd` then. */
+/** Opens `path` again under `fd`, if the path no longer names the file that is open there. True if it was reopened. */
 export declare function reopenLog(fd: number, path: string, mode: number): Answer<boolean>
 
-/** Ignores a signal, or lets it do what it does by default. */
+/** Resources that a process is given before its exec; what is absent stays as inherited. */
+export interface Resources {
+  limits: Array<LimitPlan>
+  nice?: number
+  ioPriority?: IoPriority
+  oomScoreAdjust?: number
+  noNewPrivileges?: boolean
+}
+
+/** Ignores a signal, or lets it have its default effect. */
 export declare function setDisposition(signal: number, ignore: boolean): void
 
-/** Sends one signal to the owner, after its start if it wouldn't survive it before. */
+/** Sends one signal to the owner of a pid file; one that isn't meant to end the daemon only once it is ready. */
 export declare function signalOwner(path: string, signal: number): Promise<Refusal | null>
 
+/** Listening socket with its name and its address. */
 export interface Socket {
   name: string
   fd: number
   address: string
 }
 
+/**
+ * Starts the daemon and blocks until it is ready, or until it has exited and its files are removed. The timeout is in
+ * milliseconds.
+ */
+export declare function start(plan: Plan, timeout: number): Answer<Outcome>
+
+/** State file beside the pid file. */
 export interface StatePlan {
   path: string
+  /** Path under which the file is written before it is renamed. */
   draft: string
   /** A JSON object, to which `pid` and `addresses` are added. */
   text: string
-  /** Where the program itself will listen. */
+  /** Addresses on which the program itself will listen. */
   addresses: Array<NamedAddress>
 }
 
+/** Lists the names of the steps at which a system call can fail, as `Refusal.step` has them. */
+export declare function stepNames(): Array<string>
+
+/** Stops the owner of a pid file: signals it, waits until it has exited, and removes stale files. */
 export declare function stopOwner(request: StopRequest): Promise<StopResult | Refusal>
 
+/** Terms of a stop. */
 export interface StopRequest {
   path: string
   companions: Array<string>
-  /** Its number. */
+  /** Number of the signal. */
   signal: number
-  /** Milliseconds. */
+  /** Time from the signal to SIGKILL, or to giving up, in milliseconds. */
   timeout: number
+  /** Whether to send SIGKILL after the timeout. */
   force: boolean
-  /** Stops nobody but this one. */
+  /** Pid of the only owner to stop: any other is left alone. */
   only?: number
 }
 
+/** Result of a stop. */
 export interface StopResult {
-  /** Absent: nothing was running. */
+  /** Pid of the owner; absent if nothing was running. */
   pid?: number
+  /** Whether SIGKILL was sent. */
   forced: boolean
-  /** False: it outlived the timeout. */
+  /** Whether the owner has exited: false if it outlived the timeout. */
   ended: boolean
 }
 
+/** Destination of a standard stream. */
 export interface StreamPlan {
   kind: 'null' | 'inherit' | 'descriptor' | 'file'
   fd?: number
@@ -342,11 +399,12 @@ export interface StreamPlan {
   truncate?: boolean
 }
 
+/** Supervisor that is executed in the daemon's place. */
 export interface SupervisorPlan {
   executable: string
-  /** Its configuration, as JSON. */
+  /** Configuration of the supervisor, as JSON. */
   config: string
 }
 
-/** Turns the event loop once; false where there is none of libuv's. */
+/** Runs the event loop until it has handled an event; false without libuv. */
 export declare function turnEventLoop(): boolean

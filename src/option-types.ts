@@ -117,6 +117,13 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
    */
   nice?: number | undefined
   /**
+   * How its input and output rank among those of others: `'idle'`, after all others, or `'best-effort:N'`, `'realtime:N'` with a
+   * level N from 0, first, to 7. Only I/O schedulers that know priorities heed it, such as BFQ. `'realtime'` needs root.
+   * Linux: ioprio_set(2).
+   * @default the caller's
+   */
+  ioPriority?: IoPriority | undefined
+  /**
    * How soon the kernel kills it when memory runs out, from -1000, never, to 1000: proc_pid_oom_score_adj(5). Going below the
    * caller's needs root. Linux.
    * @default the caller's
@@ -315,6 +322,9 @@ export type ResourceName =
   | 'rttime'
   | 'sigpending'
   | 'stack'
+
+/** An I/O scheduling class, with the level inside of it: ioprio_set(2). */
+export type IoPriority = 'idle' | `${'best-effort' | 'realtime'}:${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7}`
 
 /** What a daemon does at a signal. 'reload' reopens the logs, then runs the onReload hooks; 'default' is what the kernel does. */
 export type SignalAction = 'ignore' | 'default' | 'stop' | 'reload' | 'reopen-logs' | ((signal: NodeJS.Signals) => void)

@@ -21,40 +21,56 @@ export interface Launched<L extends ListenMap = ListenMap, Target extends string
   readonly addresses: { readonly [K in keyof L]: string }
 }
 
-/** What daemonize() returns, in the daemon (or in the foreground, where it did not detach). */
+/** What daemonize() returns: in the daemon, or in the foreground where it did not detach. */
 export interface Daemon<L extends ListenMap = ListenMap> {
   readonly pid: number
   readonly name: string
+  /** Whether it left the terminal and the session; false in the foreground. */
   readonly detached: boolean
-  /** Where the launcher was started: resolve a user's relative paths against it. */
+  /** The directory in which the launcher was started: resolve a user's relative paths against it. */
   readonly startDirectory: string
-  /** Index of this worker, 0 where there is one process. */
+  /** The index of this worker; 0 where there is one process. */
   readonly worker: number
-  /** Null where there is none, and where a supervisor has it. */
+  /** The pid file that this process holds; null where there is none, and where a supervisor holds it. */
   readonly pidFile: PidLock | null
-  /** By name; each is what `server.listen()` and dgram's `bind()` take. */
+  /** The sockets of `listen`, by name. Each is what `server.listen()` and dgram's `bind()` take. */
   readonly sockets: { readonly [K in keyof L]: ListenSocket }
-  /** Aborts when the daemon is asked to stop. An unhandled AbortError that it causes is no failure. The Daemon itself never keeps the event loop alive. */
+  /**
+   * Aborts when the daemon is asked to stop. An unhandled AbortError that it causes is no failure. The Daemon itself never
+   * keeps the event loop alive.
+   */
   readonly stopping: AbortSignal
-  /** Listens on that socket; ready 'auto' waits for it; at stop it drains: answers what is in flight, with `Connection: close`. */
+  /**
+   * Listens on that socket. `ready: 'auto'` waits for it. At a stop the server drains: it answers what is in flight, with
+   * `Connection: close`.
+   * @throws OptionError `listen` has no socket of that name
+   */
   serve(server: Server | UdpSocket, socket: keyof L & string): Promise<void>
-  /** Tells the launcher and the service manager; idempotent. */
+  /** Tells the launcher and the service manager that the daemon is ready. Later calls do nothing more. */
   ready(status?: string): void
-  /** Holds `idleTimeout` off until disposed. */
+  /** Holds `idleTimeout` off until what it returns is disposed of. */
   busy(): Disposable
   /** Says in a line what the daemon is doing: in the process title, to the service manager, and as `statusText` of status(). */
   setStatus(text: string): void
-  /** Run after the servers have drained, last added first, when asked to stop; awaited up to stopTimeout; then exit 0, or 1 if one failed. `null`: by stop(). */
+  /**
+   * Runs the hook when the daemon is asked to stop, after its servers have drained. The hook that was added last runs first.
+   * All are awaited, up to `stopTimeout`; then the daemon exits with 0, or with 1 if one failed. `signal` is null after stop().
+   */
   onStop(hook: (signal: NodeJS.Signals | null) => unknown): void
-  /** Run at a reload, after the logs were reopened, first added first. */
+  /** Runs the hook at a reload, after the logs were reopened. The hook that was added first runs first. */
   onReload(hook: () => unknown): void
-  /** Reopens the logs that were moved or removed; with `all`, every regular file this process appends to by an absolute path. Returns how many. */
+  /**
+   * Reopens the logs that were moved or removed, and returns how many. With `all` also every other regular file that this
+   * process appends to by an absolute path.
+   */
   reopenLogs(options?: { all?: boolean | undefined }): number
-  /** Runs the stop hooks, releases the pid file, exits. */
+  /** Runs the stop hooks, releases the pid file, and exits. */
   stop(exitCode?: number): Promise<never>
 }
 
+/** A listening socket that was bound before the program ran. */
 export interface ListenSocket {
   readonly fd: number
+  /** HOST:PORT, or the path of a Unix socket. */
   readonly address: string
 }

@@ -1,4 +1,4 @@
-// The verbs: what each takes.
+// The verbs of the command: the words and options that each takes.
 import { type OptionDefinition, OUTPUT_OPTIONS, START_OPTIONS, TARGET_OPTIONS } from './option-table.js'
 
 /** A verb of the command. */
@@ -9,7 +9,7 @@ export interface CommandDefinition {
   readonly summary: string
   readonly description: string
   readonly options: readonly OptionDefinition[]
-  /** Everything after the first word that isn't an option is the program's. */
+  /** Whether everything after the first word that isn't an option is the program's. */
   readonly takesProgram?: true
   /** How many words it takes. */
   readonly words?: readonly [least: number, most: number]

@@ -132,6 +132,12 @@ const LAUNCH_FLAGS: { readonly [K in SpelledOption]: Flag } = {
     default: 'core=0',
   },
   nice: { kind: 'integer', value: 'N', group: 'Process', help: 'nice value, -20 to 19' },
+  ioPriority: {
+    kind: 'text',
+    value: 'CLASS',
+    group: 'Process',
+    help: 'rank of its input and output: idle, or best-effort:N or realtime:N with N from 0, first, to 7',
+  },
   oomScoreAdjust: { kind: 'integer', value: 'N', group: 'Process', help: 'from -1000, never killed, to 1000' },
   noNewPrivileges: { group: 'Process', help: 'nothing is gained by executing set-uid programs' },
   env: {

@@ -7,7 +7,7 @@ import { type OptionDefinition, START_OPTIONS } from './option-table.js'
 import type { Assignment } from './parse-value.js'
 import { UsageError } from './usage.js'
 
-/** Those that are given, relative paths resolved here. @throws UsageError */
+/** Makes options of launch() of those that are given; relative paths start in the present directory. @throws UsageError */
 export function launchOptions(options: OptionValues): StartOptions {
   const plain: Record<string, unknown> = {}
   for (const option of START_OPTIONS) {
@@ -34,7 +34,7 @@ export function overwriting({ pidFile, instance }: StartOptions, name: string): 
   return { pidFile: { path, overwrite: true } }
 }
 
-/** A configuration's relative paths start elsewhere. */
+/** Makes paths absolute: those of a configuration start elsewhere. */
 function absolute({ name, kind }: OptionDefinition, value: unknown): unknown {
   if (typeof value !== 'string') return value
   const isPath =
@@ -56,7 +56,7 @@ function readEnvironment(path: string): object {
   }
 }
 
-/** The unnamed are http, http2, http3 and so on. */
+/** Sockets by name. Those without a name are http, http2, http3 and so on. */
 function listen(options: OptionValues): Record<string, string> {
   const sockets: Record<string, string> = {}
   let unnamed = 0
@@ -74,7 +74,10 @@ function limits(options: OptionValues): Record<string, unknown> {
   return Object.fromEntries(given.map(({ name, limit }) => [name, limit]))
 }
 
-/** What the line says, over what a configuration does. To be watched is not yet to be restarted. */
+/**
+ * The `monitor` option: what the line says, over what a configuration says. An option that only watches, such as --watchdog,
+ * doesn't make the supervisor restart anything.
+ */
 export function monitorOf(options: OptionValues, config: StartOptions = {}): StartOptions['monitor'] {
   const parts = START_OPTIONS.filter(({ name, api }) => api?.startsWith('monitor.') && options.has(name))
   const given = Object.fromEntries(parts.map(({ name, api = '' }) => [api.replace('monitor.', ''), options.get(name)]))

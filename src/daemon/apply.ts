@@ -1,10 +1,9 @@
 // What the options ask of the process itself, and the order in which it takes that on. Three callers: a daemon that a
 // launcher started, a program that stays in the foreground, and a daemonize() call in a program that is a daemon already.
-import type { EnvironmentChange, IdentityChange } from '#native'
+import type { EnvironmentChange, IdentityChange, Resources } from '#native'
 import { checked, native } from '../binding/addon.js'
 import { during } from '../errors/classes.js'
 import type { DaemonizeOptions } from '../option-types.js'
-import type { Resources } from '../options/resources.js'
 import type { Settings } from '../options/settings.js'
 import { decidedBy } from '../options/table.js'
 
@@ -53,16 +52,11 @@ export function changesOf(settings: Settings) {
  */
 export function apply(changes: Changes, parent?: number): void {
   const { resources, environment = [], identity, directory = false, umask = false } = changes
-  if (resources) applyResources(resources)
+  if (resources) checked(native.applyResources(resources))
   for (const { name, value } of environment) setVariable(name, value)
   if (identity) changeIdentity(identity, parent)
   if (directory !== false) during('chdir', directory, () => process.chdir(directory))
   if (umask !== false) process.umask(umask)
-}
-
-function applyResources({ limits, nice, oomScoreAdjust, noNewPrivileges }: Resources): void {
-  checked(native.applyLimits(limits))
-  checked(native.applyPriorities(nice, oomScoreAdjust, noNewPrivileges))
 }
 
 function setVariable(name: string, value: string | undefined): void {

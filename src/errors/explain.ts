@@ -15,7 +15,7 @@ export interface SystemCall {
 }
 
 /** What could not be done, by the name of the step: crates/core/src/error.rs has the names. */
-const DOING: Record<string, string> = {
+export const DOING: Record<string, string> = {
   'first fork': 'fork (first fork)',
   'second fork': 'fork (second fork)',
   setsid: 'start a session',
@@ -27,6 +27,7 @@ const DOING: Record<string, string> = {
   setgid: 'take the group',
   setuid: 'take the user',
   nice: 'set the nice value',
+  'io priority': 'set the I/O priority',
   'oom score': 'set the oom score',
   'no new privileges': 'give up new privileges',
   limits: 'set a resource limit',
@@ -43,7 +44,7 @@ const DOING: Record<string, string> = {
   exec: 'execute',
   signal: 'send the signal to the owner of',
   process: 'read the process',
-  control: 'reach the control socket',
+  control: 'ask the supervisor at',
 }
 
 /**

@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 
-/** At least 1. */
+/** Counts them; at least 1. */
 export function usableCpus(): number {
   return Math.max(1, Math.floor(Math.min(availableParallelism(), quota())))
 }
 
-/** In processors, the least of our control group and those above it: cpu.max of cgroup v2, cpu.cfs_quota_us of v1. */
+/** The quota in processors, the least of this process's control group and those above it: cpu.max of v2, cpu.cfs_quota_us of v1. */
 function quota(): number {
   const quotas: number[] = []
   for (const line of read('/proc/self/cgroup').split('\n')) {
@@ -22,7 +22,10 @@ function quota(): number {
   return Math.min(...quotas.filter(each => each > 0), Infinity)
 }
 
-/** `/a/b`, `/a`, `/`. In a container the path may be the host's: then only the last exists, and is ours. */
+/**
+ * A group and those above it: `/a/b`, `/a`, `/`. In a container the path may be the host's: then only the last exists, and is
+ * the container's own.
+ */
 function withParents(group: string): string[] {
   const parts = group.split('/').filter(Boolean)
   return [...parts.keys(), parts.length].map(length => `/${parts.slice(0, length).join('/')}`).toReversed()

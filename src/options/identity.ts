@@ -7,16 +7,21 @@ import { OptionError, SystemCallError } from '../errors/classes.js'
 import type { DaemonizeOptions } from '../option-types.js'
 import { expected, text } from './values.js'
 
+/** Another identity, with names resolved to ids. */
 export interface Identity {
   change: Omit<IdentityChange, 'dumpable'>
-  /** USER, LOGNAME, HOME, SHELL as the user has them; removed for one without an account. */
+  /** Changes to USER, LOGNAME, HOME and SHELL: the user's own; removed where the user has no account. */
   environment: { name: string; value?: string }[]
 }
 
 /** Ids are 32 bits wide, and the highest means "none": setuid(2). */
 const HIGHEST_ID = 2 ** 32 - 2
 
-/** @throws OptionError, or SystemCallError EPERM where the caller may not do it */
+/**
+ * Validates the options of identity, and looks names up in the user database.
+ * @throws OptionError
+ * @throws SystemCallError EPERM: only root may do that
+ */
 export function normaliseIdentity(options: Pick<DaemonizeOptions, 'chroot' | 'user' | 'group' | 'groups'>): Identity {
   const { chroot, user, group, groups } = options
   const root = chroot === undefined ? undefined : resolve(text('chroot', chroot, 'a path'))
@@ -42,7 +47,7 @@ export function normaliseIdentity(options: Pick<DaemonizeOptions, 'chroot' | 'us
 
 interface User {
   uid: number
-  /** Null without an entry in the user database. */
+  /** The entry in the user database; null where there is none. */
   account: Account | null
 }
 
@@ -58,7 +63,7 @@ function groupOf(option: string, group: unknown): number {
   return named ?? idOf(option, group)
 }
 
-/** A number, or its digits; another string is a name that nobody has. */
+/** Requires an id: a number, or its digits. Another string is a name that the user database doesn't have. */
 function idOf(option: string, value: unknown): number {
   const id = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value
   if (typeof id === 'string' && id !== '') {
@@ -72,7 +77,7 @@ function idOf(option: string, value: unknown): number {
   return id
 }
 
-/** What initgroups(3) gives the user, or the group alone. */
+/** The groups that initgroups(3) gives the user; without a user, the group alone. */
 function defaultGroups(who: User | undefined, gid: number | undefined): number[] | undefined {
   if (gid === undefined) return undefined
   return who?.account ? unique(checked(native.groupsOf(who.account.name, gid)) as number[]) : [gid]
@@ -87,7 +92,7 @@ function unique(groups: readonly number[]): number[] {
   return [...new Set(groups)]
 }
 
-/** Without privileges one can only stay who one is. */
+/** Refuses an identity other than the present one: without privileges a process can't change it. */
 function unprivileged({ user, group, groups }: Identity['change']): Identity['change'] {
   if (user !== undefined && user !== process.getuid?.()) throw forbidden('setuid', 'setresuid')
   if (group !== undefined && group !== process.getgid?.()) throw forbidden('setgid', 'setresgid')
@@ -102,7 +107,7 @@ function forbidden(step: string, syscall: string, path?: string): SystemCallErro
   return new SystemCallError({ step, syscall, errno: constants.errno.EPERM, path, detail })
 }
 
-/** Its kernel thread keeps the identity that it was started with: a file that only root may read would be read. */
+/** Refuses io_uring, whose kernel thread keeps the identity that it was started with: it would read files as root. */
 function refuseIoUring(): void {
   const { UV_USE_IO_URING } = process.env
   if (UV_USE_IO_URING !== undefined && UV_USE_IO_URING !== '0') {

@@ -4,10 +4,13 @@ import type { ListenPlan } from '#native'
 import { runPath } from '../running/paths.js'
 import { expected, mode, oneOf, or, refuseUnknown, text, whole } from './values.js'
 
-/** As net.Server's. */
+/** How many connections may wait to be accepted: the default of net.Server. */
 const BACKLOG = 511
 
-/** `fileName`: what the daemon's files are called. */
+/**
+ * Validates one socket of the `listen` option. `fileName` is what the daemon's files are called.
+ * @throws OptionError
+ */
 export function listenPlan(name: string, target: unknown, fileName: string): ListenPlan {
   const option = `listen.${name}`
   if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
@@ -35,7 +38,7 @@ export function listenPlan(name: string, target: unknown, fileName: string): Lis
   }
 }
 
-/** `true`: the daemon's own in the run directory; without a slash: that file there. */
+/** The path of a Unix socket. `true` is the daemon's own in the run directory, a path without a slash a file there. */
 function socketPath(option: string, value: unknown, own: string): string {
   if (value === true) return runPath(own)
   const path = text(option, value, 'true or a path')

@@ -1,35 +1,37 @@
 // What the process may use, and how it ranks among others: resource limits, priorities, new privileges.
-import type { LimitPlan } from '#native'
+import type { IoPriority, LimitPlan, Resources } from '#native'
 import { native } from '../binding/addon.js'
 import type { DaemonizeOptions } from '../option-types.js'
 import { OPTIONS } from './table.js'
 import { entries, expected, oneOf, or, refuseUnknown, whole } from './values.js'
 
-/** What a process gets before it executes the program. It goes to the core as one piece. */
-export interface Resources {
-  limits: LimitPlan[]
-  nice?: number
-  oomScoreAdjust?: number
-  noNewPrivileges: boolean
-}
-
 /** Validates the options of limits and priorities. @throws OptionError */
 export function normaliseResources({
   limits,
   nice,
+  ioPriority,
   oomScoreAdjust,
   noNewPrivileges,
-}: Pick<DaemonizeOptions, 'limits' | 'nice' | 'oomScoreAdjust' | 'noNewPrivileges'>): Resources {
+}: Pick<DaemonizeOptions, keyof Resources>): Resources {
   return {
     limits: limitPlans(limits),
     ...(nice !== undefined && { nice: whole('nice', nice, -20, 19) }),
+    ...(ioPriority !== undefined && { ioPriority: ioPriorityPlan(ioPriority) }),
     ...(oomScoreAdjust !== undefined && { oomScoreAdjust: whole('oomScoreAdjust', oomScoreAdjust, -1000, 1000) }),
     noNewPrivileges: oneOf('noNewPrivileges', or(noNewPrivileges, OPTIONS.noNewPrivileges.default), [true, false]),
   }
 }
 
+function ioPriorityPlan(value: unknown): IoPriority {
+  if (value === 'idle') return { class: 'idle' }
+  const [, name, level] = typeof value === 'string' ? (/^(best-effort|realtime):([0-7])$/.exec(value) ?? []) : []
+  if (name === undefined)
+    throw expected('ioPriority', "'idle', 'best-effort:N' or 'realtime:N' with N from 0 to 7", value)
+  return { class: name as IoPriority['class'], level: Number(level) }
+}
+
 /** Resources that change nothing. */
-export const NO_RESOURCES: Resources = { limits: [], noNewPrivileges: false }
+export const NO_RESOURCES: Resources = { limits: [] }
 
 /** The resources of which `isWanted` says so, each by the name of its option. */
 export function only(resources: Resources, isWanted: (option: keyof Resources) => boolean): Resources {

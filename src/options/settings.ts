@@ -1,9 +1,8 @@
 // What the rest of the code gets of the options: validated, every default filled in.
-import type { EnvironmentChange, ListenPlan } from '#native'
+import type { EnvironmentChange, ListenPlan, Resources } from '#native'
 import type { Identity } from './identity.js'
 import type { PidFileSettings } from './pid-file.js'
 import type { Readiness } from './readiness.js'
-import type { Resources } from './resources.js'
 import type { Signals } from './signals.js'
 import type { Streams } from './streams.js'
 import type { Supervision } from './supervision.js'

@@ -49,6 +49,7 @@ const SIGNALS: SignalMap = {
   SIGHUP: 'reload',
 }
 
+/** The options, in the order in which messages and documents list them. */
 export const OPTIONS = {
   name: { takesEffect: ['launcher', 'call'], decidedBy: 'each', flag: 'name' },
   instance: { takesEffect: ['launcher', 'call'], decidedBy: 'start', flag: 'instance' },
@@ -68,6 +69,7 @@ export const OPTIONS = {
   // Node.js raises the soft limit of descriptors when it boots: that one is set again at the call.
   limits: { takesEffect: ['exec', 'call'], decidedBy: 'each', flag: 'limit', default: { core: 0 } },
   nice: { takesEffect: ['exec'], decidedBy: 'each', flag: 'nice' },
+  ioPriority: { takesEffect: ['exec'], decidedBy: 'each', flag: 'io-priority' },
   oomScoreAdjust: { takesEffect: ['exec'], decidedBy: 'each', flag: 'oom-score-adjust' },
   noNewPrivileges: { takesEffect: ['exec'], decidedBy: 'each', flag: 'no-new-privileges', default: false },
   signals: { takesEffect: ['call'], decidedBy: 'program', flag: null, default: SIGNALS },
@@ -103,6 +105,7 @@ type NamesWith<Row> = { [K in OptionName]: (typeof OPTIONS)[K] extends Row ? K :
 /** The options that the command has a flag for. */
 export type SpelledOption = NamesWith<{ readonly flag: string }>
 
+/** The names of all options, in the order of the table. */
 export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[]
 
 /** Options that daemonize() has. */

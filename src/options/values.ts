@@ -1,7 +1,7 @@
-// Kinds of option values: what is accepted, and the message that names the option, what it expects, and what it got.
+// Kinds of option values: which are accepted, and the message that names the option, what it expects, and what it got.
 import { OptionError } from '../errors/classes.js'
 
-/** setTimeout's limit, in milliseconds: 24.8 days. */
+/** The longest time that setTimeout() takes, in milliseconds: 24.8 days. */
 const LONGEST = 2 ** 31 - 1
 
 /** Returns the value, or the default if it is undefined. null counts as given. */
@@ -91,7 +91,7 @@ export function suggestion(word: string, known: readonly string[]): string {
   return best && best.far <= Math.max(1, Math.floor(word.length / 3)) ? `; did you mean \`${best.each}\`?` : ''
 }
 
-/** How many letters to change, add, drop, or swap with their neighbour (optimal string alignment). */
+/** Counts the letters to change, add, drop, or swap with their neighbour: optimal string alignment. */
 function distance(one: string, other: string): number {
   const rows: number[][] = []
   const at = (i: number, j: number) => rows[i]?.[j] ?? Math.max(i, j)

@@ -24,7 +24,7 @@ export function start(settings: Settings): never {
   prepareDirectories(settings)
   const outcome = namingErrors(settings, () => {
     const plan = planOf(settings, program)
-    return checked(checked(native.begin(plan)).wait(launcherTimeout(settings, plan)))
+    return checked(native.start(plan, launcherTimeout(settings, plan)))
   })
   if (outcome.kind === 'ready') exitWithoutListeners(0)
   throw startError(settings, outcome)

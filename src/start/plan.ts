@@ -44,7 +44,7 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     stdout,
     stderr,
     listen: socketsToBind(settings),
-    ...resources,
+    resources,
     preserve,
     ...(owner && { owner }),
     ...(supervision && { supervisor: supervisorPlan(settings, supervision, program, note, owner) }),

@@ -55,7 +55,7 @@ export function supervisorPlan(
     sockets: socketsToBind(settings).map(({ fd: _, ...socket }) => socket),
     logs: note.logs,
     owner,
-    ...resources,
+    resources,
     preserve,
     supervision: inWholeUnits(supervision),
     startTimeout: Math.ceil(settings.startTimeout),

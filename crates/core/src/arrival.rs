@@ -1,4 +1,4 @@
-//! The daemon's side of a start: what the launcher handed over exec, taken up again.
+//! The daemon's side of a start: takes up what the launcher, or a supervisor, passed over exec.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -10,32 +10,34 @@ use crate::descriptors::FIRST_PASSED;
 use crate::error::{During, Failure, Result, Step};
 use crate::orders::{Answers, Orders};
 use crate::pidfile::Held;
-use crate::sys::{fd, memory_file, process};
+use crate::sys::fd::{self, FileId};
+use crate::sys::{memory_file, process};
 
-/// The one environment variable that says "you are the daemon": checked, then removed.
+/// Environment variable that tells a process that it is the daemon. It is checked, then removed.
 pub const MARKER: &str = "DAEMONIC_START";
+/// Variables of sd_listen_fds(3).
 pub const LISTEN_PID: &str = "LISTEN_PID";
 pub const LISTEN_FDS: &str = "LISTEN_FDS";
 pub const LISTEN_FDNAMES: &str = "LISTEN_FDNAMES";
 
-/// For whom this process works.
+/// Role of this process, by who started it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It was started on its own; whoever started it listens until it is ready.
+    /// A launcher, which reads the channel until the daemon is ready.
     #[default]
     Daemon,
-    /// A supervisor started it, and goes on listening.
+    /// A supervisor, which reads the channel for the worker's whole life.
     Worker,
 }
 
-/// The marker's descriptors: numbers in the daemon, and which file the channel must be.
+/// Content of [`MARKER`]: the numbers of the descriptors that were passed, and the identity of the channel.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Marker {
     pub role: Role,
-    /// None in a process that became its own supervisor: nobody waits for it.
+    /// None after a takeover in the foreground: then no launcher waits for this process.
     pub channel: Option<RawFd>,
-    device: u64,
-    inode: u64,
+    /// Identifies the channel: another program that inherited the variable has another file under that number.
+    channel_id: FileId,
     pub first_socket: RawFd,
     pub config: Option<RawFd>,
     pub pid_file: Option<RawFd>,
@@ -49,8 +51,7 @@ impl Default for Marker {
         Self {
             role: Role::Daemon,
             channel: None,
-            device: 0,
-            inode: 0,
+            channel_id: FileId { device: 0, inode: 0 },
             first_socket: FIRST_PASSED,
             config: None,
             pid_file: None,
@@ -62,16 +63,16 @@ impl Default for Marker {
 }
 
 impl Marker {
-    /// For a channel that is `source` in the launcher.
+    /// Makes a marker for the channel that has the number `source` here.
     pub fn new(role: Role, source: RawFd) -> Result<Self> {
-        let (device, inode) = identity(source).during(Step::Channel, "fstat")?;
-        Ok(Self { role, device, inode, ..Self::default() })
+        let channel_id = socket_id(source).during(Step::Channel, "fstat")?;
+        Ok(Self { role, channel_id, ..Self::default() })
     }
 
-    /// Its text without the pid, which the child appends: `numbers… note pid`.
+    /// Writes the variable's value without the pid, which the child appends: `numbers… note pid`.
     pub fn text(&self, note: &str) -> String {
         let number = |fd: Option<RawFd>| fd.map_or_else(|| "-".to_owned(), |fd| fd.to_string());
-        let Self { role, device, inode, first_socket, .. } = self;
+        let Self { role, channel_id: FileId { device, inode }, first_socket, .. } = self;
         let role = if *role == Role::Worker { 'w' } else { 'd' };
         let [channel, lock, out, error, late, config] =
             [self.channel, self.pid_file, self.stdout_at_call, self.stderr_at_call, self.stderr_at_ready, self.config]
@@ -79,7 +80,7 @@ impl Marker {
         format!("{role} {channel} {device} {inode} {lock} {out} {error} {late} {config} {first_socket} {note} ")
     }
 
-    /// The marker, the note and the pid of such a text.
+    /// Reads marker, note and pid out of the variable's value.
     fn parse(text: &str) -> Option<(Self, &str, u32)> {
         let (rest, pid) = text.rsplit_once(' ')?;
         let mut words = rest.splitn(11, ' ');
@@ -94,8 +95,7 @@ impl Marker {
                 _ => return None,
             },
             channel: number(word()?)?,
-            device: word()?.parse().ok()?,
-            inode: word()?.parse().ok()?,
+            channel_id: FileId { device: word()?.parse().ok()?, inode: word()?.parse().ok()? },
             pid_file: number(word()?)?,
             stdout_at_call: number(word()?)?,
             stderr_at_call: number(word()?)?,
@@ -107,54 +107,56 @@ impl Marker {
     }
 }
 
-/// What this process was handed. The descriptors are its own from here on, and closed at the next exec.
+/// Everything that was passed to this process. It owns the descriptors from here on, and they are closed at the next
+/// exec.
 #[derive(Debug)]
 pub struct Arrival {
     pub role: Role,
-    /// Whose end is ours: a daemon's until it is ready.
+    /// Pid of the process that forked this one, and with which it is killed: a daemon until it is ready, a worker for
+    /// good.
     pub parent: u32,
-    /// Closed when there is nothing left to tell.
+    /// Channel to the launcher, closed once the daemon is ready; or to the supervisor.
     channel: Option<OwnedFd>,
     answers: Arc<Answers>,
     pub pid_file: Option<OwnedFd>,
     pub stdout_at_call: Option<OwnedFd>,
     pub stderr_at_call: Option<OwnedFd>,
     pub stderr_at_ready: Option<OwnedFd>,
-    /// What a supervisor is to do.
+    /// Configuration, where this process is a supervisor.
     pub config: Option<OwnedFd>,
     pub first_socket: RawFd,
     pub note: String,
 }
 
 impl Arrival {
-    /// Takes up what `marker` names, if it was meant for this very process. Call it once.
+    /// Takes the descriptors that `marker` names, if it was made for this very process. Call it once.
     #[must_use]
     pub fn take(marker: &str) -> Option<Self> {
         let (marker, note, pid) = Marker::parse(marker)?;
-        let is_ours = marker.channel.is_none_or(|channel| identity(channel) == Ok((marker.device, marker.inode)));
-        if pid != std::process::id() || !is_ours {
+        let has_channel = marker.channel.is_none_or(|channel| socket_id(channel) == Ok(marker.channel_id));
+        if pid != std::process::id() || !has_channel {
             return None;
         }
-        let own = |number: RawFd| {
+        let take = |number: RawFd| {
             fd::close_at_exec(number).ok()?;
             Some(fd::adopt(number))
         };
         Some(Self {
             role: marker.role,
             parent: std::os::unix::process::parent_id(),
-            channel: marker.channel.and_then(own),
+            channel: marker.channel.and_then(take),
             answers: Arc::default(),
-            config: marker.config.and_then(own),
+            config: marker.config.and_then(take),
             first_socket: marker.first_socket,
-            pid_file: marker.pid_file.and_then(own),
-            stdout_at_call: marker.stdout_at_call.and_then(own),
-            stderr_at_call: marker.stderr_at_call.and_then(own),
-            stderr_at_ready: marker.stderr_at_ready.and_then(own),
+            pid_file: marker.pid_file.and_then(take),
+            stdout_at_call: marker.stdout_at_call.and_then(take),
+            stderr_at_call: marker.stderr_at_call.and_then(take),
+            stderr_at_ready: marker.stderr_at_ready.and_then(take),
             note: note.to_owned(),
         })
     }
 
-    /// At the call: the streams that the caller's own ones become now, not before.
+    /// Redirects, at the call of daemonize(), the outputs that had to wait for it.
     pub fn take_streams(&mut self) -> Result<()> {
         if let Some(file) = self.stdout_at_call.take() {
             fd::place(file.as_raw_fd(), 1).during(Step::Dup2, "dup2")?;
@@ -162,61 +164,63 @@ impl Arrival {
         self.stderr_at_call.take().map_or(Ok(()), exchange_stderr)
     }
 
-    /// At ready: nobody's end is ours any more, but a supervisor's; those who wait for the pid file may look; stderr is
-    /// what was asked for; whoever started us hears of it. EPIPE: nobody waits for it any more.
+    /// Completes the start when the daemon is ready: it no longer dies with its parent (a worker goes on dying with its
+    /// supervisor), the pid file counts as started, stderr is redirected, and the launcher or supervisor is notified.
+    /// EPIPE: the launcher no longer waits.
     pub fn ready(&mut self, pid_file: Option<&Held>) -> Result<()> {
         if self.role == Role::Daemon {
             process::die_with_parent(false).during(Step::Process, "prctl")?;
         }
         if let Some(pid_file) = pid_file {
-            pid_file.started()?;
+            pid_file.mark_started()?;
         }
         self.stderr_at_ready.take().map_or(Ok(()), exchange_stderr)?;
         let Some(channel) = &self.channel else {
             return Ok(());
         };
-        let told = fd::send_all(channel.as_raw_fd(), READY).during(Step::Channel, "send");
+        let sent = fd::send_all(channel.as_raw_fd(), READY).during(Step::Channel, "send");
         if self.role == Role::Daemon {
             self.channel = None;
         }
-        Ok(told?)
+        Ok(sent?)
     }
 
-    /// Says a line to the supervisor, such as `STATUS=…`; nothing where there is none.
+    /// Writes a line such as `STATUS=…` to the supervisor; does nothing in a process that has none.
     pub fn say(&self, line: &str) {
         let Some(channel) = self.channel.as_ref().filter(|_| self.role == Role::Worker) else { return };
-        // One that doesn't read must not stop the event loop: a line that is lost is said again, or was one too many.
+        // A supervisor that doesn't read must not stop the event loop. A lost line is written again, or is not missed.
         let _ = fd::send_now(channel.as_raw_fd(), format!("{}\n", line.replace('\n', " ")).as_bytes());
     }
 
-    /// The supervisor's side of the channel, to listen to in a thread of its own.
+    /// Opens the stream of the supervisor's orders, to be read in a thread of its own. None in a process without
+    /// supervisor.
     pub fn orders(&self) -> Result<Option<Orders>> {
         let Some(channel) = self.channel.as_ref().filter(|_| self.role == Role::Worker) else { return Ok(None) };
         let copy = fd::duplicate_above(channel, 3).during(Step::Channel, "fcntl")?;
         Ok(Some(Orders::new(copy, Arc::clone(&self.answers))))
     }
 
-    /// Has the supervisor bind a socket, which it keeps for other workers and successors. `listen`: as a line of JSON.
-    /// Blocks, while another thread listens to its orders.
+    /// Has the supervisor bind a socket, which it keeps for the other workers and for successors. `listen` is a line of
+    /// JSON. Blocks until the answer is there, which another thread must read by [`Arrival::orders`].
     pub fn bind(&self, listen: &str) -> Result<(OwnedFd, String)> {
         self.say(&format!("BIND={listen}"));
-        self.answers.socket()
+        self.answers.wait_for_socket()
     }
 
-    /// Whether anybody waits for this process to be ready.
+    /// Whether a launcher or a supervisor waits for this process to be ready.
     #[must_use]
     pub fn has_listener(&self) -> bool {
         self.channel.is_some()
     }
 
-    /// Tells the launcher that this is taking too long.
+    /// Reports to the launcher that the workers were not ready in time.
     pub fn time_out(&self) {
         if let Some(channel) = &self.channel {
             let _ = fd::send_all(channel.as_raw_fd(), TIMEOUT);
         }
     }
 
-    /// Tells the launcher what failed here, so that it throws the same error.
+    /// Reports to the launcher what failed here, so that it throws the same error.
     pub fn fail(&self, step: Step, errno: Errno, path: Option<&str>) {
         let path = path.map_or_else(String::new, |path| format!(" {}", path.replace('\n', "?")));
         let line = format!("FAILURE={} {}{path}\n", step as i32, errno as i32);
@@ -226,15 +230,17 @@ impl Arrival {
     }
 }
 
-/// Exchanges the memory that stderr has been for `file`; a child that still holds the memory can't make it grow.
-#[allow(clippy::needless_pass_by_value)] // closed once its duplicate stands in its place
+/// Redirects stderr from its memory file to `file`. The memory file is sealed: a child process that still has it open
+/// can't make it grow.
+#[allow(clippy::needless_pass_by_value)] // closed once it is duplicated as stderr
 fn exchange_stderr(file: OwnedFd) -> Result<()> {
     let memory = fd::duplicate_raw(2, 3).during(Step::Dup2, "fcntl")?;
     fd::place(file.as_raw_fd(), 2).during(Step::Dup2, "dup2")?;
     Ok(memory_file::seal(&memory).during(Step::Log, "fcntl")?)
 }
 
-/// The sockets that were passed to this process, with their names, closed at the next exec: sd_listen_fds(3).
+/// Lists the sockets that were passed to this process, with their names, as sd_listen_fds(3) does. They are marked to
+/// be closed at the next exec.
 #[must_use]
 pub fn passed_sockets(first: RawFd) -> Vec<(String, RawFd)> {
     let variable = |name: &str| std::env::var(name).ok();
@@ -250,16 +256,16 @@ pub fn passed_sockets(first: RawFd) -> Vec<(String, RawFd)> {
         .collect()
 }
 
-#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
-fn identity(number: RawFd) -> nix::Result<(u64, u64)> {
+/// Identifies the socket that has this number; ENOTSOCK for another kind of file.
+fn socket_id(number: RawFd) -> nix::Result<FileId> {
     let stat = fd::stat_raw(number)?;
     if stat.st_mode & libc::S_IFMT != libc::S_IFSOCK {
         return Err(Errno::ENOTSOCK);
     }
-    Ok((stat.st_dev as u64, stat.st_ino as u64))
+    Ok(FileId::of(&stat))
 }
 
-/// A failure of this process's own that the launcher is to hear of.
+/// Describes a failure of the JavaScript side, which knows the step by its name.
 #[must_use]
 pub fn failure(step: &str, errno: i32) -> Failure {
     let step = Step::from_name(step).unwrap_or(Step::Process);
@@ -275,8 +281,7 @@ mod tests {
         let marker = Marker {
             role: Role::Worker,
             channel: Some(4),
-            device: 8,
-            inode: 99_999_999_999,
+            channel_id: FileId { device: 8, inode: 99_999_999_999 },
             first_socket: 64,
             config: Some(9),
             pid_file: Some(5),

@@ -1,8 +1,8 @@
-//! What is said while a start goes on: lines of `NAME=value` on stream sockets, daemon → middle → launcher.
+//! The channel of a start: lines of `NAME=value` on stream sockets, from the daemon to the middle to the launcher.
 //!
-//! `MAINPID=pid` and `ENDED=status` are the middle's, `READY=1` is the daemon's (the sd_notify(3) text), and
-//! `FAILURE=step errno [path]` comes from whoever could not go on. `TIMEOUT=1` is a supervisor's whose workers are not
-//! ready in time. Writers are async-signal-safe.
+//! The middle writes `MAINPID=pid` and `ENDED=status`, the daemon `READY=1` (the text of sd_notify(3)). Any of them
+//! writes `FAILURE=step errno [path]` when it can't go on, and a supervisor `TIMEOUT=1` when its workers are not ready
+//! in time. A worker's other lines are for its supervisor alone. All writers here are async-signal-safe.
 
 use std::os::fd::RawFd;
 
@@ -12,25 +12,30 @@ use crate::error::{Failure, Step};
 use crate::sys::fd::send_all;
 use crate::sys::process::decimal;
 
+/// Daemon's line when it is ready.
 pub const READY: &[u8] = b"READY=1\n";
+/// Supervisor's line when its workers were not ready in time.
 pub const TIMEOUT: &[u8] = b"TIMEOUT=1\n";
-/// The launcher's only word, where its end says nothing: the start is to be ended.
-pub const END: &[u8] = b"END=1\n";
+/// Launcher's order to kill the daemon, needed where closing the channel doesn't say that already.
+pub const KILL: &[u8] = b"KILL=1\n";
 
-pub fn say_pid(to: RawFd, pid: i32) {
-    say(to, b"MAINPID=", &[pid]);
+/// Writes the daemon's pid.
+pub fn send_pid(to: RawFd, pid: i32) {
+    send(to, b"MAINPID=", &[pid]);
 }
 
-pub fn say_ended(to: RawFd, status: i32) {
-    say(to, b"ENDED=", &[status]);
+/// Writes the raw status with which the daemon exited or was killed.
+pub fn send_ended(to: RawFd, status: i32) {
+    send(to, b"ENDED=", &[status]);
 }
 
-pub fn say_failure(to: RawFd, step: Step, errno: Errno) {
-    say(to, b"FAILURE=", &[step as i32, errno as i32]);
+/// Writes at which step a process failed, and with which errno.
+pub fn send_failure(to: RawFd, step: Step, errno: Errno) {
+    send(to, b"FAILURE=", &[step as i32, errno as i32]);
 }
 
-/// One line, in one piece. Nobody may be listening any more: then there is nobody to tell.
-fn say(to: RawFd, name: &[u8], numbers: &[i32]) {
+/// Writes one line in one piece. If the reader is gone, nothing is lost: nobody waits for the line.
+fn send(to: RawFd, name: &[u8], numbers: &[i32]) {
     let mut line = [0; 48];
     let mut end = 0;
     let mut put = |bytes: &[u8]| {
@@ -54,6 +59,7 @@ pub struct ReadyScan {
 }
 
 impl ReadyScan {
+    /// Takes the next bytes; true once [`READY`] is complete.
     pub fn feed(&mut self, bytes: &[u8]) -> bool {
         for &byte in bytes {
             if !self.elsewhere && byte == READY[self.matched] {
@@ -70,6 +76,7 @@ impl ReadyScan {
     }
 }
 
+/// Line that was read.
 #[derive(Debug)]
 pub enum Line {
     Pid(i32),
@@ -77,34 +84,36 @@ pub enum Line {
     TimedOut,
     Ended(i32),
     Failure(Failure),
-    /// A worker's STATUS=…
+    /// STATUS=…: a worker's own status text.
     Status(String),
-    /// A worker's WATCHDOG=1: its event loop turns.
+    /// WATCHDOG=1: a worker's event loop turns.
     Beat,
-    /// A worker's IDLE=1 or IDLE=0.
+    /// IDLE=1 or IDLE=0: whether a worker serves no client.
     Idle(bool),
-    /// A worker's SUPERVISION=…: how it wants to be supervised.
+    /// SUPERVISION=…: how a worker wants to be supervised, as JSON.
     Supervision(String),
-    /// A worker's BIND=…: what it wants to listen on.
+    /// BIND=…: the socket that a worker wants to have, as JSON.
     Bind(String),
-    /// STOPPING=1: it ends by its own decision.
+    /// STOPPING=1: a worker exits by its own decision.
     Stopping,
 }
 
-/// What is no line by then is no line of ours.
+/// Longest line that is read: nothing that daemonic writes is longer.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// Lines out of a stream that comes in pieces; unknown ones are passed over.
+/// Splits a stream that comes in pieces into lines; skips unknown ones.
 #[derive(Debug, Default)]
 pub struct Lines {
     pending: Vec<u8>,
 }
 
 impl Lines {
+    /// Takes the next bytes of the stream.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
     }
 
+    /// Takes the next complete line, if there is one.
     #[allow(clippy::should_implement_trait)] // more may come after None
     pub fn next(&mut self) -> Option<Line> {
         loop {
@@ -167,12 +176,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_writer_says_is_what_a_reader_hears() {
+    fn a_line_is_read_as_it_was_written() {
         let (writer, reader) = std::os::unix::net::UnixStream::pair().unwrap();
         let to = std::os::fd::AsRawFd::as_raw_fd(&writer);
-        say_pid(to, 4_194_304);
-        say_failure(to, Step::Exec, Errno::ENOENT);
-        say_ended(to, 139);
+        send_pid(to, 4_194_304);
+        send_failure(to, Step::Exec, Errno::ENOENT);
+        send_ended(to, 139);
         drop(writer);
         let mut lines = Lines::default();
         let mut bytes = Vec::new();

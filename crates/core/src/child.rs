@@ -1,4 +1,4 @@
-//! From the second fork to exec: what code must not run without.
+//! From the second fork to exec: gives the new process what it must have before any of its own code runs.
 //!
 //! SACRED: runs in the child of a multithreaded process. Async-signal-safe calls on prepared memory only, no
 //! allocation, no lock, no panic; leave with `exit_now`. Read top to bottom.
@@ -9,70 +9,67 @@ use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 
-use crate::channel::say_failure;
+use crate::channel::send_failure;
 use crate::error::Step;
-use crate::limits::Limit;
-use crate::pidfile::{self, Host};
-use crate::sys::process::Image;
+use crate::pidfile::{self, RealKernel};
+use crate::resources::Resources;
+use crate::sys::exec::Image;
 use crate::sys::{close, credentials, fd, process, signal};
 
-/// Prepared by the launcher.
+/// Everything that the child needs, prepared by its launcher or supervisor.
 pub struct Child {
     pub image: Image,
     pub parent: Parent,
-    /// A process group of its own.
+    /// Whether it leads a process group of its own.
     pub leads_group: bool,
     pub directory: CString,
-    /// Where descriptors are, and the numbers that the daemon has them under; sources lie above all targets.
+    /// Descriptors, each with the number that the new process has it under. All sources lie above all targets.
     pub moves: Vec<(RawFd, RawFd)>,
-    /// All targets, sorted.
+    /// All target numbers, sorted: other descriptors are closed.
     pub kept: Vec<RawFd>,
-    /// The target number of the channel, and where it is before the moves.
+    /// Target number of the channel, and its number before the moves.
     pub channel: RawFd,
     pub channel_source: RawFd,
-    /// The program never heard of it: its end says that the program was executed.
+    /// Whether exec closes the channel, which says that the program was executed: for a program that doesn't know
+    /// daemonic.
     pub channel_ends_at_exec: bool,
-    /// The target number of the claimed pid file.
+    /// Target number of the claimed pid file.
     pub pid_file: Option<RawFd>,
-    pub limits: Vec<Limit>,
-    pub nice: Option<i32>,
-    /// Its text.
-    pub oom_score_adjust: Option<Vec<u8>>,
-    pub no_new_privileges: bool,
-    /// What a program that never calls daemonize() gets before it is executed.
-    pub context: Option<Context>,
+    pub resources: Resources,
+    /// Context of a program that never calls daemonize().
+    pub context: Option<ExecContext>,
 }
 
-/// Whose end is this process's too.
+/// The process that forked this one. When it dies, this one is killed too.
 pub enum Parent {
-    /// It leads the session, and has restored signals.
+    /// The middle process, which leads the session and has restored the signal dispositions.
     Middle,
-    /// The process of this id; signals are still as it has them.
+    /// The supervisor with this pid. Signal dispositions and mask are still the supervisor's.
     Supervisor(u32),
 }
 
-/// Root, identity and directory, as the calls take them.
-pub struct Context {
+/// Umask, root, ids and directory of a program, in the form that the system calls take.
+pub struct ExecContext {
     pub umask: Option<libc::mode_t>,
     pub chroot: Option<CString>,
     pub groups: Option<Vec<u32>>,
     pub group: Option<u32>,
     pub user: Option<u32>,
-    /// Inside of the new root.
+    /// Path inside of the new root.
     pub directory: Option<CString>,
 }
 
-/// The body of the second fork, and of a supervisor's.
+/// Runs the child: the body of the second fork, and of a supervisor's fork.
 pub fn run(child: &Child) -> ! {
     if let Err(errno) = fd::place(child.channel_source, child.channel) {
-        say_failure(child.channel_source, Step::Channel, errno);
+        send_failure(child.channel_source, Step::Channel, errno);
         process::exit_now(1);
     }
     let (step, errno) = match prepare(child) {
         Ok(()) => (Step::Exec, child.image.execute()),
         Err(failure) => failure,
     };
-    say_failure(child.channel, step, errno);
+    send_failure(child.channel, step, errno);
     process::exit_now(1)
 }
 
@@ -81,37 +78,26 @@ fn prepare(child: &Child) -> Result<(), (Step, Errno)> {
         signal::restore_defaults().map_err(|errno| (Step::Sigprocmask, errno))?;
     }
     if child.leads_group {
-        // So that a signal to the daemon's group reaches it and its children alone.
+        // A signal to this group then reaches the daemon and its children alone.
         process::lead_process_group().map_err(|errno| (Step::Process, errno))?;
     }
-    die_with_parent(&child.parent)?;
+    set_parent_death_signal(&child.parent)?;
     process::change_directory(&child.directory).map_err(|errno| (Step::Chdir, errno))?;
     for &(source, target) in &child.moves {
         fd::place(source, target).map_err(|errno| (Step::Dup2, errno))?;
     }
-    // Closed, not marked: a descriptor of the pid file that closed at exec would take byte 0 with it.
+    // Closed, not marked to be closed at exec: a descriptor of the pid file that closed at exec would drop byte 0.
     close::close_all_but(&child.kept);
     if let Some(pid_file) = child.pid_file {
-        // Ours alone, and to be open at exec: never dropped.
-        pidfile::own(&Host, &ManuallyDrop::new(fd::adopt(pid_file)))?;
+        // ManuallyDrop: the only descriptor of the file must stay open over exec.
+        pidfile::own(&RealKernel, &ManuallyDrop::new(fd::adopt(pid_file)))?;
     }
-    // Last: a limit of files or their size must not stop what stands above.
-    if let Some(nice) = child.nice {
-        process::set_nice(nice).map_err(|errno| (Step::Nice, errno))?;
-    }
-    if let Some(adjust) = &child.oom_score_adjust {
-        process::set_oom_score_adjust(adjust).map_err(|errno| (Step::OomScoreAdjust, errno))?;
-    }
-    for limit in &child.limits {
-        limit.apply().map_err(|errno| (Step::Limits, errno))?;
-    }
+    // After everything that opens files: a limit on their number or size must not stop it.
+    child.resources.apply()?;
     if let Some(context) = &child.context {
         enter(context)?;
-        // The change of ids has taken it back.
-        die_with_parent(&child.parent)?;
-    }
-    if child.no_new_privileges {
-        process::forbid_new_privileges().map_err(|errno| (Step::NoNewPrivileges, errno))?;
+        // The kernel clears the parent-death signal when the ids change.
+        set_parent_death_signal(&child.parent)?;
     }
     if child.channel_ends_at_exec {
         fd::close_at_exec(child.channel).map_err(|errno| (Step::Channel, errno))?;
@@ -119,8 +105,8 @@ fn prepare(child: &Child) -> Result<(), (Step, Errno)> {
     Ok(())
 }
 
-/// A daemon until it is ready, a worker for good.
-fn die_with_parent(parent: &Parent) -> Result<(), (Step, Errno)> {
+/// Has the kernel kill this process when its parent dies: a daemon until it is ready, a worker for good.
+fn set_parent_death_signal(parent: &Parent) -> Result<(), (Step, Errno)> {
     match parent {
         Parent::Middle => process::die_with_middle(),
         Parent::Supervisor(pid) => process::die_with(*pid),
@@ -128,9 +114,10 @@ fn die_with_parent(parent: &Parent) -> Result<(), (Step, Errno)> {
     .map_err(|errno| (Step::Process, errno))
 }
 
-/// Groups before user: once the user is another, they can't be changed. Verified, like the change at the call
-/// (identity.rs): a change that only seems to succeed would run the program as root.
-fn enter(context: &Context) -> Result<(), (Step, Errno)> {
+/// Sets umask, root, groups, group, user and directory, in this order: once the user is another, the groups can't be
+/// changed. Each change of ids is verified, as in identity.rs: one that only seems to succeed would run the program as
+/// root.
+fn enter(context: &ExecContext) -> Result<(), (Step, Errno)> {
     if let Some(umask) = context.umask {
         process::set_umask(umask);
     }

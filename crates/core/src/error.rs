@@ -1,36 +1,28 @@
-//! What can go wrong, told from the place where it happened to the message that a person reads.
+//! Errors: step, system call, errno and path, from the place of the failure to the message that a person reads.
 
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+/// Result of a call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Why a call failed. Each variant is an error class of the TypeScript side.
 #[derive(Debug)]
 pub enum Error {
+    /// A system call failed.
     System(Failure),
     /// The pid file is locked by a running (or starting) daemon.
-    Running {
-        path: PathBuf,
-        pid: Option<i32>,
-    },
-    /// A foreign read lock covers the byte that excludes a second daemon.
-    Blocked {
-        path: PathBuf,
-        pid: Option<i32>,
-    },
-    NotRunning {
-        path: PathBuf,
-    },
-    /// Locked, but the kernel doesn't confirm by whom: nothing may be signalled.
-    Unverified {
-        path: PathBuf,
-        pid: Option<i32>,
-        reason: &'static str,
-    },
+    Running { path: PathBuf, pid: Option<i32> },
+    /// Another process has a read lock on the byte that excludes a second daemon.
+    Blocked { path: PathBuf, pid: Option<i32> },
+    /// No process locks the pid file.
+    NotRunning { path: PathBuf },
+    /// The pid file is locked, but the kernel doesn't confirm by which process: none may be signalled.
+    Unverified { path: PathBuf, pid: Option<i32>, reason: &'static str },
 }
 
-/// A system call that failed, at a named step of the work.
+/// System call that failed, at a named step of the work.
 #[derive(Debug)]
 pub struct Failure {
     pub step: Step,
@@ -42,7 +34,7 @@ pub struct Failure {
 
 macro_rules! steps {
     ($($variant:ident = $name:literal,)*) => {
-        /// The named steps of a start; they cross the channel as their number.
+        /// Named steps of the work. The TypeScript side says for each of them what could not be done.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Step { $($variant,)* }
@@ -50,16 +42,24 @@ macro_rules! steps {
         impl Step {
             const ALL: &'static [(Step, &'static str)] = &[$((Step::$variant, $name),)*];
 
+            /// The name of the step, as the TypeScript side knows it.
             #[must_use]
             pub fn name(self) -> &'static str {
                 Self::ALL[self as usize].1
             }
 
+            /// Lists the names of all steps.
+            pub fn names() -> impl Iterator<Item = &'static str> {
+                Self::ALL.iter().map(|&(_, name)| name)
+            }
+
+            /// Finds a step by its number, as which it crosses the channel.
             #[must_use]
             pub fn from_number(number: usize) -> Option<Step> {
                 Self::ALL.get(number).map(|&(step, _)| step)
             }
 
+            /// Finds a step by its name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Step> {
                 Self::ALL.iter().find(|&&(_, each)| each == name).map(|&(step, _)| step)
@@ -81,6 +81,7 @@ steps! {
     Setuid = "setuid",
     Limits = "limits",
     Nice = "nice",
+    IoPriority = "io priority",
     OomScoreAdjust = "oom score",
     NoNewPrivileges = "no new privileges",
     Close = "close",
@@ -100,7 +101,7 @@ steps! {
 }
 
 impl Step {
-    /// The system call that fails at this step, where only the step crossed the channel.
+    /// Names the system call that fails at this step, for a failure of which only step and errno crossed the channel.
     #[must_use]
     pub fn syscall(self) -> &'static str {
         match self {
@@ -115,6 +116,7 @@ impl Step {
             Self::Setuid => "setuid",
             Self::Limits => "setrlimit",
             Self::Nice => "setpriority",
+            Self::IoPriority => "ioprio_set",
             Self::Close => "close_range",
             Self::Dup2 => "dup2",
             Self::PidFileWrite | Self::OomScoreAdjust => "write",
@@ -132,17 +134,20 @@ impl Step {
 }
 
 impl Failure {
+    /// Describes a failed system call.
     #[must_use]
     pub fn new(step: Step, syscall: &'static str, errno: Errno) -> Self {
         Self { step, syscall, errno, path: None, detail: None }
     }
 
+    /// Adds the path of the file that the call was about.
     #[must_use]
     pub fn at(mut self, path: impl AsRef<Path>) -> Self {
         self.path = Some(path.as_ref().to_owned());
         self
     }
 
+    /// Adds what a person needs to know beyond the errno.
     #[must_use]
     pub fn because(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
@@ -156,8 +161,9 @@ impl From<Failure> for Error {
     }
 }
 
-/// Names the step and the system call of an errno: `open(…).during(Step::Log, "open")?`.
+/// Adds step and system call to an errno: `open(…).during(Step::Log, "open")?`.
 pub trait During<T> {
+    /// Turns an errno into a [`Failure`].
     fn during(self, step: Step, syscall: &'static str) -> std::result::Result<T, Failure>;
 }
 
@@ -167,6 +173,7 @@ impl<T> During<T> for nix::Result<T> {
     }
 }
 
+/// Returns the errno of an error of the standard library; EINVAL if it has none.
 #[must_use]
 pub fn errno_of(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)

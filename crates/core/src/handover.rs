@@ -1,5 +1,5 @@
-//! What crosses exec into a process of ours: descriptors under their numbers, variables, and the marker that tells which
-//! is which.
+//! Inheritance of the daemon, a supervisor or a worker over exec: descriptors under fixed numbers, environment
+//! variables, and the marker that says which descriptor is which.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -11,34 +11,35 @@ use nix::sys::socket::{AddressFamily, SockType, socketpair};
 use crate::arrival::{self, LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID, Marker, Role};
 use crate::descriptors::{Arrangement, FIRST_PASSED};
 use crate::error::{During, Failure, Result, Step};
-use crate::pidfile::c_path;
 use crate::stdio::{Later, Streams};
+use crate::sys::exec::{Image, Variable};
 use crate::sys::fd;
-use crate::sys::process::{Image, Variable};
+use crate::sys::path::c_path;
 
-/// Room for the descriptors of ours that follow the sockets: channel, pid file, config, later stdout and stderr.
+/// Number of descriptors that may follow the sockets: channel, pid file, configuration, later stdout and later stderr.
 const OWN_DESCRIPTORS: RawFd = 5;
 
-/// All sources lie at or above [`Handover::lowest`].
+/// Descriptors to be inherited, all numbered [`Handover::lowest`] or above.
 pub struct Handover {
     pub streams: Streams,
     pub sockets: Vec<OwnedFd>,
-    /// With the numbers that they keep.
+    /// Descriptors from the `preserve` option, each with the number that it keeps.
     pub preserve: Vec<(OwnedFd, RawFd)>,
-    /// The far end of the channel.
+    /// The new process's end of the channel.
     pub channel: OwnedFd,
     pub pid_file: Option<OwnedFd>,
     pub config: Option<OwnedFd>,
 }
 
 impl Handover {
-    /// Above every number that will be taken, however many of the low ones are to be preserved.
+    /// Returns a number above all those that the new process will use, even if every preserved one is low.
     pub fn lowest(sockets: usize, preserve: &[RawFd]) -> RawFd {
         let count = sockets + preserve.iter().filter(|&&number| number > 2).count();
         FIRST_PASSED + OWN_DESCRIPTORS + RawFd::try_from(count).unwrap_or(0)
     }
 
-    /// Standard streams, sockets and preserved numbers where they belong, ours in what is free.
+    /// Gives each descriptor its number: fixed ones to standard streams, sockets and preserved descriptors, the lowest
+    /// free ones to the rest.
     pub fn arrange(self, role: Role) -> Result<(Arrangement, Marker)> {
         let mut arrangement = Arrangement::default();
         let Streams { stdin, stdout, stderr, later_stdout, later_stderr, .. } = self.streams;
@@ -65,7 +66,7 @@ impl Handover {
     }
 }
 
-/// A stream socket pair whose ends lie above the numbers that the new process will use.
+/// Makes a pair of stream sockets, both numbered `lowest` or above.
 pub fn pair(lowest: RawFd) -> Result<(OwnedFd, OwnedFd)> {
     let (one, other) = socketpair(AddressFamily::Unix, SockType::Stream, None, fd::SOCKET_FLAGS)
         .during(Step::Channel, "socketpair")?;
@@ -73,8 +74,8 @@ pub fn pair(lowest: RawFd) -> Result<(OwnedFd, OwnedFd)> {
     Ok((above(&one)?, above(&other)?))
 }
 
-/// The program with its arguments, and the environment: `base`, with the changes, and with our variables for `sockets`
-/// (sd_listen_fds(3)) and the marker.
+/// Prepares a program for execve(2): its arguments, and its environment, which is `base` with the changes, with the
+/// variables of sd_listen_fds(3) for `sockets`, and with the marker.
 pub fn image(
     program: &Path,
     arguments: &[String],
@@ -84,19 +85,22 @@ pub fn image(
     marker: Option<String>,
 ) -> Result<Image> {
     let text = |text: &str| {
-        CString::new(text)
-            .map_err(|_| Failure::new(Step::Exec, "execve", Errno::EINVAL).because("a NUL in an argument"))
+        CString::new(text).map_err(|_| {
+            Failure::new(Step::Exec, "execve", Errno::EINVAL).because("an argument or a variable contains a NUL byte")
+        })
     };
     let arguments = arguments.iter().map(|each| text(each)).collect::<std::result::Result<Vec<_>, _>>()?;
-    let ours = [arrival::MARKER, LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES];
+    let own_variables = [arrival::MARKER, LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES];
     let changed = |name: &[u8]| {
-        ours.iter().any(|each| each.as_bytes() == name) || changes.iter().any(|(each, _)| each.as_bytes() == name)
+        own_variables.iter().any(|each| each.as_bytes() == name)
+            || changes.iter().any(|(each, _)| each.as_bytes() == name)
     };
     let mut variables: Vec<Variable> =
         base.filter(|(name, _)| !changed(name)).map(|(name, value)| plain([name, value].join(&b'='))).collect();
     for (name, value) in changes {
-        // Ours win: a second marker would make the daemon take itself for a launcher.
-        if let Some(value) = value.as_ref().filter(|_| !ours.contains(&name.as_str())) {
+        // A change can't replace daemonic's own variables: with a wrong marker, the daemon would take itself for a
+        // launcher.
+        if let Some(value) = value.as_ref().filter(|_| !own_variables.contains(&name.as_str())) {
             let _ = (text(name)?, text(value)?);
             variables.push(plain(format!("{name}={value}").into_bytes()));
         }
@@ -109,7 +113,7 @@ pub fn image(
     if let Some(marker) = marker {
         variables.push(Variable { text: format!("{}={marker}", arrival::MARKER).into_bytes(), ends_in_pid: true });
     }
-    Ok(Image::new(c_path(program)?, arguments, variables))
+    Ok(Image::new(c_path(program, Step::Exec)?, arguments, variables))
 }
 
 fn plain(text: Vec<u8>) -> Variable {

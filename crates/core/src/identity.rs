@@ -1,4 +1,4 @@
-//! Who a process is, and becoming someone else for good: credentials(7).
+//! User and group ids of a process, their change for good, and the user database: credentials(7).
 
 use std::ffi::CString;
 use std::path::Path;
@@ -9,19 +9,19 @@ use nix::unistd::{Gid, Group, Uid, User, chroot, getegid, geteuid, getgid, getui
 use crate::error::{During, Failure, Result, Step};
 use crate::sys::{credentials, process};
 
-/// The root directory and the ids to take, all resolved before the root changes.
+/// New root directory and new ids. All names are resolved before the root changes.
 #[derive(Debug, Default, Clone)]
 pub struct Change {
     pub chroot: Option<std::path::PathBuf>,
     pub user: Option<u32>,
     pub group: Option<u32>,
-    /// The supplementary groups, if they are to be other ones.
+    /// New supplementary groups; None keeps them.
     pub groups: Option<Vec<u32>>,
-    /// Whether core dumps were asked for: the kernel forbids them after a change of ids.
+    /// Whether to allow core dumps again, which the kernel forbids after a change of ids.
     pub dumpable: bool,
 }
 
-/// Somebody in the user database.
+/// Entry of the user database.
 #[derive(Debug)]
 pub struct Account {
     pub uid: u32,
@@ -31,11 +31,11 @@ pub struct Account {
     pub shell: String,
 }
 
-/// Takes the new root and the new ids, in the only order that works: each step needs the rights that a later one gives
-/// up. Verified afterwards, for all ids and the way back. Not to be called in the launcher.
+/// Changes root and ids, in the only order that works: each step needs the rights that a later one gives up. Afterwards
+/// all ids are verified, and that there is no way back. Not to be called in the launcher.
 ///
-/// A started daemon that is not ready yet must end with its middle process, a worker with its supervisor: with `parent`;
-/// the kernel forgets that at a change of ids, so it is said again.
+/// `parent` is the pid of the process with which this one must die: the middle process until the daemon is ready, or
+/// the supervisor. The kernel clears the parent-death signal at a change of ids, so it is set again.
 pub fn change(to: &Change, parent: Option<u32>) -> Result<()> {
     if let Some(root) = &to.chroot {
         chroot(root).during(Step::Chroot, "chroot").map_err(|failure| failure.at(root))?;
@@ -64,13 +64,15 @@ pub fn change(to: &Change, parent: Option<u32>) -> Result<()> {
     Ok(())
 }
 
-/// What was asked for; and where the effective ids differ from the real ones (a set-uid start), the real ones for good.
+/// Returns the user and the group to change to. In a set-uid start, where the effective ids differ from the real ones,
+/// the real ones are taken for good unless others were asked for.
 fn targets(to: &Change) -> (Option<u32>, Option<u32>) {
     let own_user = (getuid() != geteuid()).then(|| getuid().as_raw());
     let own_group = (getgid() != getegid()).then(|| getgid().as_raw());
     (to.user.or(own_user), to.group.or(own_group))
 }
 
+/// Fails unless this process has these ids, and can't get root's back.
 fn verify(user: Option<u32>, group: Option<u32>, groups: Option<&[u32]>) -> std::result::Result<(), Failure> {
     let refused = |step: Step, why: &str| Err(Failure::new(step, step.syscall(), Errno::EPERM).because(why));
     if let Some(wanted) = groups {
@@ -81,36 +83,37 @@ fn verify(user: Option<u32>, group: Option<u32>, groups: Option<&[u32]>) -> std:
             list.dedup();
         }
         if present != wanted {
-            return refused(Step::Setgroups, "the groups are not what was asked for");
+            return refused(Step::Setgroups, "the kernel reports other groups after the change");
         }
     }
     if group.is_some_and(|group| !credentials::is_group(group)) {
-        return refused(Step::Setgid, "the group ids are not what was asked for");
+        return refused(Step::Setgid, "the kernel reports other group ids after the change");
     }
     if user.is_some_and(|user| !credentials::is_user(user)) {
-        return refused(Step::Setuid, "the user ids are not what was asked for");
+        return refused(Step::Setuid, "the kernel reports other user ids after the change");
     }
     if user.is_some_and(|user| user != 0) && nix::unistd::setuid(Uid::from_raw(0)).is_ok() {
-        return refused(Step::Setuid, "root could be had again");
+        return refused(Step::Setuid, "the process could become root again after the change");
     }
     Ok(())
 }
 
-/// Who is called so; None if nobody is.
+/// Finds the account of this name.
 pub fn account_named(name: &str) -> Option<Account> {
     User::from_name(name).ok().flatten().map(account)
 }
 
-/// Who has this id; None if nobody does, which is allowed.
+/// Finds the account of this user id. An id without an account is valid too.
 pub fn account_numbered(uid: u32) -> Option<Account> {
     User::from_uid(Uid::from_raw(uid)).ok().flatten().map(account)
 }
 
+/// Finds the id of the group of this name.
 pub fn group_named(name: &str) -> Option<u32> {
     Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw())
 }
 
-/// All groups of a user, `gid` among them: getgrouplist(3), what initgroups(3) sets.
+/// Lists all groups of a user, `gid` among them, as initgroups(3) would set them: getgrouplist(3).
 pub fn groups_of(name: &str, gid: u32) -> Result<Vec<u32>> {
     let name = CString::new(name).map_err(|_| Failure::new(Step::Setgroups, "getgrouplist", Errno::EINVAL))?;
     Ok(credentials::group_list(&name, Gid::from_raw(gid)).during(Step::Setgroups, "getgrouplist")?)

@@ -1,34 +1,32 @@
-//! The launcher's half of a start: everything that can fail with a good message is done before the first fork.
+//! The launcher's half of a start. Everything that can fail with a good message is done before the first fork.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
 
-use nix::errno::Errno;
-
 use crate::arrival::Role;
 use crate::child::{Child, Parent};
-use crate::error::{During, Failure, Result, Step};
+use crate::error::{During, Result, Step};
 use crate::handover::{Handover, image, pair};
 use crate::middle::{self, Leftovers, Middle};
-use crate::pidfile::{Claim, Sweep, c_path, claim};
+use crate::pending_start::{PendingStart, fork_failure};
+use crate::pidfile::{Claim, Sweep, claim};
 use crate::plan::{PidFile, Plan, Supervisor};
+use crate::resources::Resources;
 use crate::sockets::{self, Bound};
-use crate::starting::Starting;
-use crate::state::StateFile;
+use crate::state_file::StateWriter;
 use crate::stdio::{Streams, Tail};
+use crate::sys::path::c_path;
 use crate::sys::signal::{AllBlocked, Captured};
-use crate::sys::{fd, memory_file, process};
+use crate::sys::{fd, fork, memory_file, process};
 
-/// One start at a time up to its pid: another one's middle would hold copies of this one's lock and sockets until it has
-/// closed them.
+/// Excludes two starts at once up to their daemons' pids. The middle process of one would hold copies of the other's
+/// lock and sockets until it has closed them.
 static FORKING: Mutex<()> = Mutex::new(());
 
 /// Starts the daemon of `plan`, up to the moment when its pid is known.
-pub fn begin(plan: &Plan) -> Result<Starting> {
-    let _alone = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
-    for limit in &plan.limits {
-        limit.check()?;
-    }
+pub fn begin(plan: &Plan) -> Result<PendingStart> {
+    let _exclusive = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
+    plan.resources.check()?;
     let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
     let sockets = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => sockets,
@@ -43,7 +41,7 @@ pub fn begin(plan: &Plan) -> Result<Starting> {
     fork_middle(plan, claimed, sockets, leftovers.clone()).inspect_err(|_| leftovers.remove())
 }
 
-fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftovers: Leftovers) -> Result<Starting> {
+fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftovers: Leftovers) -> Result<PendingStart> {
     let passed = sockets.len();
     let lowest = Handover::lowest(passed, &plan.preserve);
     let mut streams = Streams::open(plan, lowest)?;
@@ -54,9 +52,9 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
     let addresses: Vec<String> = sockets.iter().map(|bound| bound.address.clone()).collect();
     let names = plan.listen.iter().map(|each| each.name.as_str());
     let bound = names.zip(addresses.iter().map(String::as_str));
-    let state = plan.state.as_ref().map(|state| {
+    let state = plan.state_file.as_ref().map(|state| {
         let known = state.addresses.iter().map(|(name, address)| (name.as_str(), address.as_str()));
-        StateFile::new(state, bound.chain(known))
+        StateWriter::new(state, bound.chain(known))
     });
     let channel_source = to_middle.as_raw_fd();
     let above = |file: OwnedFd, step| fd::duplicate_above(&file, lowest).during(step, "fcntl");
@@ -87,27 +85,24 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
             image(executable, &arguments, base, &plan.environment, &names, marker_text)?
         }
     };
-    // What the program is to have, a supervisor gives to its workers.
+    // A supervisor gives the program's directory and resources to its workers, and has the defaults itself.
     let direct = plan.supervisor.is_none();
     let prepared = Middle {
         child: Child {
             image,
             parent: Parent::Middle,
             leads_group: true,
-            directory: if direct { c_path(&plan.directory)? } else { c"/".to_owned() },
+            directory: if direct { c_path(&plan.directory, Step::Chdir)? } else { c"/".to_owned() },
             moves: arrangement.moves().to_vec(),
             kept: arrangement.kept(),
             channel: marker.channel.unwrap_or(channel_source),
             channel_source,
             channel_ends_at_exec: false,
             pid_file: marker.pid_file,
-            limits: if direct { plan.limits.clone() } else { Vec::new() },
-            nice: plan.nice.filter(|_| direct),
-            oom_score_adjust: plan.oom_score_adjust.filter(|_| direct).map(|adjust| adjust.to_string().into_bytes()),
-            no_new_privileges: plan.no_new_privileges && direct,
+            resources: if direct { plan.resources.clone() } else { Resources::default() },
             context: None,
         },
-        child_stack: process::Stack::allocate(),
+        child_stack: fork::Stack::allocate(),
         launcher: to_launcher,
         daemon: from_daemon,
         stderr_memory,
@@ -121,39 +116,31 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
     let signals = captured.transpose().during(Step::Signal, "sigaction")?;
     let middle = {
         let _blocked = AllBlocked::new().during(Step::Sigprocmask, "pthread_sigmask")?;
-        process::fork(middle::run, &prepared).map_err(|errno| fork_failure(Step::FirstFork, errno))?
+        fork::fork(middle::run, &prepared).map_err(|errno| fork_failure(Step::FirstFork, errno))?
     };
-    // Our copies of the lock, the sockets and the far ends of the channels are closed here: the daemon's are the only
-    // ones then, and go when it goes.
+    // Close the launcher's copies of the lock, the sockets and the daemon's channel ends: then only the daemon has
+    // them, and they close when it exits.
     drop((prepared, arrangement));
-    Starting::new(plan, channel, middle, signals, tail, leftovers, addresses)
+    PendingStart::new(plan, channel, middle, signals, tail, leftovers, addresses)
 }
 
+/// Collects the files that are to be removed if the start fails.
 fn leftovers(plan: &Plan, claimed: Option<&Claim>, sockets: &[Bound]) -> Leftovers {
-    let sweep = |(file, claim): (&PidFile, &Claim)| {
-        let companions = file.companions.iter().filter_map(|each| c_path(each).ok()).collect();
-        Some(Sweep { name: c_path(&file.path).ok()?, identity: Some(claim.identity), companions })
-    };
+    let sweep = |(file, claim): (&PidFile, &Claim)| Sweep::of(&file.path, Some(claim.identity), &file.companions);
     Leftovers {
         pid_file: plan.pid_file.as_ref().zip(claimed).and_then(sweep),
         sockets: sockets.iter().filter_map(|bound| bound.file.clone()).collect(),
     }
 }
 
+/// Copies the descriptors of the `preserve` option, each with the number that it keeps.
 fn preserved(numbers: &[RawFd], lowest: RawFd) -> Result<Vec<(OwnedFd, RawFd)>> {
     let copy = |&number: &RawFd| Ok((fd::duplicate_raw(number, lowest).during(Step::Dup2, "fcntl")?, number));
     numbers.iter().filter(|&&number| number > 2).map(copy).collect()
 }
 
+/// Puts the supervisor's configuration into a memory file.
 fn config_file(supervisor: &Supervisor, lowest: RawFd) -> Result<OwnedFd> {
     let file = memory_file::with_text(&supervisor.config).during(Step::Channel, "memfd_create")?;
     Ok(fd::duplicate_above(&file, lowest).during(Step::Channel, "fcntl")?)
-}
-
-pub fn fork_failure(step: Step, errno: Errno) -> Failure {
-    let failure = Failure::new(step, "fork", errno);
-    match errno {
-        Errno::EAGAIN | Errno::ENOMEM => failure.because(format!("tried {} times", process::fork_tries())),
-        _ => failure,
-    }
 }

@@ -2,19 +2,22 @@
 
 use nix::errno::Errno;
 
-use crate::error::{During, Failure, Result, Step};
-use crate::session::status_field;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{During, Failure, Step};
+use crate::process_facts::status_field;
 use crate::sys::limit::{self, Resource, rlim_t};
 
-#[derive(Debug, Clone, Copy)]
+/// Soft and hard limit of one resource.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "LimitText", into = "LimitText")]
 pub struct Limit {
-    name: &'static str,
     pub resource: Resource,
     pub soft: rlim_t,
     pub hard: rlim_t,
 }
 
-/// The resources that this system knows, by the names that ulimit's manual and RLIMIT_* share.
+/// Resources that this system can limit, by the lower-case ends of their RLIMIT_* names.
 const RESOURCES: &[(&str, Resource)] = &[
     ("as", libc::RLIMIT_AS),
     ("core", libc::RLIMIT_CORE),
@@ -41,36 +44,46 @@ const RESOURCES: &[(&str, Resource)] = &[
 ];
 
 impl Limit {
-    /// `None` for a name that this system doesn't know. A value of `None` is "unlimited".
+    /// Makes a limit; None for a name that this system doesn't know. A value of None means unlimited.
     #[must_use]
     pub fn new(name: &str, soft: Option<u64>, hard: Option<u64>) -> Option<Self> {
-        let &(name, resource) = RESOURCES.iter().find(|&&(each, _)| each == name)?;
+        let &(_, resource) = RESOURCES.iter().find(|&&(each, _)| each == name)?;
         let value = |limit: Option<u64>| {
             limit.map_or(libc::RLIM_INFINITY, |limit| limit.try_into().unwrap_or(libc::RLIM_INFINITY))
         };
-        Some(Self { name, resource, soft: value(soft), hard: value(hard) })
+        Some(Self { resource, soft: value(soft), hard: value(hard) })
     }
 
-    /// Async-signal-safe: a system call on numbers.
+    fn name(self) -> &'static str {
+        RESOURCES.iter().find(|&&(_, each)| each == self.resource).map_or("", |&(name, _)| name)
+    }
+
+    /// Whether it limits the resource of this name.
+    #[must_use]
+    pub fn is_of(self, name: &str) -> bool {
+        self.name() == name
+    }
+
+    /// Limits the calling process: setrlimit(2). Async-signal-safe.
     pub fn apply(self) -> nix::Result<()> {
         limit::set(self.resource, self.soft, self.hard)
     }
 
-    /// Refuses what the kernel would refuse, with the present value, before anything is started.
+    /// Refuses what the kernel would refuse, before anything is started, and names the present value.
     pub fn check(self) -> std::result::Result<(), Failure> {
         let (_, hard) = limit::get(self.resource).during(Step::Limits, "getrlimit")?;
         if self.soft > self.hard {
             return Err(Failure::new(Step::Limits, "setrlimit", Errno::EINVAL));
         }
         if self.hard > hard && !may_raise() {
-            let present = format!("the hard limit of {} is {hard}", self.name);
+            let present = format!("the hard limit of {} is {hard}", self.name());
             return Err(Failure::new(Step::Limits, "setrlimit", Errno::EPERM).because(present));
         }
         Ok(())
     }
 }
 
-/// Whether this process has CAP_SYS_RESOURCE (capabilities(7)); root often hasn't, in containers.
+/// Whether this process has CAP_SYS_RESOURCE (capabilities(7)), which root often lacks in containers.
 fn may_raise() -> bool {
     const CAP_SYS_RESOURCE: u64 = 1 << 24;
     match status_field("self", "CapEff:").and_then(|bits| u64::from_str_radix(&bits, 16).ok()) {
@@ -79,12 +92,34 @@ fn may_raise() -> bool {
     }
 }
 
-/// In this process.
-pub fn set(limit: Limit) -> Result<()> {
-    limit.check()?;
-    Ok(limit.apply().during(Step::Limits, "setrlimit")?)
+/// Limit as JSON has it: a resource's name and its values; an absent value means unlimited.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitText {
+    resource: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    soft: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hard: Option<u64>,
 }
 
+impl TryFrom<LimitText> for Limit {
+    type Error = String;
+
+    fn try_from(LimitText { resource, soft, hard }: LimitText) -> Result<Self, String> {
+        Self::new(&resource, soft, hard).ok_or_else(|| format!("this system has no limit called {resource}"))
+    }
+}
+
+impl From<Limit> for LimitText {
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)] // rlim_t is signed on FreeBSD
+    fn from(limit: Limit) -> Self {
+        let value = |limit: rlim_t| (limit != libc::RLIM_INFINITY).then_some(limit as u64);
+        Self { resource: limit.name().to_owned(), soft: value(limit.soft), hard: value(limit.hard) }
+    }
+}
+
+/// Lists the names of the resources that this system can limit.
 #[must_use]
 pub fn known() -> Vec<&'static str> {
     RESOURCES.iter().map(|&(name, _)| name).collect()

@@ -1,4 +1,4 @@
-//! Log files under a running process: opened again after they were moved away.
+//! Log files of a running process, reopened after they were moved away.
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
@@ -6,25 +6,26 @@ use std::path::PathBuf;
 use nix::fcntl::OFlag;
 
 use crate::error::{During, Result, Step};
-use crate::plan::{LogFile, Owner};
+use crate::plan::{FileOwner, LogFile};
 use crate::stdio::open_log;
 use crate::sys::fd;
+use crate::sys::path::c_path;
 
-/// A regular file that this process appends to, by the path that it was opened with.
+/// Regular file that this process appends to.
 #[derive(Debug)]
 pub struct Appended {
     pub number: RawFd,
-    /// As the kernel knows it now: a file that was moved has its new name.
+    /// Path as the kernel knows it now: for a file that was moved, its new name.
     pub path: PathBuf,
     pub mode: u32,
     pub inode: u64,
 }
 
-/// Opens `path` again and puts it under `number`, if it names another file than `number` is by now, or none. Writers
-/// notice nothing: dup2(2) exchanges the open file at once. True if it was exchanged.
-pub fn reopen(number: RawFd, path: &str, mode: u32, owner: Option<Owner>) -> Result<bool> {
+/// Opens `path` again and puts it under `number`, if the path no longer names the file that is open there. Writers
+/// notice nothing, since dup2(2) replaces the open file atomically. True if it was replaced.
+pub fn reopen(number: RawFd, path: &str, mode: u32, owner: Option<FileOwner>) -> Result<bool> {
     let open = fd::stat_raw(number).during(Step::Log, "fstat")?;
-    let named = fd::stat_path(&crate::pidfile::c_path(path.as_ref())?, true);
+    let named = fd::stat_path(&c_path(path.as_ref(), Step::Log)?, true);
     if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)) {
         return Ok(false);
     }
@@ -36,7 +37,7 @@ pub fn reopen(number: RawFd, path: &str, mode: u32, owner: Option<Owner>) -> Res
     Ok(true)
 }
 
-/// Every regular file that this process appends to by an absolute path: proc_pid_fd(5).
+/// Lists the regular files that this process appends to, by proc_pid_fd(5).
 #[must_use]
 pub fn appended() -> Vec<Appended> {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
@@ -51,7 +52,7 @@ pub fn appended() -> Vec<Appended> {
             let appends = OFlag::from_bits_truncate(fd::status_flags(number).ok()?).contains(OFlag::O_APPEND);
             let link = std::fs::read_link(entry.path()).ok()?;
             let path = link.to_str()?.trim_end_matches(" (deleted)").to_owned();
-            // "/memfd:…" is no path, though it looks like one.
+            // A memory file's "/memfd:…" looks like a path, but isn't one.
             let named = path.starts_with('/') && !path.starts_with("/memfd:");
             let mode = u32::from(stat.st_mode & 0o7777);
             (regular && appends && named).then(|| Appended {

@@ -1,4 +1,5 @@
-//! The middle process: leads the new session, starts the daemon, stays until it is ready, never execs.
+//! The middle process, between launcher and daemon: leads the new session, starts the daemon, and exits when the daemon
+//! is ready. It never execs.
 //!
 //! SACRED: runs in the child of a multithreaded process. Async-signal-safe calls on prepared memory only, no
 //! allocation, no lock, no panic; leave with `exit_now`.
@@ -9,38 +10,39 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
-use crate::channel::{ReadyScan, say_ended, say_failure, say_pid};
+use crate::channel::{ReadyScan, send_ended, send_failure, send_pid};
 use crate::child::{self, Child};
 use crate::error::Step;
 use crate::pidfile::{Sweep, remove_if_free};
 use crate::sockets::SocketFile;
-use crate::state::StateFile;
+use crate::state_file::StateWriter;
 use crate::stdio::STDERR_KEPT;
-use crate::sys::{close, fd, memory_file, pidfd, process, signal};
+use crate::sys::{close, fd, fork, memory_file, pidfd, process, signal};
 
-/// How often memory that the daemon's stderr has outgrown is given back, in milliseconds.
-const FORGET_EVERY: u16 = 1000;
-/// How often the daemon is looked at where the kernel has no pidfd, in milliseconds.
-const LOOK_EVERY: u16 = 20;
+/// Time between two rounds of freeing the older part of a daemon's stderr that is a memory file, in milliseconds.
+const STDERR_TRIM_INTERVAL: u16 = 1000;
+/// Time between two looks at a daemon for which the kernel has no pidfd, in milliseconds.
+const DAEMON_POLL_INTERVAL: u16 = 20;
 
-/// All that the middle and the daemon need, prepared by the launcher.
+/// Everything that the middle process and the daemon need, prepared by the launcher.
 pub struct Middle {
     pub child: Child,
-    pub child_stack: process::Stack,
-    /// To the launcher: its end is ours too, unless the start is over.
+    pub child_stack: fork::Stack,
+    /// Channel to the launcher. When the launcher closes it before the daemon is ready, the daemon is killed.
     pub launcher: OwnedFd,
-    /// From the daemon.
+    /// Channel from the daemon.
     pub daemon: OwnedFd,
     pub stderr_memory: Option<RawFd>,
-    /// The descriptors above, sorted: all others are closed.
+    /// The numbers of the descriptors above, sorted: all others are closed.
     pub kept: Vec<RawFd>,
     pub leftovers: Leftovers,
-    pub state: Option<StateFile>,
-    /// The launcher's end is none of the daemon's business: only its word ends the start.
+    pub state: Option<StateWriter>,
+    /// Whether the daemon outlives its launcher: then only the launcher's order kills it, not the closing of the
+    /// channel.
     pub outlives_launcher: bool,
 }
 
-/// Files that a failed start removes.
+/// Files that are removed after a failed start.
 #[derive(Debug, Clone, Default)]
 pub struct Leftovers {
     pub pid_file: Option<Sweep>,
@@ -48,7 +50,7 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// Async-signal-safe.
+    /// Removes the files that are still those of this start. Async-signal-safe.
     pub fn remove(&self) {
         if let Some(pid_file) = &self.pid_file {
             remove_if_free(pid_file);
@@ -57,132 +59,143 @@ impl Leftovers {
     }
 }
 
-/// The body of the first fork.
+/// Runs the middle process: the body of the first fork.
 pub fn run(middle: &Middle) -> ! {
     let launcher = middle.launcher.as_raw_fd();
     match start_daemon(middle) {
         Ok(daemon) => {
             close::close_all_but(&middle.kept);
-            // Before anyone hears of the daemon: who waits for it reads this.
+            // Before the launcher learns the pid: whoever waits for the daemon reads this file then.
             if let Some(state) = &middle.state {
                 state.write(daemon);
             }
-            say_pid(launcher, daemon.as_raw());
+            send_pid(launcher, daemon.as_raw());
             watch(middle, daemon);
         }
-        Err((step, errno)) => say_failure(launcher, step, errno),
+        Err((step, errno)) => send_failure(launcher, step, errno),
     }
     process::exit_now(0)
 }
 
+/// Leads a new session and starts the daemon in it.
 fn start_daemon(middle: &Middle) -> Result<Pid, (Step, Errno)> {
     signal::restore_defaults().map_err(|errno| (Step::Sigprocmask, errno))?;
     nix::unistd::setsid().map_err(|errno| (Step::Setsid, errno))?;
-    process::fork_to_execute(process::fork_tries(), child::run, &middle.child, &middle.child_stack)
+    fork::fork_to_execute(fork::tries(), child::run, &middle.child, &middle.child_stack)
         .map_err(|errno| (Step::SecondFork, errno))
 }
 
-/// Passes on what the daemon says until it is ready or has ended; ends it if the launcher goes.
+/// Forwards the daemon's lines to the launcher until the daemon is ready or has exited. Kills the daemon if the
+/// launcher goes.
 fn watch(middle: &Middle, daemon: Pid) {
     let launcher = middle.launcher.as_raw_fd();
     let process = pidfd::open(daemon.as_raw()).ok();
     let mut scan = ReadyScan::default();
-    let mut silent = false;
-    let mut alone = false;
+    let mut daemon_closed = false;
+    let mut launcher_closed = false;
     loop {
-        let heard = [(!alone).then_some(&middle.launcher), (!silent).then_some(&middle.daemon), process.as_ref()];
-        let mut seen = wait_for_event(middle, heard);
-        if seen.daemon_speaks {
-            match pass_on(middle, &mut scan) {
-                Passed::Ready => return,
-                Passed::Something => continue,
-                Passed::End => silent = true,
-                Passed::ToNobody => seen.launcher_gone = true,
+        let sources = [
+            (!launcher_closed).then_some(&middle.launcher),
+            (!daemon_closed).then_some(&middle.daemon),
+            process.as_ref(),
+        ];
+        let mut seen = wait_for_event(middle, sources);
+        if seen.daemon_wrote {
+            match forward(middle, &mut scan) {
+                Forwarded::Ready => return,
+                Forwarded::More => continue,
+                Forwarded::Closed => daemon_closed = true,
+                Forwarded::LauncherGone => seen.launcher_gone = true,
             }
         }
-        if process::has_ended(daemon) {
-            // Its last words may be that it was ready: then what it started is none of our business.
-            while !silent {
-                match pass_on(middle, &mut scan) {
-                    Passed::Ready => return,
-                    Passed::Something => {}
-                    Passed::End | Passed::ToNobody => silent = true,
+        if process::has_exited(daemon) {
+            // The last line may say that the daemon was ready: then the processes that it started are left alone.
+            while !daemon_closed {
+                match forward(middle, &mut scan) {
+                    Forwarded::Ready => return,
+                    Forwarded::More => {}
+                    Forwarded::Closed | Forwarded::LauncherGone => daemon_closed = true,
                 }
             }
-            return say_ended(launcher, end(middle, daemon));
+            return send_ended(launcher, kill_and_reap(middle, daemon));
         }
         if seen.launcher_gone && middle.outlives_launcher && has_closed(&middle.launcher) {
-            alone = true;
+            launcher_closed = true;
         } else if seen.launcher_gone {
-            end(middle, daemon);
+            kill_and_reap(middle, daemon);
             return;
         }
         if let Some(memory) = middle.stderr_memory {
-            memory_file::forget_all_but(memory, i64::from(STDERR_KEPT));
+            memory_file::keep_last(memory, i64::from(STDERR_KEPT));
         }
     }
 }
 
-/// Ends the daemon if it still lives, its children if they stayed in its process group, and removes what it left.
-/// Returns its status: it is reaped after its group was signalled, so that the group's number is still its own.
-fn end(middle: &Middle, daemon: Pid) -> i32 {
+/// Kills the daemon if it still runs, and its children if they stayed in its process group; then removes its files.
+/// Returns the status. The daemon is reaped only after its group was signalled: until then no other group gets its
+/// number.
+fn kill_and_reap(middle: &Middle, daemon: Pid) -> i32 {
     process::kill_child_and_group(daemon);
     let status = process::wait(daemon).unwrap_or(0);
     middle.leftovers.remove();
     status
 }
 
+/// Result of the poll.
 struct Seen {
-    daemon_speaks: bool,
+    daemon_wrote: bool,
     launcher_gone: bool,
 }
 
-/// What of launcher, daemon and the daemon's end is to be heard; a poll with none of them looks at the daemon again.
-/// The launcher's only word is an order to end: whatever comes from there is its end.
-fn wait_for_event(middle: &Middle, heard: [Option<&OwnedFd>; 3]) -> Seen {
-    // What is not to be heard is left out: polled descriptors report POLLHUP unasked.
+/// Polls the sources that are given, out of the launcher's channel, the daemon's channel, the daemon's pidfd. Without a
+/// pidfd it returns after a short while, so that the caller looks at the daemon. The launcher writes nothing but the
+/// order to kill the daemon, so whatever comes from it means that it is gone.
+fn wait_for_event(middle: &Middle, sources: [Option<&OwnedFd>; 3]) -> Seen {
+    // Sources that are not given are left out of the poll: with no events asked for, they would still report POLLHUP.
     let mut all = [&middle.launcher; 3].map(|unused| PollFd::new(borrow(unused), PollFlags::empty()));
     let mut count = 0;
-    for (polled, source) in all.iter_mut().zip(heard.iter().flatten()) {
+    for (polled, source) in all.iter_mut().zip(sources.iter().flatten()) {
         *polled = PollFd::new(borrow(source), PollFlags::POLLIN);
         count += 1;
     }
-    let timeout = if heard[2].is_none() {
-        PollTimeout::from(LOOK_EVERY)
+    let timeout = if sources[2].is_none() {
+        PollTimeout::from(DAEMON_POLL_INTERVAL)
     } else if middle.stderr_memory.is_some() {
-        PollTimeout::from(FORGET_EVERY)
+        PollTimeout::from(STDERR_TRIM_INTERVAL)
     } else {
         PollTimeout::NONE
     };
-    let _ = poll(&mut all[..count], timeout); // EINTR: nothing seen, and round again
+    let _ = poll(&mut all[..count], timeout); // EINTR: nothing is seen, and the caller polls again
     let mut results = all.iter().map(|polled| polled.revents().is_some_and(|events| !events.is_empty()));
-    let [launcher, daemon, _] = heard.map(|source| source.is_some() && results.next() == Some(true));
-    Seen { daemon_speaks: daemon, launcher_gone: launcher }
+    let [launcher, daemon, _] = sources.map(|source| source.is_some() && results.next() == Some(true));
+    Seen { daemon_wrote: daemon, launcher_gone: launcher }
 }
 
-/// Whether it has ended without a word.
+/// Whether the launcher has closed its end, rather than written the order.
 fn has_closed(launcher: &OwnedFd) -> bool {
     !matches!(fd::read(launcher.as_raw_fd(), &mut [0]), Ok(1..))
 }
 
-enum Passed {
+enum Forwarded {
     Ready,
-    Something,
-    End,
-    /// The launcher is gone: a daemon that says it is ready now must not stay.
-    ToNobody,
+    More,
+    /// The daemon has closed its end.
+    Closed,
+    /// The launcher has died: a daemon that becomes ready now must not go on running.
+    LauncherGone,
 }
 
-fn pass_on(middle: &Middle, scan: &mut ReadyScan) -> Passed {
+/// Forwards what the daemon wrote to the launcher.
+fn forward(middle: &Middle, scan: &mut ReadyScan) -> Forwarded {
     let mut buffer = [0; 512];
     match fd::read(middle.daemon.as_raw_fd(), &mut buffer) {
-        Ok(0) | Err(_) => Passed::End,
+        Ok(0) | Err(_) => Forwarded::Closed,
         Ok(length) => {
-            let said = &buffer[..length];
-            if fd::send_all(middle.launcher.as_raw_fd(), said).is_err() && !middle.outlives_launcher {
-                return Passed::ToNobody;
+            let bytes = &buffer[..length];
+            if fd::send_all(middle.launcher.as_raw_fd(), bytes).is_err() && !middle.outlives_launcher {
+                return Forwarded::LauncherGone;
             }
-            if scan.feed(said) { Passed::Ready } else { Passed::Something }
+            if scan.feed(bytes) { Forwarded::Ready } else { Forwarded::More }
         }
     }
 }

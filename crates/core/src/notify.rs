@@ -1,11 +1,11 @@
-//! Telling a service manager how we are: sd_notify(3), without libsystemd.
+//! Notifications to a service manager: sd_notify(3), without libsystemd.
 
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// Sends `text` to the datagram socket at `address` ($NOTIFY_SOCKET: a path, or `@` and an abstract name).
 pub fn notify(address: &str, text: &str) -> std::io::Result<()> {
     let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?; // a manager that doesn't read must not stop the event loop
+    socket.set_nonblocking(true)?; // a service manager that doesn't read must not stop the event loop
     let address = match address.strip_prefix('@') {
         #[cfg(target_os = "linux")]
         Some(name) => {

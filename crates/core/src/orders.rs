@@ -1,6 +1,11 @@
-//! What a supervisor tells its worker over the channel, in messages of one line: `STOP=signal`; `LOG=1 2` with an open
-//! file, which takes the place of the descriptors that it names; and, as the answer to `BIND=…`, `SOCKET=address` with a
-//! listening socket, or `REFUSED=errno path`.
+//! Orders of a supervisor to its worker: messages of one line on the channel.
+//!
+//! | line | with | means |
+//! |---|---|---|
+//! | `STOP=signal` | | stop, because of this signal |
+//! | `LOG=1 2` | an open file | put the file under these numbers |
+//! | `SOCKET=address` | a listening socket | answer to the worker's `BIND=…` |
+//! | `REFUSED=errno path` | | answer to the worker's `BIND=…` |
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -13,21 +18,22 @@ use nix::errno::Errno;
 use crate::error::{During, Failure, Result, Step};
 use crate::sys::{fd, passing};
 
-/// A supervisor binds at once; one that was stopped may take its time.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time that the answer to `BIND=…` may take. A supervisor answers at once, unless it was suspended.
+const BIND_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Order that the program itself has to carry out.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Because of this signal; 0: of none.
+    /// Stop, because of this signal; 0: without a signal.
     Stop(i32),
-    /// The supervisor is gone.
-    End,
+    /// Exit: the supervisor has died.
+    Exit,
 }
 
-/// A socket and its address, or why there is none.
+/// Answer to `BIND=…`: a socket with its address, or why there is none.
 type Bound = std::result::Result<(OwnedFd, String), (Errno, PathBuf)>;
 
-/// Where the ear puts what another thread waits for.
+/// Passes the answer to `BIND=…` from the thread that reads the orders to the thread that waits for it.
 #[derive(Debug, Default)]
 pub struct Answers {
     bound: Mutex<Option<Bound>>,
@@ -41,9 +47,9 @@ impl Answers {
     }
 
     /// Blocks until the answer to `BIND=…` is there.
-    pub fn socket(&self) -> Result<(OwnedFd, String)> {
+    pub fn wait_for_socket(&self) -> Result<(OwnedFd, String)> {
         let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(bound, PATIENCE, |bound| bound.is_none());
+        let waited = self.changed.wait_timeout_while(bound, BIND_TIMEOUT, |bound| bound.is_none());
         let (mut bound, _) = waited.unwrap_or_else(PoisonError::into_inner);
         match bound.take() {
             Some(Ok(bound)) => Ok(bound),
@@ -53,7 +59,7 @@ impl Answers {
     }
 }
 
-/// The worker's ear.
+/// Reads a supervisor's orders in its worker.
 #[derive(Debug)]
 pub struct Orders {
     channel: OwnedFd,
@@ -67,8 +73,9 @@ impl Orders {
         Self { channel, answers, pending: Vec::new(), file: None }
     }
 
-    /// Blocks until there is one for the program to carry out; logs are exchanged here, whatever the event loop does.
-    #[allow(clippy::should_implement_trait)] // it never ends by itself
+    /// Blocks until there is an order for the program. Orders about logs are carried out here, whatever the event loop
+    /// does.
+    #[allow(clippy::should_implement_trait)] // the orders never end
     pub fn next(&mut self) -> Order {
         loop {
             while let Some(end) = self.pending.iter().position(|&byte| byte == b'\n') {
@@ -79,7 +86,7 @@ impl Orders {
             }
             let mut buffer = [0; 256];
             match passing::receive(self.channel.as_fd(), &mut buffer) {
-                Ok((0, _)) | Err(_) => return Order::End,
+                Ok((0, _)) | Err(_) => return Order::Exit,
                 Ok((length, file)) => {
                     self.pending.extend_from_slice(&buffer[..length]);
                     self.file = file.or(self.file.take());
@@ -88,6 +95,7 @@ impl Orders {
         }
     }
 
+    /// Carries out an order that needs no JavaScript, and returns any other.
     fn carry_out(&mut self, line: &str) -> Option<Order> {
         match line.split_once('=')? {
             ("STOP", signal) => Some(Order::Stop(signal.parse().unwrap_or(0))),
@@ -114,26 +122,26 @@ impl Orders {
     }
 }
 
-/// Tells the worker behind `channel` to stop.
+/// Orders the worker at the other end of `channel` to stop.
 pub fn tell_to_stop(channel: BorrowedFd<'_>, signal: i32) -> Result<()> {
     let line = format!("STOP={signal}\n");
     Ok(fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Channel, "send")?)
 }
 
-/// Gives the worker behind `channel` another file for these of its descriptors.
+/// Sends the worker at the other end of `channel` an open file, which replaces these of its descriptors.
 pub fn hand_log(channel: BorrowedFd<'_>, file: BorrowedFd<'_>, numbers: &[RawFd]) -> Result<()> {
     let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     let line = format!("LOG={}\n", numbers.join(" "));
     Ok(passing::send(channel, line.as_bytes(), file).during(Step::Channel, "sendmsg")?)
 }
 
-/// Gives the worker behind `channel` a listening socket.
+/// Sends the worker at the other end of `channel` a listening socket.
 pub fn hand_socket(channel: BorrowedFd<'_>, socket: BorrowedFd<'_>, address: &str) -> Result<()> {
     let line = format!("SOCKET={address}\n");
     Ok(passing::send(channel, line.as_bytes(), socket).during(Step::Channel, "sendmsg")?)
 }
 
-/// Tells the worker behind `channel` why it gets none.
+/// Reports to the worker at the other end of `channel` why its socket could not be bound.
 pub fn refuse_socket(channel: BorrowedFd<'_>, errno: Errno, path: &str) -> Result<()> {
     let line = format!("REFUSED={} {}\n", errno as i32, path.replace('\n', "?"));
     Ok(fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Channel, "send")?)

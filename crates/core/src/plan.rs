@@ -1,88 +1,93 @@
-//! What a start is made of. The TypeScript side normalises and validates options into it; what must hold here is
-//! checked again where it is used.
+//! Plan of a start. The TypeScript side makes it from validated options; what must hold here is checked again where it
+//! is used.
 
 use std::path::PathBuf;
 
-use crate::limits::Limit;
+use crate::resources::Resources;
 use crate::sockets::Listen;
 
+/// Everything that a start is made of.
 #[derive(Debug)]
 pub struct Plan {
-    /// The program to execute and its arguments, argv[0] included.
+    /// The program to execute, and its arguments with argv[0].
     pub program: PathBuf,
     pub arguments: Vec<String>,
-    /// Where it is executed: where the launcher was started.
+    /// Directory in which the program is executed: the one where the launcher was started.
     pub directory: PathBuf,
-    /// Changes to this process's environment; None removes a variable.
+    /// Changes to the inherited environment; None removes a variable.
     pub environment: Vec<(String, Option<String>)>,
-    /// What the daemon's side of the call wants to know, opaque here; travels in the marker.
+    /// JSON for daemonize() in the daemon; travels in the marker, and is not read here.
     pub note: String,
-    /// The environment that the changes are made to: taken by the thread that may read it.
+    /// Environment of the launcher. It was copied in JavaScript's thread, the only one that may read it.
     pub inherited: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The caller goes on: its end doesn't end the start, and its signals are its own.
+    /// Whether the launcher goes on after the start: then its exit doesn't abort the start, and its signals stay its
+    /// own.
     pub outlives_launcher: bool,
-    pub state: Option<State>,
+    pub state_file: Option<StateFile>,
     pub pid_file: Option<PidFile>,
     pub stdin: Stream,
     pub stdout: Stream,
     pub stderr: Stream,
     pub listen: Vec<Listen>,
-    pub limits: Vec<Limit>,
     /// Descriptors that stay open under their numbers, above those of the sockets.
     pub preserve: Vec<i32>,
-    /// User and group of the daemon, where they will be others than ours: new logs are theirs.
-    pub owner: Option<Owner>,
-    pub nice: Option<i32>,
-    pub oom_score_adjust: Option<i32>,
-    pub no_new_privileges: bool,
-    /// Takes the daemon's place, and starts the program as its worker.
+    /// User and group of the daemon, where they differ from the launcher's. New logs belong to them.
+    pub owner: Option<FileOwner>,
+    pub resources: Resources,
+    /// Supervisor that is executed in the daemon's place, and starts the program as its worker.
     pub supervisor: Option<Supervisor>,
 }
 
+/// The native supervisor.
 #[derive(Debug)]
 pub struct Supervisor {
     pub executable: PathBuf,
-    /// What it is to do, opaque here; travels in a memory file.
+    /// JSON of its configuration; travels in a memory file, and is not read here.
     pub config: String,
 }
 
-/// What the file beside the pid file will say: a JSON object without the pid and the addresses.
+/// State file beside the pid file: a JSON object, to which the pid and the addresses are added.
 #[derive(Debug)]
-pub struct State {
+pub struct StateFile {
     pub path: PathBuf,
+    /// Path under which the file is written before it is renamed.
     pub draft: PathBuf,
     pub text: String,
-    /// Where the program itself listens, by name; what we bind comes before.
+    /// Addresses on which the program itself listens, by name. Those that the launcher binds come before them.
     pub addresses: Vec<(String, String)>,
 }
 
+/// User and group to whom files are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
+pub struct FileOwner {
     pub user: u32,
     pub group: u32,
 }
 
+/// Pid file of a daemon.
 #[derive(Debug)]
 pub struct PidFile {
     pub path: PathBuf,
     pub mode: u32,
-    /// Takes the file over although it is locked.
+    /// Whether to replace the file if it is locked.
     pub overwrite: bool,
-    /// Files beside it that are removed with it.
+    /// Files beside it that are removed together with it.
     pub companions: Vec<PathBuf>,
 }
 
+/// Destination of a standard stream of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stream {
     /// /dev/null.
     Null,
-    /// The launcher's own.
+    /// The same stream of the launcher.
     Inherit,
-    /// A descriptor that the launcher was given.
+    /// A descriptor that is open in the launcher.
     Descriptor(i32),
     File(LogFile),
 }
 
+/// Log file to append to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFile {
     pub path: PathBuf,

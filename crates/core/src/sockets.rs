@@ -1,4 +1,4 @@
-//! Listening sockets, bound in the launcher: before anything is dropped, and so that their errors reach the terminal.
+//! Listening sockets. The launcher binds them, before rights are dropped, and so that errors reach its terminal.
 
 use std::ffi::CString;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -13,9 +13,10 @@ use nix::sys::socket::{
 };
 
 use crate::error::{During, Error, Failure, Result, Step, errno_of};
-use crate::pidfile::{Host, Identity, Kernel, c_path};
-use crate::sys::fd;
+use crate::sys::fd::{self, FileId};
+use crate::sys::path::c_path;
 
+/// Socket that is to be bound.
 #[derive(Debug)]
 pub struct Listen {
     pub name: String,
@@ -26,9 +27,10 @@ pub struct Listen {
     pub udp: bool,
 }
 
+/// Address of a socket.
 #[derive(Debug)]
 pub enum Target {
-    /// No host: every interface, IPv6 and IPv4, as Node's server.listen(port).
+    /// Without a host: every interface, IPv6 and IPv4, as Node's server.listen(port) does.
     Inet {
         host: Option<String>,
         port: u16,
@@ -37,40 +39,41 @@ pub enum Target {
         path: PathBuf,
         mode: Option<u32>,
     },
-    /// A service manager's: it listens already.
+    /// A descriptor from a service manager, which listens already.
     Passed(RawFd),
 }
 
+/// Socket that was bound.
 #[derive(Debug)]
 pub struct Bound {
     pub socket: OwnedFd,
-    /// As address_of() tells it; a Unix socket's whole path.
+    /// Address as address_of() returns it; for a Unix socket the whole path, of which the kernel may know only a part.
     pub address: String,
     pub file: Option<SocketFile>,
 }
 
-/// A Unix socket's file, to be removed if the start fails: this very one, not what another start put in its place.
+/// File of a Unix socket. Only this very file is ever removed, never one that another start has put in its place.
 #[derive(Debug, Clone)]
 pub struct SocketFile {
     name: CString,
-    identity: Identity,
+    identity: FileId,
 }
 
 impl SocketFile {
-    /// Of the socket that lies at `path` now.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        let name = c_path(path).ok()?;
-        let identity = Host.named(&name).ok()?;
-        Some(Self { name, identity })
+    /// Identifies the file that lies at `path` now.
+    pub fn of(path: &Path) -> std::result::Result<Self, Failure> {
+        let name = c_path(path, Step::Listen)?;
+        let identity = FileId::named(&name).during(Step::Listen, "lstat")?;
+        Ok(Self { name, identity })
     }
 
+    /// Whether the path still names this file.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        Host.names_still(&self.name, self.identity)
+        FileId::named(&self.name) == Ok(self.identity)
     }
 
-    /// Async-signal-safe.
+    /// Removes the file if it is in place. Async-signal-safe.
     pub fn remove(&self) {
         if self.is_in_place() {
             let _ = fd::unlink(&self.name);
@@ -78,6 +81,7 @@ impl SocketFile {
     }
 }
 
+/// Binds all sockets, or none: after a failure those before it are closed and their files removed.
 pub fn bind_all(targets: &[Listen]) -> Result<Vec<Bound>> {
     let mut all = Vec::new();
     for target in targets {
@@ -92,7 +96,7 @@ pub fn bind_all(targets: &[Listen]) -> Result<Vec<Bound>> {
     Ok(all)
 }
 
-/// Removes the socket files of a start that failed.
+/// Removes the socket files after a failed start.
 pub fn remove_files(sockets: &[Bound]) {
     sockets.iter().filter_map(|bound| bound.file.as_ref()).for_each(SocketFile::remove);
 }
@@ -101,10 +105,8 @@ fn bind_one(spec: &Listen) -> Result<Bound> {
     match &spec.target {
         Target::Unix { path, mode } => {
             let socket = bind_unix(spec, path, *mode)?;
-            let name = c_path(path)?;
-            let identity = Host.named(&name).during(Step::Listen, "lstat")?;
             let address = path.to_string_lossy().into_owned();
-            Ok(Bound { socket, address, file: Some(SocketFile { name, identity }) })
+            Ok(Bound { socket, address, file: Some(SocketFile::of(path)?) })
         }
         &Target::Passed(number) => {
             let socket = fd::duplicate_raw(number, 3).during(Step::Listen, "fcntl")?;
@@ -124,7 +126,7 @@ fn bind_inet(spec: &Listen, host: Option<&str>, port: u16) -> Result<OwnedFd> {
     let Some(host) = host else {
         let every = |address: &str| SocketAddr::new(address.parse().expect("a literal address"), port);
         return match open_inet(spec, every("::"), false) {
-            // A host without IPv6.
+            // This machine has no IPv6.
             Err(failure) if matches!(failure.errno, Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {
                 open_inet(spec, every("0.0.0.0"), false).map_err(failed)
             }
@@ -147,22 +149,22 @@ fn open_inet(spec: &Listen, address: SocketAddr, ipv6_only: bool) -> std::result
         setsockopt(&socket, sockopt::Ipv6V6Only, &ipv6_only).during(Step::Listen, "setsockopt")?;
     }
     if !spec.udp {
-        // As libuv does: a port in TIME_WAIT can be bound, a port in use can't.
+        // As libuv does: then a port in TIME_WAIT can be bound, while a port in use still can't.
         setsockopt(&socket, sockopt::ReuseAddr, &true).during(Step::Listen, "setsockopt")?;
     }
     if spec.reuse_port {
         setsockopt(&socket, sockopt::ReusePort, &true).during(Step::Listen, "setsockopt")?;
     }
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address)).during(Step::Listen, "bind")?;
-    start(socket, spec)
+    start_listening(socket, spec)
 }
 
 fn bind_unix(spec: &Listen, path: &Path, mode: Option<u32>) -> Result<OwnedFd> {
     let failed = |failure: Failure| Error::System(failure.at(path));
     let socket = new_socket(AddressFamily::Unix, spec.udp).map_err(failed)?;
     if let Some(mode) = mode {
-        // Linux gives the file the socket's own mode, so that it is never more open than asked; chmod adds what the
-        // umask took.
+        // Linux creates the file with the socket's own mode, so that it is never more open than asked. The chmod after
+        // bind adds the bits that the umask took away.
         let _ = nix::sys::stat::fchmod(&socket, permissions(mode));
     }
     let (_directory, address) = short_address(path).map_err(failed)?;
@@ -185,10 +187,10 @@ fn bind_unix(spec: &Listen, path: &Path, mode: Option<u32>) -> Result<OwnedFd> {
         .during(Step::Listen, "chmod")
         .map_err(failed)?;
     }
-    start(socket, spec).map_err(failed)
+    start_listening(socket, spec).map_err(failed)
 }
 
-/// A socket file that nobody answers on; never anything that is no socket.
+/// Whether `path` is a socket file to which no process listens. A file of another kind is never stale.
 fn is_stale(path: &Path, address: &UnixAddr) -> bool {
     use std::os::unix::fs::FileTypeExt;
     std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
@@ -198,7 +200,8 @@ fn is_stale(path: &Path, address: &UnixAddr) -> bool {
         })
 }
 
-/// sun_path is short (108 bytes, 104 on BSDs): a longer path is bound through its directory's descriptor.
+/// Makes an address for a path of any length. `sun_path` is short (108 bytes, 104 on BSDs), so a longer path goes
+/// through a descriptor of its directory, which the caller keeps open until the socket is bound or connected.
 pub fn short_address(path: &Path) -> std::result::Result<(Option<OwnedFd>, UnixAddr), Failure> {
     if let Ok(address) = UnixAddr::new(path) {
         return Ok((None, address));
@@ -225,7 +228,8 @@ fn new_socket(family: AddressFamily, udp: bool) -> std::result::Result<OwnedFd, 
     Ok(socket)
 }
 
-fn start(socket: OwnedFd, spec: &Listen) -> std::result::Result<OwnedFd, Failure> {
+/// Lets the socket listen, unless it is one for datagrams.
+fn start_listening(socket: OwnedFd, spec: &Listen) -> std::result::Result<OwnedFd, Failure> {
     if !spec.udp {
         let backlog = Backlog::new(spec.backlog).unwrap_or(Backlog::MAXCONN);
         listen(&socket, backlog).during(Step::Listen, "listen")?;
@@ -233,7 +237,7 @@ fn start(socket: OwnedFd, spec: &Listen) -> std::result::Result<OwnedFd, Failure
     Ok(socket)
 }
 
-/// What a listening socket is called: `HOST:PORT`, `[V6]:PORT`, or the path of a Unix socket.
+/// Returns the address of a listening socket: `HOST:PORT`, `[V6]:PORT`, or the path of a Unix socket.
 #[must_use]
 pub fn address_of(socket: RawFd) -> String {
     let Ok(address) = getsockname::<SockaddrStorage>(socket) else {

@@ -10,26 +10,27 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Uid};
 
 use crate::error::{During, Failure, Result, Step, errno_of};
-use crate::pidfile::directory_of;
-use crate::plan::{LogFile, Owner, Plan, Stream};
+use crate::plan::{FileOwner, LogFile, Plan, Stream};
+use crate::sys::path::directory_of;
 use crate::sys::{credentials, fd, memory_file};
 
-/// How much of a failed start's stderr is kept and shown, in bytes.
+/// Size of the part of a failed start's stderr that is kept for its error message, in bytes.
 pub const STDERR_KEPT: u32 = 64 * 1024;
 
-/// What the daemon has at exec, and what it changes to later.
+/// Streams that the daemon has at exec, and those that it changes to later.
 #[derive(Debug)]
 pub struct Streams {
     pub stdin: OwnedFd,
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
-    /// Taken at the call: what was printed before it, by the same code in the launcher, appears once.
+    /// Replaces stdout at the call of daemonize(): the launcher has run the same code up to the call, and what that
+    /// printed must not appear twice.
     pub later_stdout: Option<OwnedFd>,
     pub later_stderr: Later,
     pub tail: Option<Tail>,
 }
 
-/// When stderr, which is memory until then, becomes what was asked for.
+/// Moment when stderr, a memory file until then, changes to the stream that was asked for.
 #[derive(Debug)]
 pub enum Later {
     Never,
@@ -37,7 +38,7 @@ pub enum Later {
     AtReady(OwnedFd),
 }
 
-/// Where the end of a failed start's stderr can be read.
+/// Reads the last part of a failed start's stderr.
 #[derive(Debug)]
 pub struct Tail {
     file: File,
@@ -46,7 +47,7 @@ pub struct Tail {
 }
 
 impl Streams {
-    /// Opens everything; `lowest` keeps the numbers out of the way of those that the daemon shall have.
+    /// Opens all streams under numbers from `lowest` on, above those that the daemon will use.
     pub fn open(plan: &Plan, lowest: RawFd) -> Result<Self> {
         let null = || null_device(lowest);
         let stdin = match &plan.stdin {
@@ -78,10 +79,10 @@ impl Streams {
     }
 }
 
-/// Both outputs to one path share one open file.
+/// Opens log files so that two outputs to the same path share one open file.
 struct Logs<'a> {
     opened: Vec<(&'a Path, RawFd)>,
-    owner: Option<Owner>,
+    owner: Option<FileOwner>,
 }
 
 impl<'a> Logs<'a> {
@@ -98,6 +99,7 @@ impl<'a> Logs<'a> {
     }
 }
 
+/// Copies the stream where it is a descriptor; None where it is a file or /dev/null.
 fn open_other(stream: &Stream, number: RawFd, lowest: RawFd) -> Result<Option<OwnedFd>> {
     let step = if number == 0 { Step::Stdin } else { Step::Log };
     let source = match stream {
@@ -112,13 +114,13 @@ fn open_other(stream: &Stream, number: RawFd, lowest: RawFd) -> Result<Option<Ow
     ))
 }
 
-/// Opens a log to append to: never through a symbolic link, and only what is a regular file, or a device.
-/// A new file gets its mode whatever the umask.
-pub fn open_log(log: &LogFile, owner: Option<Owner>) -> Result<OwnedFd> {
+/// Opens a log to append to. Symbolic links are not followed, and only a regular file or a character device is opened.
+/// A new file gets its mode whatever the umask, and belongs to `owner`.
+pub fn open_log(log: &LogFile, owner: Option<FileOwner>) -> Result<OwnedFd> {
     let failed = |syscall, errno| Failure::new(Step::Log, syscall, errno).at(&log.path);
     let as_owner =
         owner.filter(|_| others_can_write_beside(&log.path)).map(|owner| credentials::FileAccess::of(owner.user));
-    // O_NONBLOCK: a fifo without a reader is refused, not waited for.
+    // O_NONBLOCK: the open of a fifo without a reader fails instead of blocking.
     let flags = libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
     let mut options = OpenOptions::new();
     options.append(true).custom_flags(flags).mode(log.mode);
@@ -127,7 +129,7 @@ pub fn open_log(log: &LogFile, owner: Option<Owner>) -> Result<OwnedFd> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             match options.clone().create_new(true).open(&log.path) {
                 Ok(file) => (file, true),
-                // Another process was faster: then it is there now.
+                // Another process has just created the file.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                     (options.open(&log.path).map_err(|error| failed("open", errno_of(&error)))?, false)
                 }
@@ -143,7 +145,7 @@ pub fn open_log(log: &LogFile, owner: Option<Owner>) -> Result<OwnedFd> {
         kind if kind == u32::from(libc::S_IFCHR) => None,
         kind if kind != u32::from(libc::S_IFREG) => Some((Errno::EINVAL, "it is not a regular file")),
         _ if as_root && status.nlink() > 1 => {
-            Some((Errno::EMLINK, "it has other names (hard links): it may be somebody's other file"))
+            Some((Errno::EMLINK, "it has other names (hard links), so it may be another program's file"))
         }
         _ => None,
     };
@@ -153,7 +155,7 @@ pub fn open_log(log: &LogFile, owner: Option<Owner>) -> Result<OwnedFd> {
     if created {
         file.set_permissions(std::fs::Permissions::from_mode(log.mode))
             .map_err(|error| failed("fchmod", errno_of(&error)))?;
-        if let Some(Owner { user, group }) = owner {
+        if let Some(FileOwner { user, group }) = owner {
             give(&file, user, group).map_err(|errno| failed("fchown", errno))?;
         }
     }
@@ -165,19 +167,23 @@ pub fn open_log(log: &LogFile, owner: Option<Owner>) -> Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Root must not be made to open what the daemon's user couldn't: where others can put files, it looks with their eyes.
+/// Whether users other than this one can put files into the log's directory. There, root opens the log with the rights
+/// of the daemon's user, so that root isn't made to open a file that this user couldn't.
 fn others_can_write_beside(path: &Path) -> bool {
     std::fs::metadata(directory_of(path))
         .is_ok_and(|status| status.mode() & 0o022 != 0 || status.uid() != nix::unistd::geteuid().as_raw())
 }
 
+/// Gives a file to a user and a group: fchown(2).
 fn give(file: impl AsFd, user: u32, group: u32) -> nix::Result<()> {
     nix::unistd::fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))
 }
 
+/// Opens a file for the standard input; symbolic links are not followed.
 pub fn open_input(path: &Path) -> Result<OwnedFd> {
     let failed = |syscall, errno| Failure::new(Step::Stdin, syscall, errno).at(path);
-    // O_NONBLOCK: a fifo without a writer is not waited for; then reads shall wait as ever.
+    // O_NONBLOCK: the open of a fifo without a writer doesn't block. It is cleared again below, so that reads block as
+    // usual.
     let flags = libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
     let file = OpenOptions::new()
         .read(true)
@@ -189,6 +195,7 @@ pub fn open_input(path: &Path) -> Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// Opens /dev/null under a number from `lowest` on.
 pub fn null_device(lowest: RawFd) -> Result<OwnedFd> {
     let path = Path::new("/dev/null");
     let null = OpenOptions::new()
@@ -199,21 +206,23 @@ pub fn null_device(lowest: RawFd) -> Result<OwnedFd> {
     above(null.into(), lowest)
 }
 
+/// Moves a file to a number from `lowest` on.
 fn above(file: OwnedFd, lowest: RawFd) -> Result<OwnedFd> {
-    let file = file; // closed once its duplicate is there
+    let file = file; // closed once it is duplicated
     Ok(fd::duplicate_above(&file, lowest).during(Step::Log, "fcntl")?)
 }
 
 impl Tail {
-    pub fn in_memory(owner: Option<Owner>) -> nix::Result<Self> {
+    /// Makes a memory file for stderr, which belongs to `owner`.
+    pub fn in_memory(owner: Option<FileOwner>) -> nix::Result<Self> {
         let file = memory_file::create()?;
-        if let Some(Owner { user, group }) = owner {
+        if let Some(FileOwner { user, group }) = owner {
             give(&file, user, group)?;
         }
         Ok(Self { file: file.into(), from: 0, in_memory: true })
     }
 
-    /// From the present end of a log, if we may read it.
+    /// Reads from the present end of a log on. None if the log can't be read.
     pub fn of_log(log: &LogFile) -> Option<Self> {
         let file =
             OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&log.path).ok()?;
@@ -221,12 +230,13 @@ impl Tail {
         status.is_file().then(|| Self { from: status.len(), file, in_memory: false })
     }
 
+    /// Number of the file that is read.
     #[must_use]
     pub fn descriptor(&self) -> RawFd {
         self.file.as_raw_fd()
     }
 
-    /// The last [`STDERR_KEPT`] bytes that were written since the start.
+    /// Returns the last [`STDERR_KEPT`] bytes that were written since the start.
     #[must_use]
     pub fn read(&mut self) -> String {
         let mut text = Vec::new();
@@ -239,7 +249,7 @@ impl Tail {
     }
 }
 
-/// What a descriptor may be used for; None if it isn't open.
+/// Tells what a descriptor is open for: `read`, `write` or `both`; None if it isn't open.
 #[must_use]
 pub fn access(number: RawFd) -> Option<&'static str> {
     match fd::status_flags(number).ok()? & libc::O_ACCMODE {

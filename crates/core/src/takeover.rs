@@ -1,4 +1,5 @@
-//! Where nothing detaches, a supervisor takes this very process: same pid, same standard streams, same session.
+//! Takeover in the foreground: the supervisor is executed in this very process, with the same pid, standard streams and
+//! session.
 
 use std::convert::Infallible;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -8,24 +9,22 @@ use nix::errno::Errno;
 use crate::arrival::Marker;
 use crate::error::{During, Failure, Result, Step};
 use crate::handover::image;
-use crate::pidfile::{self, Host, claim};
+use crate::pidfile::{self, RealKernel, claim};
 use crate::plan::{Plan, Stream, Supervisor};
 use crate::sockets::{self, Bound};
 use crate::stdio;
 use crate::sys::{fd, memory_file, process};
 
-/// Descriptors are handed over above these numbers, which Node uses: should the exec fail, it can go on.
+/// Lowest number of a descriptor for the supervisor. Node uses those below: if the exec fails, Node goes on.
 const LOWEST: RawFd = 64;
 
 /// Claims the pid file, binds the sockets, calls `bound` with their addresses, and executes the supervisor. Returns
-/// only if something failed; then nothing is left of it.
-pub fn become_supervisor(plan: &Plan, bound: impl FnOnce(&[String])) -> Result<Infallible> {
+/// only if something failed; then the pid file and the sockets are removed again.
+pub fn execute_supervisor(plan: &Plan, bound: impl FnOnce(&[String])) -> Result<Infallible> {
     let Some(supervisor) = &plan.supervisor else {
         return Err(Failure::new(Step::Exec, "execve", Errno::EINVAL).into());
     };
-    for limit in &plan.limits {
-        limit.check()?;
-    }
+    plan.resources.check()?;
     let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
     let result = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => {
@@ -42,6 +41,7 @@ pub fn become_supervisor(plan: &Plan, bound: impl FnOnce(&[String])) -> Result<I
     result
 }
 
+/// Executes the supervisor with everything that it inherits.
 fn execute(plan: &Plan, supervisor: &Supervisor, pid_file: Option<&OwnedFd>, sockets: &[Bound]) -> Result<Infallible> {
     let config = memory_file::with_text(&supervisor.config).during(Step::Channel, "memfd_create")?;
     let config = fd::duplicate_above(&config, LOWEST).during(Step::Channel, "fcntl")?;
@@ -62,18 +62,18 @@ fn execute(plan: &Plan, supervisor: &Supervisor, pid_file: Option<&OwnedFd>, soc
     }
     if let Some(file) = pid_file {
         fd::keep_at_exec(file.as_raw_fd()).during(Step::Exec, "fcntl")?;
-        pidfile::own(&Host, file).map_err(|(step, errno)| Failure::new(step, step.syscall(), errno))?;
+        pidfile::own(&RealKernel, file).map_err(|(step, errno)| Failure::new(step, step.syscall(), errno))?;
     }
     let errno = image.execute();
     Err(Failure::new(Step::Exec, "execve", errno).at(&supervisor.executable).into())
 }
 
-/// The outputs that shall not stay as they are.
+/// Redirects the standard streams that the plan doesn't inherit.
 fn redirect(plan: &Plan) -> Result<()> {
     for (stream, number) in [(&plan.stdin, 0), (&plan.stdout, 1), (&plan.stderr, 2)] {
         let file = match stream {
             Stream::Inherit => {
-                // Node marks even these at its start; one that is closed stays so.
+                // Node marks even these to be closed at exec when it boots. A stream that is closed stays closed.
                 let _ = fd::keep_at_exec(number);
                 continue;
             }
@@ -87,13 +87,14 @@ fn redirect(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Consecutive numbers, open at exec, closed when dropped.
+/// Sockets at consecutive numbers, open at exec, closed when dropped.
 struct Block {
     first: RawFd,
     numbers: Vec<RawFd>,
 }
 
 impl Block {
+    /// Copies the sockets to the first free block of numbers.
     fn of(sockets: &[Bound]) -> Result<Self> {
         let count = RawFd::try_from(sockets.len()).unwrap_or(0);
         let free = |number: RawFd| fd::status_flags(number).is_err();

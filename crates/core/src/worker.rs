@@ -1,22 +1,21 @@
-//! A supervisor's worker: the same program, started from a process with one thread, in the supervisor's session.
+//! Workers of a supervisor: the program, started in the supervisor's session by a process with one thread.
 
-use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use crate::arrival::Role;
-use crate::child::{self, Child, Context, Parent};
+use crate::child::{self, Child, ExecContext, Parent};
 use crate::error::{During, Failure, Result, Step};
 use crate::handover::{Handover, image, pair};
 use crate::identity::Change;
-use crate::limits::Limit;
-use crate::pidfile::c_path;
-use crate::plan::{LogFile, Owner};
+use crate::plan::{FileOwner, LogFile};
+use crate::resources::Resources;
 use crate::stdio::{Later, Streams, Tail};
+use crate::sys::path::c_path;
 use crate::sys::signal::AllBlocked;
-use crate::sys::{fd, process};
+use crate::sys::{fd, fork};
 
-/// What each worker is started from.
+/// Plan from which every worker is started.
 #[derive(Debug)]
 pub struct WorkerPlan {
     pub program: PathBuf,
@@ -24,28 +23,28 @@ pub struct WorkerPlan {
     pub directory: PathBuf,
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
     pub preserve: Vec<RawFd>,
-    pub limits: Vec<Limit>,
-    pub nice: Option<i32>,
-    pub oom_score_adjust: Option<i32>,
-    pub no_new_privileges: bool,
-    /// Whose the memory is that stderr goes to.
-    pub owner: Option<Owner>,
-    /// Where stderr goes, if that is a file.
+    pub resources: Resources,
+    /// Owner of the memory file that stderr goes to.
+    pub owner: Option<FileOwner>,
+    /// The log that stderr goes to, if it goes to one.
     pub stderr_log: Option<LogFile>,
+    /// Whether it leads a process group of its own.
     pub leads_group: bool,
-    /// The number of the descriptor where it writes a newline when it is ready, if it does.
+    /// Number of the descriptor to which the program writes a newline when it is ready, if it does that.
     pub ready: Option<RawFd>,
     pub kind: Kind,
 }
 
+/// Whether the program knows daemonic.
 #[derive(Debug)]
 pub enum Kind {
-    /// It calls daemonize(), or is made to: it takes a marker, and sets the rest of its context itself.
+    /// It calls daemonize(), or a preload does: it gets a marker, and sets the rest of its context itself.
     Arriving,
-    /// It never heard of us: all is set before it is executed.
+    /// It doesn't know daemonic: everything is set before it is executed.
     Foreign(ForeignContext),
 }
 
+/// Ids, umask and directory of a program that doesn't know daemonic.
 #[derive(Debug, Default)]
 pub struct ForeignContext {
     pub identity: Change,
@@ -53,28 +52,29 @@ pub struct ForeignContext {
     pub directory: Option<PathBuf>,
 }
 
-/// The supervisor's own streams, which are the workers' too.
+/// Output streams that workers change to after their exec; the supervisor has them open for all workers.
 #[derive(Debug, Default)]
 pub struct LateStreams {
-    /// What the outputs become at the worker's call; until then they are /dev/null and memory.
+    /// Streams that replace /dev/null and a memory file as stdout and stderr at the worker's call of daemonize().
     pub stdout_at_call: Option<OwnedFd>,
     pub stderr_at_call: Option<OwnedFd>,
-    /// What stderr becomes when the worker is ready; until then it is memory.
+    /// Stream that replaces a memory file as stderr when the worker is ready.
     pub stderr_at_ready: Option<OwnedFd>,
 }
 
+/// Worker that was started, and the supervisor's ends of what connects them.
 #[derive(Debug)]
 pub struct Worker {
     pub pid: i32,
     pub channel: OwnedFd,
-    /// The end of its stderr.
+    /// Reads the last part of its stderr.
     pub tail: Option<Tail>,
-    /// Where a newline says that it is ready.
+    /// Receives the newline that says that it is ready.
     pub ready: Option<OwnedFd>,
 }
 
 impl WorkerPlan {
-    /// Starts one, with these sockets by name, and variables of its own.
+    /// Starts a worker with these sockets, by name, and these variables of its own.
     pub fn start(
         &self,
         late: &LateStreams,
@@ -118,30 +118,28 @@ impl WorkerPlan {
             image: image(&self.program, &self.arguments, base, variables, &names, marker_text)?,
             parent: Parent::Supervisor(std::process::id()),
             leads_group: self.leads_group,
-            directory: c_path(&self.directory)?,
+            directory: c_path(&self.directory, Step::Chdir)?,
             moves: arrangement.moves().to_vec(),
             kept: arrangement.kept(),
             channel: marker.channel.unwrap_or(channel_source),
             channel_source,
             channel_ends_at_exec: !arrives,
             pid_file: None,
-            limits: self.limits.clone(),
-            nice: self.nice,
-            oom_score_adjust: self.oom_score_adjust.map(|adjust| adjust.to_string().into_bytes()),
-            no_new_privileges: self.no_new_privileges,
+            resources: self.resources.clone(),
             context: self.context()?,
         };
-        let stack = process::Stack::allocate();
+        let stack = fork::Stack::allocate();
         let pid = {
-            // A signal that came in the child before it has restored the dispositions would run our handler there.
+            // A signal that reached the child before it has restored the dispositions would run the supervisor's
+            // handler there.
             let _blocked = AllBlocked::new().during(Step::Sigprocmask, "pthread_sigmask")?;
-            // Once: whoever supervises waits, and tries again.
-            process::fork_to_execute(1, child::run, &prepared, &stack).during(Step::SecondFork, "fork")?
+            // Tried once only: the supervisor waits, and starts the worker again.
+            fork::fork_to_execute(1, child::run, &prepared, &stack).during(Step::SecondFork, "fork")?
         };
         Ok(Worker { pid: pid.as_raw(), channel, tail, ready })
     }
 
-    /// Ours, but that stderr is memory of its own where the end of it can't be read elsewhere.
+    /// Copies the supervisor's streams. Without a log file to read back, stderr is a memory file instead.
     fn streams(&self, late: &LateStreams, lowest: RawFd) -> Result<(Streams, Option<Tail>)> {
         let copy = |file: &OwnedFd| fd::duplicate_above(file, lowest).during(Step::Log, "fcntl");
         let own = |number: RawFd| fd::duplicate_raw(number, lowest).during(Step::Log, "fcntl");
@@ -172,18 +170,19 @@ impl WorkerPlan {
         Ok((streams, Some(tail)))
     }
 
-    fn context(&self) -> Result<Option<Context>> {
+    /// Prepares the context that a foreign program gets before exec.
+    fn context(&self) -> Result<Option<ExecContext>> {
         let Kind::Foreign(ForeignContext { identity, umask, directory }) = &self.kind else {
             return Ok(None);
         };
-        let path = |path: &Path| -> Result<CString> { c_path(path) };
-        Ok(Some(Context {
+        let path = |path: Option<&Path>, step| path.map(|path| c_path(path, step)).transpose();
+        Ok(Some(ExecContext {
             umask: umask.and_then(|mask| libc::mode_t::try_from(mask).ok()),
-            chroot: identity.chroot.as_deref().map(path).transpose()?,
+            chroot: path(identity.chroot.as_deref(), Step::Chroot)?,
             groups: identity.groups.clone(),
             group: identity.group,
             user: identity.user,
-            directory: directory.as_deref().map(path).transpose()?,
+            directory: path(directory.as_deref(), Step::Chdir)?,
         }))
     }
 }

@@ -1,4 +1,4 @@
-//! The daemon's side of a start.
+//! The daemon's side of a start, and its sockets.
 
 use std::os::fd::IntoRawFd;
 
@@ -16,11 +16,13 @@ use napi_derive::napi;
 use crate::pid_file::PidFile;
 use crate::refusal::{Answer, Refusal, answer, refusal};
 
+/// Everything that a launcher or a supervisor passed to this process.
 #[napi]
 pub struct Arrival {
     arrival: CoreArrival,
 }
 
+/// Listening socket with its name and its address.
 #[napi(object)]
 pub struct Socket {
     pub name: String,
@@ -28,7 +30,7 @@ pub struct Socket {
     pub address: String,
 }
 
-/// What the launcher handed to this process, if the marker was meant for it. Call it once.
+/// Takes everything that the launcher passed to this process; null if the marker was not made for it. Call it once.
 #[napi(catch_unwind)]
 pub fn arrive(marker: String) -> Option<Arrival> {
     CoreArrival::take(&marker).map(|arrival| Arrival { arrival })
@@ -36,36 +38,38 @@ pub fn arrive(marker: String) -> Option<Arrival> {
 
 #[napi]
 impl Arrival {
+    /// JSON from the launcher's side of the call.
     #[napi(getter, catch_unwind)]
     pub fn note(&self) -> String {
         self.arrival.note.clone()
     }
 
-    /// The process that started this one.
+    /// Pid of the process that forked this one.
     #[napi(getter, catch_unwind)]
     pub fn parent(&self) -> u32 {
         self.arrival.parent
     }
 
+    /// Whether a supervisor started this process.
     #[napi(getter, catch_unwind)]
     pub fn is_worker(&self) -> bool {
         self.arrival.role == Role::Worker
     }
 
-    /// Says a line to the supervisor.
+    /// Writes a line to the supervisor.
     #[napi(catch_unwind)]
     pub fn say(&self, line: String) {
         self.arrival.say(&line);
     }
 
-    /// Has the supervisor bind a socket: its plan as JSON.
+    /// Has the supervisor bind a socket. `listen` is its plan, as JSON.
     #[napi(catch_unwind)]
     pub fn bind(&self, name: String, listen: String) -> Answer<Socket> {
         answer(self.arrival.bind(&listen).map(|(socket, address)| Socket { name, fd: socket.into_raw_fd(), address }))
     }
 
-    /// Listens to the supervisor in a thread of its own: `stop` gets the number of the signal, 0 for none. Where the
-    /// supervisor is gone, so is this process.
+    /// Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none. If the
+    /// supervisor dies, this process exits at once.
     #[napi(catch_unwind)]
     pub fn listen(&self, stop: Function<'_, i32, ()>) -> napi::Result<()> {
         let Ok(Some(mut orders)) = self.arrival.orders() else { return Ok(()) };
@@ -76,31 +80,33 @@ impl Arrival {
                     Order::Stop(signal) => {
                         stop.call(signal, ThreadsafeFunctionCallMode::NonBlocking);
                     }
-                    Order::End => daemonic_core::sys::process::exit_now(1),
+                    Order::Exit => daemonic_core::sys::process::exit_now(1),
                 }
             }
         });
         Ok(())
     }
 
-    /// The pid file that was taken for this process, if one was.
+    /// Takes over the pid file that the launcher has locked for this process; null if there is none.
     #[napi(catch_unwind)]
     pub fn pid_file(&mut self, path: String) -> Option<Answer<PidFile>> {
         let file = self.arrival.pid_file.take()?;
         Some(answer(Held::register(file, path.as_ref())))
     }
 
+    /// Redirects the outputs that had to wait for the call of daemonize().
     #[napi(catch_unwind)]
     pub fn take_streams(&mut self) -> Option<Refusal> {
         refusal(self.arrival.take_streams())
     }
 
+    /// Completes the start: the daemon is ready.
     #[napi(catch_unwind)]
     pub fn ready(&mut self, pid_file: Option<&PidFile>) -> Option<Refusal> {
         refusal(self.arrival.ready(pid_file.map(PidFile::held_file)))
     }
 
-    /// Tells the launcher what failed here.
+    /// Reports to the launcher what failed here, so that it throws the same error.
     #[napi(catch_unwind)]
     pub fn fail(&self, step: String, errno: i32, path: Option<String>) {
         let failure = arrival::failure(&step, errno);
@@ -108,7 +114,7 @@ impl Arrival {
     }
 }
 
-/// The sockets that were passed to this process by LISTEN_FDS.
+/// Lists the sockets that were passed to this process by $LISTEN_FDS.
 #[napi(catch_unwind)]
 pub fn passed_sockets() -> Vec<Socket> {
     arrival::passed_sockets(FIRST_PASSED)
@@ -117,14 +123,14 @@ pub fn passed_sockets() -> Vec<Socket> {
         .collect()
 }
 
-/// The same open file under another number, closed at exec.
+/// Duplicates a descriptor, closed at exec.
 #[napi(catch_unwind)]
 pub fn duplicate_descriptor(fd: i32) -> Answer<i32> {
     let copy = duplicate_raw(fd, FIRST_PASSED).during(Step::Listen, "fcntl");
     answer(copy.map(IntoRawFd::into_raw_fd).map_err(Into::into))
 }
 
-/// Binds the sockets in this process, where nothing is detached.
+/// Binds sockets in this very process, where nothing detaches.
 #[napi(catch_unwind)]
 pub fn bind_sockets(listen: Vec<crate::plan::ListenPlan>) -> Answer<Vec<Socket>> {
     let bound = crate::plan::sockets_of(listen).and_then(|listen| {

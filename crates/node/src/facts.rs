@@ -1,35 +1,42 @@
-//! Facts about processes and this host.
+//! Facts about this process, other processes and this system.
 
-use daemonic_core::{context, limits, notify, session};
+use daemonic_core::error::Step;
+use daemonic_core::surroundings::{self, surroundings};
+use daemonic_core::{notify, process_facts};
 use napi::Env;
 use napi_derive::napi;
 
-use crate::plan::{LimitPlan, limits_of};
-use crate::refusal::{Answer, Refusal, answer, refusal};
+use crate::refusal::{Answer, answer};
 
+/// Facts that show whether a service manager, a container or a terminal runs this process.
 #[napi(object)]
 #[allow(clippy::struct_excessive_bools)] // facts, not states
 pub struct ContextFacts {
+    /// Whether descriptors 0 and 1 are the same socket, as inetd sets them up.
     pub one_socket_for_stdio: bool,
+    /// Whether pid 1 is this process or leads its session.
     pub led_by_first_process: bool,
     pub child_of_first_process: bool,
     pub leads_session: bool,
     pub has_terminal: bool,
 }
 
+/// Place of a process among the others.
 #[napi(object)]
 pub struct ProcessFacts {
     pub pid: i32,
     pub ppid: i32,
     pub pgid: i32,
     pub sid: i32,
+    /// The controlling terminal's name, e.g. `pts/3`.
     pub tty: Option<String>,
     pub umask: Option<u32>,
 }
 
+/// Looks at the surroundings of this process.
 #[napi(catch_unwind)]
 pub fn context_facts() -> ContextFacts {
-    let facts = context::facts();
+    let facts = surroundings();
     ContextFacts {
         one_socket_for_stdio: facts.one_socket_for_stdio,
         led_by_first_process: facts.led_by_first_process,
@@ -39,72 +46,64 @@ pub fn context_facts() -> ContextFacts {
     }
 }
 
+/// Whether descriptor `fd` is the file that $JOURNAL_STREAM names: systemd.exec(5).
 #[napi(catch_unwind)]
 pub fn is_journal_stream(fd: i32, stream: String) -> bool {
-    context::is_journal_stream(fd, &stream)
+    surroundings::is_journal_stream(fd, &stream)
 }
 
-impl From<session::Process> for ProcessFacts {
-    fn from(process: session::Process) -> Self {
-        let session::Process { pid, ppid, pgid, sid, tty, umask } = process;
+impl From<process_facts::ProcessFacts> for ProcessFacts {
+    fn from(process: process_facts::ProcessFacts) -> Self {
+        let process_facts::ProcessFacts { pid, ppid, pgid, sid, tty, umask } = process;
         Self { pid, ppid, pgid, sid, tty, umask }
     }
 }
 
+/// Reads the facts about process `pid`.
 #[napi(catch_unwind)]
 pub fn process_facts(pid: i32) -> Answer<ProcessFacts> {
-    answer(session::process(pid))
+    answer(process_facts::of(pid))
 }
 
+/// Memory and time that a process has used so far.
 #[napi(object)]
 pub struct ProcessUsage {
-    /// Resident, in bytes.
+    /// Resident memory, in bytes.
     pub rss: f64,
-    /// User and system, in milliseconds.
+    /// User and system time, in milliseconds.
     pub cpu: f64,
-    /// In milliseconds.
+    /// Time since its fork, in milliseconds.
     pub uptime: f64,
 }
 
+/// Reads what process `pid` has used; null where there is no /proc, or no such process.
 #[napi(catch_unwind)]
 pub fn process_usage(pid: i32) -> Option<ProcessUsage> {
-    let session::Usage { rss, cpu, uptime } = session::usage(pid)?;
+    let process_facts::Usage { rss, cpu, uptime } = process_facts::usage(pid)?;
     Some(ProcessUsage { rss: rss as f64, cpu: cpu as f64, uptime: uptime as f64 })
 }
 
-/// The names of the resources that can be limited here.
-#[napi(catch_unwind)]
-pub fn known_limits() -> Vec<String> {
-    limits::known().into_iter().map(str::to_owned).collect()
-}
-
-/// Sets limits of this process, where nothing is detached.
-#[napi(catch_unwind)]
-pub fn apply_limits(plans: Vec<LimitPlan>) -> Option<Refusal> {
-    refusal(limits_of(plans).and_then(|all| all.into_iter().try_for_each(limits::set)))
-}
-
-/// Nice value, oom score and new privileges of this process, where nothing is detached.
-#[napi(catch_unwind)]
-pub fn apply_priorities(nice: Option<i32>, oom_score_adjust: Option<i32>, no_new_privileges: bool) -> Option<Refusal> {
-    refusal(session::prioritise(nice, oom_score_adjust, no_new_privileges))
-}
-
-/// sd_notify(3); false if nobody listens there.
+/// Notifies a service manager: sd_notify(3). False if it could not be sent.
 #[napi(catch_unwind)]
 pub fn notify_manager(address: String, text: String) -> bool {
     notify::notify(&address, &text).is_ok()
 }
 
-/// What the descriptor `fd` may be used for, 'read', 'write' or 'both'; null if it isn't open.
+/// Tells what descriptor `fd` is open for, 'read', 'write' or 'both'; null if it isn't open.
 #[napi(catch_unwind)]
 pub fn descriptor_access(fd: i32) -> Option<String> {
     daemonic_core::stdio::access(fd).map(str::to_owned)
 }
 
-/// Turns the event loop once; false where there is none of libuv's.
+/// Lists the names of the steps at which a system call can fail, as `Refusal.step` has them.
+#[napi(catch_unwind)]
+pub fn step_names() -> Vec<String> {
+    Step::names().map(str::to_owned).collect()
+}
+
+/// Runs the event loop until it has handled an event; false without libuv.
 #[napi(catch_unwind)]
 pub fn turn_event_loop(env: &Env) -> bool {
     let Ok(event_loop) = env.get_uv_event_loop() else { return false };
-    daemonic_core::sys::event_loop::turn(event_loop.cast())
+    daemonic_core::sys::event_loop::run_once(event_loop.cast())
 }

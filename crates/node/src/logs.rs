@@ -1,10 +1,11 @@
-//! Log files under a running process.
+//! Log files of a running process.
 
 use daemonic_core::logs;
 use napi_derive::napi;
 
 use crate::refusal::{Answer, answer};
 
+/// Regular file that this process appends to.
 #[napi(object)]
 pub struct AppendedFile {
     pub fd: i32,
@@ -13,13 +14,13 @@ pub struct AppendedFile {
     pub inode: f64,
 }
 
-/// True if the path named another file by now, which is open under `fd` then.
+/// Opens `path` again under `fd`, if the path no longer names the file that is open there. True if it was reopened.
 #[napi(catch_unwind)]
 pub fn reopen_log(fd: i32, path: String, mode: u32) -> Answer<bool> {
     answer(logs::reopen(fd, &path, mode, None))
 }
 
-/// Every regular file that this process appends to by an absolute path.
+/// Lists the regular files that this process appends to.
 #[napi(catch_unwind)]
 pub fn appended_files() -> Vec<AppendedFile> {
     logs::appended()

@@ -3,68 +3,76 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use daemonic_core::pidfile::{self, Held, State, Waiting};
+use daemonic_core::pidfile::{self, Held, PidFileState, Waiting};
 use napi::Env;
 use napi::bindgen_prelude::{Either, Either3, Null, Object};
 use napi_derive::napi;
 
 use crate::refusal::{Answer, Refusal, answer, refusal};
 
-/// A pid file that this process owns.
+/// Pid file that this process owns.
 #[napi]
 pub struct PidFile {
     held: Held,
 }
 
+/// Report of what the locks and the text of a pid file say.
 #[napi(object)]
 pub struct PidFileReport {
     #[napi(ts_type = "'absent' | 'free' | 'starting' | 'running'")]
     pub state: String,
     pub pid: Option<i32>,
+    /// Whether the kernel named the owner, not only the file's text.
     pub verified: bool,
 }
 
 #[napi]
 impl PidFile {
+    /// Path by which it was locked.
     #[napi(getter, catch_unwind)]
     pub fn path(&self) -> String {
         self.held.path().to_string_lossy().into_owned()
     }
 
+    /// Whether it has not been released yet.
     #[napi(getter, catch_unwind)]
     pub fn held(&self) -> bool {
         self.held.is_held()
     }
 
+    /// Whether the path still names this file.
     #[napi(catch_unwind)]
     pub fn is_intact(&self) -> bool {
         self.held.is_intact()
     }
 
+    /// Marks the start as completed, for those who wait for it.
     #[napi(catch_unwind)]
     pub fn started(&self) -> Option<Refusal> {
-        refusal(self.held.started())
+        refusal(self.held.mark_started())
     }
 
+    /// Announces that this process is stopping: whoever wants a daemon waits for the next one.
     #[napi(catch_unwind)]
     pub fn ending(&self) {
-        self.held.ending();
+        self.held.mark_ending();
     }
 
+    /// Takes byte 0 again, in case other code of this process closed a descriptor of the file.
     #[napi(catch_unwind)]
     pub fn assert_ownership(&self) -> Option<Refusal> {
         refusal(self.held.assert_ownership())
     }
 
-    /// Removes the file and its companions, and unlocks: now, or with the end of the process.
+    /// Removes the file and its companions, and unlocks it: at once, or with `untilExit` when the process exits.
     #[napi(catch_unwind)]
-    pub fn release(&mut self, companions: Vec<String>, ending: bool) -> Option<Refusal> {
-        let companions: Vec<_> = companions.iter().filter_map(|path| pidfile::c_path(path.as_ref()).ok()).collect();
-        refusal(self.held.release(&companions, ending))
+    pub fn release(&mut self, companions: Vec<String>, until_exit: bool) -> Option<Refusal> {
+        refusal(self.held.release(&companions, until_exit))
     }
 }
 
 impl PidFile {
+    /// Returns the core's side of this object.
     pub fn held_file(&self) -> &Held {
         &self.held
     }
@@ -76,21 +84,22 @@ impl From<Held> for PidFile {
     }
 }
 
-/// Locks the file and writes our pid; it counts as starting until `started()`.
+/// Locks the file and writes this process's pid into it. The file counts as starting until `started()`.
 #[napi(catch_unwind)]
 pub fn acquire_pid_file(path: String, mode: u32, overwrite: bool) -> Answer<PidFile> {
     answer(pidfile::acquire(path.as_ref(), mode, overwrite))
 }
 
+/// Tells the state of a pid file, without changing it.
 #[napi(catch_unwind)]
 pub fn inspect_pid_file(path: String) -> Answer<PidFileReport> {
     match pidfile::inspect(path.as_ref()) {
         Ok(report) => Either::A(PidFileReport {
             state: match report.state {
-                State::Absent => "absent",
-                State::Free => "free",
-                State::Starting => "starting",
-                State::Running => "running",
+                PidFileState::Absent => "absent",
+                PidFileState::Free => "free",
+                PidFileState::Starting => "starting",
+                PidFileState::Running => "running",
             }
             .to_owned(),
             pid: report.pid,
@@ -100,28 +109,29 @@ pub fn inspect_pid_file(path: String) -> Answer<PidFileReport> {
     }
 }
 
-/// A wait for a pid file, in a thread of its own.
+/// Wait for a pid file, in a thread of its own.
 #[napi]
 #[derive(Default)]
 pub struct PidFileWait {
     waiting: Arc<Wait>,
 }
 
-/// None before it was started, and after it was cancelled.
+/// Wait under way; None before it is started, and after it is cancelled.
 type Wait = Mutex<Option<Waiting>>;
 
 #[napi]
 impl PidFileWait {
+    /// Prepares a wait.
     #[napi(constructor, catch_unwind)]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Resolves with the file, why it can't be had, or null after `cancel()`. Call it once.
+    /// Resolves with the file, with the reason why it can't be locked, or with null after `cancel()`. Call it once.
     #[napi(catch_unwind, ts_return_type = "Promise<PidFile | Refusal | null>")]
     pub fn start<'env>(&mut self, env: &'env Env, path: String, mode: u32) -> napi::Result<Object<'env>> {
         let (deferred, promise) = env.create_deferred()?;
-        cancel_at_end_of(*env, &self.waiting)?;
+        cancel_with(*env, &self.waiting)?;
         let waiting = Waiting::start(path.into(), mode, move |result| {
             deferred.resolve(move |_| {
                 Ok(match result {
@@ -135,12 +145,12 @@ impl PidFileWait {
         Ok(promise)
     }
 
-    /// Resolves once the owner of the file neither starts nor ends: true, or why that can't be known, or null after
-    /// `cancel()`. Call it once.
+    /// Resolves with true once the owner of the file is neither starting nor stopping, with the reason why that can't
+    /// be known, or with null after `cancel()`. Call it once.
     #[napi(catch_unwind, ts_return_type = "Promise<true | Refusal | null>")]
     pub fn settled<'env>(&mut self, env: &'env Env, path: String) -> napi::Result<Object<'env>> {
         let (deferred, promise) = env.create_deferred()?;
-        cancel_at_end_of(*env, &self.waiting)?;
+        cancel_with(*env, &self.waiting)?;
         let waiting = Waiting::until_settled(path.into(), move |result| {
             deferred.resolve(move |_| {
                 Ok(match result {
@@ -154,29 +164,30 @@ impl PidFileWait {
         Ok(promise)
     }
 
-    /// When this returns, the wait has been won or never will be: the promise tells.
+    /// Cancels the wait. When this returns, the wait has either succeeded, which the promise tells, or never will.
     #[napi(catch_unwind)]
     pub fn cancel(&mut self) {
-        end(&self.waiting);
+        cancel(&self.waiting);
     }
 }
 
-fn end(waiting: &Wait) {
+/// Cancels a wait, if it was started.
+fn cancel(waiting: &Wait) {
     drop(waiting.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 thread_local! {
-    /// The waits of this thread's environment (a worker thread has its own), once its end is hooked.
+    /// Waits of this thread's environment (each worker thread has its own); None until a cleanup hook is registered.
     static WAITS: RefCell<Option<Vec<Weak<Wait>>>> = const { RefCell::new(None) };
 }
 
-/// No thread of ours may call into an environment that is gone.
-fn cancel_at_end_of(env: Env, waiting: &Arc<Wait>) -> napi::Result<()> {
+/// Has the wait cancelled when its environment goes, since its thread must not call into that environment afterwards.
+fn cancel_with(env: Env, waiting: &Arc<Wait>) -> napi::Result<()> {
     WAITS.with_borrow_mut(|known| {
         if known.is_none() {
             env.add_env_cleanup_hook((), |()| {
                 let waits = WAITS.take().unwrap_or_default();
-                waits.iter().filter_map(Weak::upgrade).for_each(|each| end(&each));
+                waits.iter().filter_map(Weak::upgrade).for_each(|each| cancel(&each));
             })?;
         }
         let waits = known.get_or_insert_default();

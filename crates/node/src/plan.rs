@@ -1,21 +1,24 @@
-//! The plan of a start, as src/options.ts makes it. Parsed strictly: what the types allow and the core doesn't is refused.
+//! Plan of a start, as src/start/plan.ts makes it. Parsed strictly: what the types allow and the core doesn't is
+//! refused.
 
-use daemonic_core::error::{Error, Failure, Result, Step};
-use daemonic_core::limits;
+use daemonic_core::error::{Error, Result, Step};
 use daemonic_core::plan as core;
 use daemonic_core::sockets;
 use napi_derive::napi;
-use nix::errno::Errno;
 
+use crate::resources::{Resources, malformed};
+
+/// Everything that a start is made of.
 #[napi(object)]
 pub struct Plan {
     pub program: String,
-    /// argv[0] included.
+    /// All arguments, with argv[0].
     pub arguments: Vec<String>,
     pub directory: String,
     pub environment: Vec<EnvironmentChange>,
+    /// JSON for daemonize() in the daemon.
     pub note: String,
-    /// The caller goes on, and may end before the daemon is ready.
+    /// Whether the launcher goes on after the start: then its exit doesn't abort the start.
     pub outlives_launcher: bool,
     pub state: Option<StatePlan>,
     pub pid_file: Option<PidFilePlan>,
@@ -23,60 +26,68 @@ pub struct Plan {
     pub stdout: StreamPlan,
     pub stderr: StreamPlan,
     pub listen: Vec<ListenPlan>,
-    pub limits: Vec<LimitPlan>,
+    /// Descriptors that stay open under their numbers.
     pub preserve: Vec<i32>,
-    /// Whose new logs are.
+    /// Owner of new logs.
     pub owner: Option<OwnerPlan>,
-    pub nice: Option<i32>,
-    pub oom_score_adjust: Option<i32>,
-    pub no_new_privileges: bool,
+    pub resources: Resources,
     pub supervisor: Option<SupervisorPlan>,
 }
 
+/// Supervisor that is executed in the daemon's place.
 #[napi(object)]
 pub struct SupervisorPlan {
     pub executable: String,
-    /// Its configuration, as JSON.
+    /// Configuration of the supervisor, as JSON.
     pub config: String,
 }
 
+/// State file beside the pid file.
 #[napi(object)]
 pub struct StatePlan {
     pub path: String,
+    /// Path under which the file is written before it is renamed.
     pub draft: String,
     /// A JSON object, to which `pid` and `addresses` are added.
     pub text: String,
-    /// Where the program itself will listen.
+    /// Addresses on which the program itself will listen.
     pub addresses: Vec<NamedAddress>,
 }
 
+/// Address of a socket, with the socket's name.
 #[napi(object)]
 pub struct NamedAddress {
     pub name: String,
     pub address: String,
 }
 
+/// User and group to whom files are given.
 #[napi(object)]
 pub struct OwnerPlan {
     pub user: u32,
     pub group: u32,
 }
 
+/// Change of an environment variable.
 #[napi(object)]
 pub struct EnvironmentChange {
     pub name: String,
-    /// Absent: removed.
+    /// Absent: the variable is removed.
     pub value: Option<String>,
 }
 
+/// Pid file of a daemon.
 #[napi(object)]
 pub struct PidFilePlan {
     pub path: String,
     pub mode: u32,
+    /// Whether to replace the file if it is locked.
     pub overwrite: bool,
+    /// Files beside it that are removed together with it.
     pub companions: Vec<String>,
 }
 
+/// Destination of a standard stream.
 #[napi(object)]
 pub struct StreamPlan {
     #[napi(ts_type = "'null' | 'inherit' | 'descriptor' | 'file'")]
@@ -87,28 +98,21 @@ pub struct StreamPlan {
     pub truncate: Option<bool>,
 }
 
+/// Socket that is to be bound.
 #[napi(object)]
 pub struct ListenPlan {
     pub name: String,
     pub host: Option<String>,
     pub port: Option<u16>,
-    /// A Unix socket's; then host and port are absent.
+    /// Path of a Unix socket; then host and port are absent.
     pub path: Option<String>,
     pub mode: Option<u32>,
-    /// Of a socket that a service manager passed; then all else is its business.
+    /// Descriptor of a socket that a service manager passed; then all else is ignored.
     pub fd: Option<i32>,
     pub backlog: i32,
     pub ipv6_only: bool,
     pub reuse_port: bool,
     pub udp: bool,
-}
-
-#[napi(object)]
-pub struct LimitPlan {
-    pub resource: String,
-    /// Absent: unlimited.
-    pub soft: Option<f64>,
-    pub hard: Option<f64>,
 }
 
 impl TryFrom<Plan> for core::Plan {
@@ -123,7 +127,7 @@ impl TryFrom<Plan> for core::Plan {
             note: plan.note,
             inherited: daemonic_core::sys::process::environment().collect(),
             outlives_launcher: plan.outlives_launcher,
-            state: plan.state.map(|state| core::State {
+            state_file: plan.state.map(|state| core::StateFile {
                 path: state.path.into(),
                 draft: state.draft.into(),
                 addresses: state.addresses.into_iter().map(|each| (each.name, each.address)).collect(),
@@ -139,12 +143,9 @@ impl TryFrom<Plan> for core::Plan {
             stdout: plan.stdout.try_into()?,
             stderr: plan.stderr.try_into()?,
             listen: sockets_of(plan.listen)?,
-            limits: limits_of(plan.limits)?,
             preserve: plan.preserve,
-            owner: plan.owner.map(|owner| core::Owner { user: owner.user, group: owner.group }),
-            nice: plan.nice,
-            oom_score_adjust: plan.oom_score_adjust,
-            no_new_privileges: plan.no_new_privileges,
+            owner: plan.owner.map(|owner| core::FileOwner { user: owner.user, group: owner.group }),
+            resources: plan.resources.try_into()?,
             supervisor: plan.supervisor.map(|supervisor| core::Supervisor {
                 executable: supervisor.executable.into(),
                 config: supervisor.config,
@@ -153,11 +154,8 @@ impl TryFrom<Plan> for core::Plan {
     }
 }
 
+/// Converts the sockets that are to be bound.
 pub fn sockets_of(plans: Vec<ListenPlan>) -> Result<Vec<sockets::Listen>> {
-    plans.into_iter().map(TryInto::try_into).collect()
-}
-
-pub fn limits_of(plans: Vec<LimitPlan>) -> Result<Vec<limits::Limit>> {
     plans.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -199,17 +197,4 @@ impl TryFrom<ListenPlan> for sockets::Listen {
         };
         Ok(sockets)
     }
-}
-
-impl TryFrom<LimitPlan> for limits::Limit {
-    type Error = Error;
-
-    fn try_from(plan: LimitPlan) -> Result<Self> {
-        let whole = |value: f64| value as u64;
-        Self::new(&plan.resource, plan.soft.map(whole), plan.hard.map(whole)).ok_or_else(|| malformed(Step::Limits))
-    }
-}
-
-fn malformed(step: Step) -> Error {
-    Failure::new(step, step.syscall(), Errno::EINVAL).because("the plan is malformed").into()
 }

@@ -1,10 +1,10 @@
-//! Errors as plain objects.
+//! Errors as plain objects, which src/binding/addon.ts throws as error classes.
 
 use daemonic_core::error::{Error, Result};
 use napi::bindgen_prelude::Either;
 use napi_derive::napi;
 
-/// What failed. `kind` tells which error class it becomes; `system`: step, syscall, errno and detail are set.
+/// Reason why a call failed. `kind` says which error class it becomes; `system` has step, syscall and errno.
 #[napi(object)]
 pub struct Refusal {
     #[napi(ts_type = "'system' | 'running' | 'blocked' | 'not-running' | 'unverified'")]
@@ -17,9 +17,10 @@ pub struct Refusal {
     pub detail: Option<String>,
 }
 
-/// A function's result: the value, or why there is none.
+/// Result of a function: the value, or why there is none.
 pub type Answer<T> = Either<T, Refusal>;
 
+/// Converts a result with a value.
 pub fn answer<T, V: From<T>>(result: Result<T>) -> Answer<V> {
     match result {
         Ok(value) => Either::A(value.into()),
@@ -27,12 +28,13 @@ pub fn answer<T, V: From<T>>(result: Result<T>) -> Answer<V> {
     }
 }
 
-/// For what succeeds without a value.
+/// Converts a result without a value: null is success.
 pub fn refusal(result: Result<()>) -> Option<Refusal> {
     result.err().map(Refusal::from)
 }
 
 impl Refusal {
+    /// Makes a refusal about a pid file.
     fn of(kind: &str, path: &std::path::Path, pid: Option<i32>) -> Self {
         Self {
             kind: kind.to_owned(),
@@ -68,7 +70,7 @@ impl From<Error> for Refusal {
     }
 }
 
-/// JavaScript's milliseconds; what is no duration is forever.
+/// Converts JavaScript's milliseconds; a number that is no duration means forever.
 pub fn milliseconds(number: f64) -> std::time::Duration {
     std::time::Duration::try_from_secs_f64(number / 1000.0).unwrap_or(std::time::Duration::MAX)
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use daemonic_core::identity::Change;
-use daemonic_core::limits::Limit;
-use daemonic_core::plan::{LogFile, Owner};
+use daemonic_core::plan::{FileOwner, LogFile};
+use daemonic_core::resources::Resources;
 use daemonic_core::sockets;
 use daemonic_core::worker::{ForeignContext, Kind, WorkerPlan};
 use serde::{Deserialize, Serialize};
@@ -33,10 +33,7 @@ pub struct Config {
     pub sockets: Vec<Socket>,
     pub logs: Vec<Log>,
     pub owner: Option<Ids>,
-    pub limits: Vec<LimitPlan>,
-    pub nice: Option<i32>,
-    pub oom_score_adjust: Option<i32>,
-    pub no_new_privileges: bool,
+    pub resources: Resources,
     pub preserve: Vec<i32>,
     pub supervision: Supervision,
     pub start_timeout: Millis,
@@ -126,14 +123,6 @@ pub struct Ids {
     pub group: u32,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitPlan {
-    resource: String,
-    soft: Option<u64>,
-    hard: Option<u64>,
-}
-
 /// Variables by name.
 pub type Environment = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -149,8 +138,8 @@ impl Config {
     }
 
     /// The user and group that new log files get.
-    pub fn owner(&self) -> Option<Owner> {
-        self.owner.map(|Ids { user, group }| Owner { user, group })
+    pub fn owner(&self) -> Option<FileOwner> {
+        self.owner.map(|Ids { user, group }| FileOwner { user, group })
     }
 
     /// Modes and descriptor numbers of the log files: stdout and stderr may share a file.
@@ -171,10 +160,7 @@ impl Config {
             directory: self.program.directory.clone(),
             environment,
             preserve: self.preserve.clone(),
-            limits: self.limits.iter().filter_map(LimitPlan::limit).collect(),
-            nice: self.nice,
-            oom_score_adjust: self.oom_score_adjust,
-            no_new_privileges: self.no_new_privileges,
+            resources: self.resources.clone(),
             owner: self.owner(),
             stderr_log: stderr_log.map(|log| LogFile { path: log.path.clone(), mode: log.mode, truncate: false }),
             leads_group: self.supervision.kill_tree,
@@ -192,16 +178,6 @@ impl Config {
         };
         let identity = Change { chroot, user, group, groups, dumpable: false };
         Kind::Foreign(ForeignContext { identity, umask, directory })
-    }
-}
-
-impl LimitPlan {
-    pub fn is_of_cores(&self) -> bool {
-        self.resource == "core"
-    }
-
-    fn limit(&self) -> Option<Limit> {
-        Limit::new(&self.resource, self.soft, self.hard)
     }
 }
 

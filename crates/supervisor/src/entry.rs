@@ -4,7 +4,7 @@
 use std::os::fd::OwnedFd;
 
 use daemonic_core::arrival::{self, Arrival};
-use daemonic_core::pidfile::{Held, c_path};
+use daemonic_core::pidfile::Held;
 use daemonic_core::sys::{fd, memory_file, process, title::Title};
 
 use crate::clock::now;
@@ -119,10 +119,9 @@ fn clean_up(supervisor: &mut Supervisor) {
         control.remove();
     }
     if let (Some(held), Some(file)) = (&mut world.pid_file, &world.config.pid_file) {
-        let companions: Vec<_> = file.companions.iter().filter_map(|path| c_path(path).ok()).collect();
-        let _ = held.release(&companions, true);
+        let _ = held.release(&file.companions, true);
     }
     if let Some(Exit::Signal { number, .. }) = fleet.start_exit {
-        process::end_by(number);
+        process::die_by(number);
     }
 }

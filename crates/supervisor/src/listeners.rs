@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use daemonic_core::error::{Error, Failure, Result as CoreResult, Step};
-use daemonic_core::session::status_field;
+use daemonic_core::process_facts::status_field;
 use daemonic_core::sockets::{SocketFile, address_of, bind_all};
 use nix::errno::Errno;
 
@@ -26,7 +26,7 @@ pub struct Listener {
 impl Listener {
     /// Keeps `shared`, and notes the socket file at `path`, to be removed in the end.
     pub fn new(name: String, path: Option<PathBuf>, shared: OwnedFd) -> Self {
-        let file = path.as_deref().and_then(SocketFile::of);
+        let file = path.as_deref().and_then(|path| SocketFile::of(path).ok());
         Self { name, path, file, shared, by_slot: HashMap::new() }
     }
 

@@ -93,7 +93,7 @@ pub fn ancestor(mut pid: i32, is_worker: impl Fn(i32) -> bool) -> Option<i32> {
         if is_worker(pid) {
             return Some(pid);
         }
-        pid = daemonic_core::session::process(pid).ok()?.ppid;
+        pid = daemonic_core::process_facts::of(pid).ok()?.ppid;
     }
     None
 }

@@ -11,7 +11,7 @@ use daemonic_core::logs;
 use daemonic_core::notify::notify;
 use daemonic_core::orders;
 use daemonic_core::pidfile::Held;
-use daemonic_core::session::usage;
+use daemonic_core::process_facts::usage;
 use daemonic_core::stdio::{STDERR_KEPT, Tail};
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{fd, memory_file, process};
@@ -103,7 +103,7 @@ impl RealWorld {
         }
         self.next_trim = now + STDERR_TRIM_EVERY;
         for tail in self.tails_in_memory() {
-            memory_file::forget_all_but(tail.descriptor(), i64::from(STDERR_KEPT));
+            memory_file::keep_last(tail.descriptor(), i64::from(STDERR_KEPT));
         }
     }
 
@@ -143,7 +143,7 @@ impl RealWorld {
 
     /// Finds a child that has exited and is still to be reaped: a worker or, where the supervisor is pid 1, any orphan.
     pub fn exited_child() -> Option<i32> {
-        process::ended_child().ok().flatten().map(Pid::as_raw)
+        process::exited_child().ok().flatten().map(Pid::as_raw)
     }
 
     /// Reaps a child and returns its wait status. With killTree, a worker's process group is killed first: after the
@@ -229,7 +229,7 @@ impl World for RealWorld {
         self.notify("READY=1");
         let Some(mut arrival) = self.arrival.take() else {
             if let Some(file) = &self.pid_file {
-                let _ = file.started();
+                let _ = file.mark_started();
             }
             return;
         };
@@ -292,13 +292,14 @@ impl World for RealWorld {
     }
 
     fn forbid_core_dumps(&mut self) {
-        let had = self.config.limits.len();
-        self.config.limits.retain(|limit| !limit.is_of_cores());
-        if had == self.config.limits.len() {
+        let limits = &mut self.config.resources.limits;
+        let had = limits.len();
+        limits.retain(|limit| !limit.is_of("core"));
+        if had == limits.len() {
             return;
         }
-        self.plan.limits = self.config.worker_plan(Vec::new()).limits;
-        let set = Limit::new("core", Some(0), Some(0)).map(daemonic_core::limits::set);
+        self.plan.resources = self.config.resources.clone();
+        let set = Limit::new("core", Some(0), Some(0)).map(Limit::apply);
         match set {
             Some(Err(_)) => self.log(Level::Warning, "the limit of core dumps could not be set to 0"),
             _ => self.log(Level::Info, "no more core dumps: there is one"),
@@ -307,7 +308,7 @@ impl World for RealWorld {
 
     fn begin_exit(&mut self) {
         if let Some(file) = &self.pid_file {
-            file.ending();
+            file.mark_ending();
         }
         self.listeners.close();
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use daemonic_core::pidfile::Held;
 use daemonic_core::stdio::Tail;
-use daemonic_core::sys::process::{Image, Variable};
+use daemonic_core::sys::exec::{Image, Variable};
 use daemonic_core::sys::signal::{AllBlocked, Watch};
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{fd, memory_file};
@@ -103,7 +103,7 @@ impl NextImage {
             Ok(blocked) => blocked,
             Err(errno) => return errno,
         };
-        watch.give_back(&[libc::SIGUSR2, libc::SIGCHLD]);
+        watch.raise_unread(&[libc::SIGUSR2, libc::SIGCHLD]);
         let errno = self.image.execute();
         drop(blocked);
         errno
@@ -195,7 +195,7 @@ pub fn resume(state: RawFd, environment: Environment) -> nix::Result<(Fleet, Rea
     world.pid_file = state.pid_file.zip(world.config.pid_file.as_ref()).and_then(|(number, file)| {
         let held = Held::register(own(number), &file.path).ok()?;
         let _ = held.assert_ownership();
-        let _ = held.started();
+        let _ = held.mark_started();
         Some(held)
     });
     world.listeners = state

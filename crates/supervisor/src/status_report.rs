@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use daemonic_core::session::usage;
+use daemonic_core::process_facts::usage;
 use serde::Serialize;
 
 use crate::clock::{Millis, now};

@@ -66,12 +66,13 @@ impl Supervisor {
                 return code;
             }
             self.wait();
+            let read_at = now();
             self.handle_signals();
             self.read_workers();
             self.reap();
             self.serve_control();
             self.probe_readiness();
-            self.fleet.tick(&mut self.world);
+            self.fleet.tick(&mut self.world, read_at);
             self.world.trim_stderr();
             self.send_answers();
         }

@@ -1,5 +1,5 @@
-//! The system calls that the protocol is made of, so that the model in `model.rs` runs this very code on every
-//! interleaving of them.
+//! The system calls that the locking protocol is made of, as a trait: `model.rs` runs the protocol's code on a
+//! simulated kernel, through every interleaving of these calls.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -7,25 +7,28 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod};
 
-use super::Identity;
-use crate::sys::lock::{self, Holder, Owner, Span};
-use crate::sys::{fd, process};
+use crate::sys::fd::{self, FileId};
+use crate::sys::lock::{self, Holder, LockOwner, Span};
+use crate::sys::process;
 
+/// Kernel that the protocol runs on: the real one, or the model's.
 pub trait Kernel {
     type File;
 
-    /// open(2); with O_CREAT, for the owner alone until the mode is set.
+    /// open(2). With O_CREAT, the file's mode is 0600 until [`Kernel::set_mode`].
     fn open(&self, name: &CStr, flags: i32) -> nix::Result<Self::File>;
     /// fstat(2)
     fn status(&self, file: &Self::File) -> nix::Result<Status>;
     /// lstat(2)
-    fn named(&self, name: &CStr) -> nix::Result<Identity>;
+    fn named(&self, name: &CStr) -> nix::Result<FileId>;
     /// fchmod(2)
     fn set_mode(&self, file: &Self::File, mode: u32) -> nix::Result<()>;
     /// fcntl(2)
-    fn lock(&self, file: &Self::File, owner: Owner, span: Span) -> nix::Result<()>;
-    fn unlock(&self, file: &Self::File, owner: Owner, span: Span) -> nix::Result<()>;
-    fn holder(&self, file: &Self::File, owner: Owner, span: Span) -> nix::Result<Option<Holder>>;
+    fn lock(&self, file: &Self::File, owner: LockOwner, span: Span) -> nix::Result<()>;
+    /// fcntl(2)
+    fn unlock(&self, file: &Self::File, owner: LockOwner, span: Span) -> nix::Result<()>;
+    /// fcntl(2)
+    fn holder(&self, file: &Self::File, owner: LockOwner, span: Span) -> nix::Result<Option<Holder>>;
     /// pread(2)
     fn text(&self, file: &Self::File, buffer: &mut [u8]) -> nix::Result<usize>;
     /// pwrite(2), then ftruncate(2)
@@ -35,26 +38,27 @@ pub trait Kernel {
     /// getpid(2)
     fn pid(&self) -> u32;
 
-    /// Whether the path still names this file: a lock is worth nothing on one that its last owner has unlinked.
-    fn names_still(&self, name: &CStr, identity: Identity) -> bool {
+    /// Whether the path still names this file: a lock on a file that its last owner has unlinked excludes no other
+    /// process.
+    fn names_still(&self, name: &CStr, identity: FileId) -> bool {
         self.named(name) == Ok(identity)
     }
 }
 
-/// What fstat(2) tells of an open file.
+/// Result of fstat(2), as far as the protocol needs it.
 #[derive(Debug, Clone, Copy)]
 pub struct Status {
-    pub identity: Identity,
+    pub identity: FileId,
     pub regular: bool,
     pub links: u64,
     pub owner: u32,
 }
 
-/// The kernel that we run on. Async-signal-safe throughout.
+/// The kernel that this process runs on. Every call is async-signal-safe.
 #[derive(Debug, Clone, Copy)]
-pub struct Host;
+pub struct RealKernel;
 
-impl Kernel for Host {
+impl Kernel for RealKernel {
     type File = OwnedFd;
 
     fn open(&self, name: &CStr, flags: i32) -> nix::Result<OwnedFd> {
@@ -65,15 +69,15 @@ impl Kernel for Host {
     fn status(&self, file: &OwnedFd) -> nix::Result<Status> {
         let stat = fd::stat_raw(file.as_raw_fd())?;
         Ok(Status {
-            identity: Identity::of(&stat),
+            identity: FileId::of(&stat),
             regular: stat.st_mode & libc::S_IFMT == libc::S_IFREG,
             links: stat.st_nlink as u64,
             owner: stat.st_uid,
         })
     }
 
-    fn named(&self, name: &CStr) -> nix::Result<Identity> {
-        fd::stat_path(name, false).map(|stat| Identity::of(&stat))
+    fn named(&self, name: &CStr) -> nix::Result<FileId> {
+        FileId::named(name)
     }
 
     fn set_mode(&self, file: &OwnedFd, mode: u32) -> nix::Result<()> {
@@ -81,15 +85,15 @@ impl Kernel for Host {
         fchmod(file, Mode::from_bits_truncate(mode))
     }
 
-    fn lock(&self, file: &OwnedFd, owner: Owner, span: Span) -> nix::Result<()> {
+    fn lock(&self, file: &OwnedFd, owner: LockOwner, span: Span) -> nix::Result<()> {
         lock::lock(file.as_raw_fd(), owner, span)
     }
 
-    fn unlock(&self, file: &OwnedFd, owner: Owner, span: Span) -> nix::Result<()> {
+    fn unlock(&self, file: &OwnedFd, owner: LockOwner, span: Span) -> nix::Result<()> {
         lock::unlock(file.as_raw_fd(), owner, span)
     }
 
-    fn holder(&self, file: &OwnedFd, owner: Owner, span: Span) -> nix::Result<Option<Holder>> {
+    fn holder(&self, file: &OwnedFd, owner: LockOwner, span: Span) -> nix::Result<Option<Holder>> {
         lock::holder(file.as_raw_fd(), owner, span)
     }
 

@@ -1,8 +1,8 @@
-//! The protocol under every interleaving of its system calls: `cargo test -p daemonic-core pidfile::model`.
+//! Model check of the locking protocol: `cargo test -p daemonic-core pidfile::model`.
 //!
-//! Processes are threads that run the code of this module on a simulated kernel, one system call at a time; a depth-first
-//! search goes through all schedules with a bounded number of unforced switches and one crash at any call. What the
-//! protocol needs is then taken out of the simulated kernel, piece by piece, and the same search must find a fault.
+//! Processes are threads that run the protocol's code on a simulated kernel, one system call at a time. A depth-first
+//! search goes through all schedules with a bounded number of unforced switches and one crash at any call. Then the
+//! parts that the protocol needs are removed one by one, and the same search must find a fault.
 
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -12,10 +12,12 @@ use std::thread;
 
 use nix::errno::Errno;
 
+use super::claim;
 use super::kernel::{Kernel, Status};
+use super::look::{PidFileState, look};
 use super::sweep::{Sweep, remove_free};
-use super::{Identity, State, claim, inspect};
-use crate::sys::lock::{Holder, Owner, Span};
+use crate::sys::fd::FileId;
+use crate::sys::lock::{Holder, LockOwner, Span};
 
 /// Unforced switches in a schedule. Most bugs of this kind need two at the wrong moment; their number makes the search
 /// longer exponentially, and so does that of the processes.
@@ -23,7 +25,7 @@ const SWITCHES: usize = 3;
 const SWITCHES_OF_MANY: usize = 2;
 const NAME: &CStr = c"model.pid";
 
-/// What is taken out of the protocol.
+/// Part that is removed from the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Without {
     Nothing,
@@ -37,10 +39,10 @@ struct World {
     inodes: Vec<Inode>,
     named: Option<usize>,
     opens: usize,
-    /// Who believes to hold the file, and who of them is ready.
+    /// Pids of the processes that believe to own the file, and those of them that are ready.
     holding: Vec<u32>,
     ready: Vec<u32>,
-    /// Everyone who has been so since a reader began to look.
+    /// Pids that have been in these lists since a reader began to look.
     held_lately: Vec<u32>,
     ready_lately: Vec<u32>,
     faults: Vec<String>,
@@ -50,13 +52,13 @@ struct World {
 #[derive(Default)]
 struct Inode {
     text: Vec<u8>,
-    /// By byte: the process's lock and the open file's.
+    /// For each byte: the pid of the process that locks it, and the open file that locks it.
     process_locks: [Option<u32>; 3],
     open_locks: [Option<usize>; 3],
 }
 
-/// Whose move it is: the process's index, and whether it crashes. Granted when no process is busy between two calls, so
-/// that a schedule can be run again.
+/// Next move: the index of the process, and whether it crashes. Granted only when no process is busy between two calls,
+/// so that a schedule can be repeated.
 #[derive(Default)]
 struct Turn {
     granted: Option<(usize, bool)>,
@@ -75,7 +77,7 @@ struct Shared {
     moved: Condvar,
 }
 
-/// The kernel as one process sees it.
+/// Simulated kernel as one process sees it.
 #[derive(Clone)]
 struct Simulated {
     shared: Arc<Shared>,
@@ -89,7 +91,7 @@ struct File {
     open: usize,
 }
 
-/// Unwinds a process that crashes; its descriptors close as they would.
+/// Panic payload that unwinds a crashing process: its descriptors close, as the kernel would close them.
 struct Crash;
 
 impl Simulated {
@@ -97,7 +99,7 @@ impl Simulated {
         self.shared.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for our turn and makes one system call.
+    /// Waits until this process may move, and makes one system call.
     fn call<T>(&self, body: impl FnOnce(&mut World) -> T) -> T {
         let mut world = self.lock_world();
         world.turn.phases[self.index] = Phase::Waiting;
@@ -118,7 +120,7 @@ impl Simulated {
         }
     }
 
-    /// A remark of the test's own: no system call.
+    /// Records something for the test; not a system call.
     fn note(&self, remark: impl FnOnce(&mut World, u32)) {
         remark(&mut self.lock_world(), self.pid());
     }
@@ -150,11 +152,11 @@ impl Kernel for Simulated {
         })
     }
 
-    fn named(&self, _name: &CStr) -> nix::Result<Identity> {
+    fn named(&self, _name: &CStr) -> nix::Result<FileId> {
         self.call(|world| world.named.map(identity).ok_or(Errno::ENOENT))
     }
 
-    fn names_still(&self, name: &CStr, identity: Identity) -> bool {
+    fn names_still(&self, name: &CStr, identity: FileId) -> bool {
         self.without == Without::TheInodeCheck || self.named(name) == Ok(identity)
     }
 
@@ -162,7 +164,7 @@ impl Kernel for Simulated {
         Ok(()) // nothing depends on when
     }
 
-    fn lock(&self, file: &File, owner: Owner, span: Span) -> nix::Result<()> {
+    fn lock(&self, file: &File, owner: LockOwner, span: Span) -> nix::Result<()> {
         if self.without == Without::TheSingleRequest && span.length == 2 {
             self.lock(file, owner, Span { start: 1, length: 1 })?;
             return self.lock(file, owner, Span { start: 2, length: 1 });
@@ -175,21 +177,21 @@ impl Kernel for Simulated {
             }
             for byte in bytes(span) {
                 match owner {
-                    Owner::Process => inode.process_locks[byte] = Some(self.pid()),
-                    Owner::OpenFile => inode.open_locks[byte] = Some(file.open),
+                    LockOwner::Process => inode.process_locks[byte] = Some(self.pid()),
+                    LockOwner::OpenFile => inode.open_locks[byte] = Some(file.open),
                 }
             }
             Ok(())
         })
     }
 
-    fn unlock(&self, file: &File, _owner: Owner, span: Span) -> nix::Result<()> {
+    fn unlock(&self, file: &File, _owner: LockOwner, span: Span) -> nix::Result<()> {
         let span = self.known(span);
         self.call(|world| bytes(span).for_each(|byte| world.inodes[file.inode].open_locks[byte] = None));
         Ok(())
     }
 
-    fn holder(&self, file: &File, owner: Owner, span: Span) -> nix::Result<Option<Holder>> {
+    fn holder(&self, file: &File, owner: LockOwner, span: Span) -> nix::Result<Option<Holder>> {
         let span = self.known(span);
         Ok(self.call(|world| {
             bytes(span).find_map(|byte| world.inodes[file.inode].conflict(byte, owner, file, self.pid()))
@@ -219,7 +221,7 @@ impl Kernel for Simulated {
 }
 
 impl Simulated {
-    /// The span without the byte that is taken out.
+    /// Returns the span without the byte that is removed from the protocol.
     fn known(&self, span: Span) -> Span {
         match (self.without, span.start, span.length) {
             (Without::TheStartingByte, 1, 2) => Span { start: 1, length: 1 },
@@ -230,10 +232,11 @@ impl Simulated {
 }
 
 impl Inode {
-    /// The kernel's rule: an open file's lock is in the way of every other open file, a process's of every other process.
-    fn conflict(&self, byte: usize, owner: Owner, file: &File, pid: u32) -> Option<Holder> {
-        let by_open = self.open_locks[byte].filter(|&open| owner == Owner::Process || open != file.open);
-        let by_process = self.process_locks[byte].filter(|&holder| owner == Owner::OpenFile || holder != pid);
+    /// Finds the lock in the way by the kernel's rule: an open file's lock conflicts with every other open file, a
+    /// process's lock with every other process.
+    fn conflict(&self, byte: usize, owner: LockOwner, file: &File, pid: u32) -> Option<Holder> {
+        let by_open = self.open_locks[byte].filter(|&open| owner == LockOwner::Process || open != file.open);
+        let by_process = self.process_locks[byte].filter(|&holder| owner == LockOwner::OpenFile || holder != pid);
         by_process
             .map(|pid| Holder { pid: pid.cast_signed(), reader: false })
             .or(by_open.map(|_| Holder { pid: -1, reader: false }))
@@ -241,7 +244,8 @@ impl Inode {
 }
 
 impl Drop for File {
-    /// close(2), in the same move as what came before: the open file's locks go, and all of the process's on that file.
+    /// Closes the file in the same move as the call before: the open file's locks go, and so do all of the process's
+    /// locks on that file: close(2).
     fn drop(&mut self) {
         let pid = self.kernel.pid();
         let mut world = self.kernel.lock_world();
@@ -261,8 +265,8 @@ fn bytes(span: Span) -> impl Iterator<Item = usize> {
     usize::from(span.start)..usize::from(span.start) + usize::from(span.length)
 }
 
-fn identity(inode: usize) -> Identity {
-    Identity { device: 1, inode: inode as u64 }
+fn identity(inode: usize) -> FileId {
+    FileId { device: 1, inode: inode as u64 }
 }
 
 fn pid_of(index: usize) -> u32 {
@@ -273,7 +277,7 @@ fn pid_of(index: usize) -> u32 {
 
 type Process = fn(&Simulated);
 
-/// A daemon's whole life: claimed, owned, ready, released.
+/// Runs a daemon: it claims and owns the file, is ready, and releases it.
 fn daemon(kernel: &Simulated) {
     let Ok((file, identity)) = claim::take(kernel, Path::new("model.pid"), NAME, 0o644) else {
         return;
@@ -290,13 +294,13 @@ fn daemon(kernel: &Simulated) {
         world.ready.push(pid);
         world.ready_lately.push(pid);
     });
-    let _ = claim::started(kernel, &file);
-    // From here on it may be gone at any moment.
+    let _ = claim::unlock_starting(kernel, &file);
+    // From here on the file may be gone at any moment.
     kernel.note(World::leave);
     let _ = claim::remove(kernel, &file, NAME, identity, &[]);
 }
 
-/// One look, that must tell the truth of some moment in it.
+/// Looks once: the report must be true of some moment during the look.
 fn reader(kernel: &Simulated) {
     kernel.note(|world, _| {
         world.held_lately = world.holding.clone();
@@ -305,17 +309,17 @@ fn reader(kernel: &Simulated) {
     let Ok(file) = kernel.open(NAME, libc::O_RDONLY) else {
         return;
     };
-    let Ok(report) = inspect::look(kernel, &file, Path::new("model.pid")) else {
+    let Ok(report) = look(kernel, &file, Path::new("model.pid")) else {
         return;
     };
     kernel.note(|world, _| {
         let known = |lately: &[u32]| report.pid.is_some_and(|pid| lately.contains(&pid.cast_unsigned()));
         match report.state {
-            State::Running if world.ready_lately.is_empty() => {
-                world.faults.push(format!("{report:?}, but nobody was ready"));
+            PidFileState::Running if world.ready_lately.is_empty() => {
+                world.faults.push(format!("{report:?}, but no process was ready"));
             }
-            State::Running | State::Starting if report.pid.is_some() && !known(&world.held_lately) => {
-                world.faults.push(format!("{report:?}, which nobody was"));
+            PidFileState::Running | PidFileState::Starting if report.pid.is_some() && !known(&world.held_lately) => {
+                world.faults.push(format!("{report:?}, which no process was"));
             }
             _ => {}
         }
@@ -329,27 +333,27 @@ fn sweeper(kernel: &Simulated) {
 impl World {
     fn leave(&mut self, pid: u32) {
         self.holding.retain(|&each| each != pid);
-        // Whoever looks now may have begun before.
+        // A reader that looks now may have begun before: the lately lists keep the pid.
         self.ready.retain(|&each| each != pid);
     }
 }
 
 // ── The search ───────────────────────────────────────────────────────────────────────────
 
-/// A point of a schedule where there was a choice: which was taken, of how many.
+/// Point of a schedule with a choice: which way was taken, out of how many.
 struct Choice {
     taken: usize,
     of: usize,
 }
 
-/// The first fault on any schedule, and how many schedules there are.
+/// Searches all schedules for a fault. Returns the first fault, and the number of schedules that were run.
 fn search(without: Without, stale_text: &[u8], processes: &[Process]) -> (Option<String>, usize) {
     let mut path: Vec<Choice> = Vec::new();
     for schedules in 1.. {
         if let Some(fault) = run(without, stale_text, processes, &mut path) {
             return (Some(fault), schedules);
         }
-        // The next schedule: the last choice that has another way, taken that way.
+        // The next schedule differs in the last choice that has another way left.
         while path.last().is_some_and(|choice| choice.taken + 1 == choice.of) {
             path.pop();
         }
@@ -361,7 +365,7 @@ fn search(without: Without, stale_text: &[u8], processes: &[Process]) -> (Option
     unreachable!("schedules are finite")
 }
 
-/// Runs one schedule: `path` first, then the first choice everywhere, which is added to it.
+/// Runs one schedule: the choices of `path`, then the first way at every further choice, which is added to `path`.
 fn run(without: Without, stale_text: &[u8], processes: &[Process], path: &mut Vec<Choice>) -> Option<String> {
     let stale = Inode { text: stale_text.to_owned(), ..Inode::default() };
     let turn = Turn { granted: None, phases: vec![Phase::Busy; processes.len()] };
@@ -371,7 +375,7 @@ fn run(without: Without, stale_text: &[u8], processes: &[Process], path: &mut Ve
         for (index, &process) in processes.iter().enumerate() {
             let kernel = Simulated { shared: Arc::clone(&shared), index, without };
             scope.spawn(move || {
-                // A crash unwinds; an assertion of the code's own is a fault.
+                // A simulated crash unwinds too; any other panic is a fault.
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(|| process(&kernel)))
                     && !payload.is::<Crash>()
                 {
@@ -390,7 +394,7 @@ fn run(without: Without, stale_text: &[u8], processes: &[Process], path: &mut Ve
     world.faults.first().cloned()
 }
 
-/// Grants turns until all have ended.
+/// Grants moves until all processes have ended.
 fn direct(shared: &Shared, mut switches_left: usize, path: &mut Vec<Choice>) {
     let (mut depth, mut last, mut crashed) = (0, 0, false);
     loop {
@@ -403,7 +407,8 @@ fn direct(shared: &Shared, mut switches_left: usize, path: &mut Vec<Choice>) {
         if running.is_empty() {
             return;
         }
-        // Going on comes first; then, while they are allowed, switches, and the crash of whoever would have gone on.
+        // The first way is to go on with the same process; then come switches, while there are some left, and the crash
+        // of that process.
         let goes_on = running.contains(&last);
         let mut options: Vec<(usize, bool)> = if goes_on { vec![(last, false)] } else { Vec::new() };
         if !goes_on || switches_left > 0 {

@@ -1,14 +1,16 @@
-//! An orphaned lock: byte 1 is held and byte 0 is silent. Either the owner's other code has closed the file once, or a
-//! child of the owner inherited the descriptor and outlived it. /proc/PID/fdinfo (proc_pid_fdinfo(5)) shows which open
-//! files hold a lock.
+//! Orphaned locks: byte 1 is locked, and byte 0 is not.
+//!
+//! Either other code of the owner has opened and closed the file, which drops byte 0; or a child of the owner inherited
+//! the descriptor and outlived it. /proc/PID/fdinfo (proc_pid_fdinfo(5)) shows which open files hold a lock.
 
 use std::path::Path;
 
-use super::claim::c_path;
-use super::{Identity, RUNNING};
-use crate::sys::fd;
+use super::layout::RUNNING;
+use crate::error::Step;
+use crate::sys::fd::{self, FileId};
+use crate::sys::path::c_path;
 
-/// Whether process `pid` has the file at `path` open with the lock of that open file which says that it runs.
+/// Whether process `pid` has the file at `path` open, and that open file holds the lock on byte 1.
 pub fn holds(pid: i32, path: &Path) -> bool {
     let Some(identity) = identity(path) else { return false };
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return false };
@@ -20,7 +22,7 @@ pub fn holds(pid: i32, path: &Path) -> bool {
     })
 }
 
-/// A line `lock: 1: OFDLCK ADVISORY WRITE -1 DEVICE:INODE START END` whose range covers byte 1.
+/// Whether a line of fdinfo, `lock: 1: OFDLCK ADVISORY WRITE -1 DEVICE:INODE START END`, covers byte 1.
 fn is_running_lock(line: &str) -> bool {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let ["lock:", _, "OFDLCK", _, "WRITE", _, _, start, end] = fields[..] else { return false };
@@ -29,14 +31,15 @@ fn is_running_lock(line: &str) -> bool {
     starts && (end == "EOF" || end.parse::<u64>().is_ok_and(|end| end >= running))
 }
 
-/// Some process that holds it, as far as we may look.
+/// Finds a process that holds the lock on byte 1 of the file at `path`, among those whose /proc entries this one may
+/// read.
 pub fn holder(path: &Path) -> Option<i32> {
     let processes = std::fs::read_dir("/proc").ok()?;
     processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(|&pid| holds(pid, path))
 }
 
-fn identity(path: &Path) -> Option<Identity> {
-    fd::stat_path(&c_path(path).ok()?, true).ok().map(|stat| Identity::of(&stat))
+fn identity(path: &Path) -> Option<FileId> {
+    fd::stat_path(&c_path(path, Step::PidFileLock).ok()?, true).ok().map(|stat| FileId::of(&stat))
 }
 
 #[cfg(test)]

@@ -1,35 +1,50 @@
-//! Removing what a daemon left that could not do it itself. Async-signal-safe: the middle does it after the launcher
-//! was killed.
+//! Removal of stale pid files, on behalf of a daemon that was killed. Async-signal-safe, since the middle process calls
+//! it after the launcher was killed.
 
 use std::ffi::CString;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::inspect::text_of;
-use super::kernel::{Host, Kernel};
-use super::{Identity, RUNNING_AND_STARTING};
-use crate::sys::lock::Owner;
+use super::kernel::{Kernel, RealKernel};
+use super::layout::RUNNING_AND_STARTING;
+use super::look::pid_in_text;
+use crate::error::Step;
+use crate::sys::fd::FileId;
+use crate::sys::lock::LockOwner;
+use crate::sys::path::{c_path, c_paths};
 
-/// A pid file that may have been left, and the files beside it.
+/// Pid file that may be stale, and its companions.
 #[derive(Debug, Clone)]
 pub struct Sweep {
     pub name: CString,
-    /// Only this very file; None: what the path names, if that is empty or says nothing but a pid.
-    pub identity: Option<Identity>,
+    /// The only file to remove; with None, whatever file the path names, if that is empty or contains a pid alone.
+    pub identity: Option<FileId>,
+    /// Files beside it that go with it.
     pub companions: Vec<CString>,
 }
 
-/// Removes the files if nobody locks the pid file; true if they were removed. Two sweepers, or a sweeper and a starter,
-/// exclude each other by the lock, and the path is compared again under it.
-pub fn remove_if_free(sweep: &Sweep) -> bool {
-    remove_free(&Host, sweep)
+impl Sweep {
+    /// Names the files by their paths. None if a path of this kind names no file.
+    #[must_use]
+    pub fn of(path: &Path, identity: Option<FileId>, companions: &[PathBuf]) -> Option<Self> {
+        let name = c_path(path, Step::PidFileRelease).ok()?;
+        Some(Self { name, identity, companions: c_paths(companions) })
+    }
 }
 
+/// Removes the pid file and its companions if the file is not locked. True if they are gone. Two sweepers, or a sweeper
+/// and a start, exclude each other by the lock; the path is compared again under it.
+pub fn remove_if_free(sweep: &Sweep) -> bool {
+    remove_free(&RealKernel, sweep)
+}
+
+/// Does what [`remove_if_free`] does, on any kernel.
 pub fn remove_free<K: Kernel>(kernel: &K, sweep: &Sweep) -> bool {
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = match kernel.open(&sweep.name, flags) {
         Ok(file) => file,
-        // Removed by the other sweeper, perhaps before the files beside it were written.
+        // Another sweeper has removed it, perhaps before its companions were written.
         Err(Errno::ENOENT) => {
             remove_companions(kernel, sweep);
             return true;
@@ -37,11 +52,11 @@ pub fn remove_free<K: Kernel>(kernel: &K, sweep: &Sweep) -> bool {
         Err(_) => return false,
     };
     let Ok(status) = kernel.status(&file) else { return false };
-    // A link to somebody's other file is not ours to remove.
+    // A hard link to another program's file must stay.
     if !status.regular || status.links > 1 || sweep.identity.is_some_and(|expected| expected != status.identity) {
         return false;
     }
-    if kernel.lock(&file, Owner::OpenFile, RUNNING_AND_STARTING).is_err() {
+    if kernel.lock(&file, LockOwner::OpenFile, RUNNING_AND_STARTING).is_err() {
         return false;
     }
     if !kernel.names_still(&sweep.name, status.identity) || (sweep.identity.is_none() && !is_pid_file(kernel, &file)) {
@@ -51,9 +66,9 @@ pub fn remove_free<K: Kernel>(kernel: &K, sweep: &Sweep) -> bool {
     kernel.unlink(&sweep.name).is_ok()
 }
 
-/// Empty, or a pid and nothing else: any other file that a path was given of is not one to remove.
+/// Whether the file is empty or contains a pid alone. Any other file was named by mistake, and must stay.
 fn is_pid_file<K: Kernel>(kernel: &K, file: &K::File) -> bool {
-    text_of(kernel, file).is_some() || kernel.text(file, &mut [0; 1]) == Ok(0)
+    pid_in_text(kernel, file).is_some() || kernel.text(file, &mut [0; 1]) == Ok(0)
 }
 
 fn remove_companions<K: Kernel>(kernel: &K, sweep: &Sweep) {

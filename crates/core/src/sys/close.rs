@@ -1,4 +1,4 @@
-//! Closing every descriptor but a few, between fork and exec. Async-signal-safe throughout.
+//! Closing of all descriptors but a few, between fork and exec. Every function is async-signal-safe.
 
 use std::os::fd::RawFd;
 
@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::fd::close_raw;
 use super::limit;
 
-/// What to go up to where neither the kernel nor a limit tells the highest number.
+/// Highest number that is closed where neither the kernel nor a limit tells it.
 const HIGHEST_GUESS: RawFd = 2048;
 
 /// Closes every descriptor that is not in `kept`, which is sorted and without duplicates.
@@ -32,7 +32,8 @@ fn close_span(first: RawFd, last: RawFd) {
     }
 }
 
-/// The raw system call: glibc has it from 2.34 on. ENOSYS (old kernel), EPERM or EINVAL (a sandbox) mean: another way.
+/// Makes the raw system call, since glibc has it only from 2.34 on. On ENOSYS (an old kernel), EPERM or EINVAL (a
+/// sandbox) the caller takes another way.
 #[cfg(target_os = "linux")]
 fn close_range(first: RawFd, last: RawFd) -> nix::Result<()> {
     // SAFETY: close_range(2) takes three unsigned ints; `first` and `last` are not negative.
@@ -45,8 +46,8 @@ fn close_range(_first: RawFd, _last: RawFd) -> nix::Result<()> {
     Err(Errno::ENOSYS)
 }
 
-/// Reads /proc/self/fd by getdents64 into a buffer on the stack: readdir(3) allocates. After a round that closed
-/// something the directory is read again from its start, since it changes as we close.
+/// Closes what /proc/self/fd lists, read by getdents64 into a buffer on the stack: readdir(3) allocates. After a round
+/// that closed something the directory is read again from its start, since closing changes it.
 #[cfg(target_os = "linux")]
 fn close_listed(first: RawFd, last: RawFd) -> nix::Result<()> {
     // Offsets in struct linux_dirent64 (getdents64(2)).
@@ -63,7 +64,7 @@ fn close_listed(first: RawFd, last: RawFd) -> nix::Result<()> {
     loop {
         let mut closed = false;
         loop {
-            // SAFETY: getdents64(2) writes at most the length that is given into a buffer that we own.
+            // SAFETY: getdents64(2) writes at most the length that is given into a buffer of this frame.
             let got = unsafe { libc::syscall(libc::SYS_getdents64, directory, buffer.0.as_mut_ptr(), buffer.0.len()) };
             let Ok(length) = usize::try_from(got) else {
                 close_raw(directory);
@@ -88,7 +89,7 @@ fn close_listed(first: RawFd, last: RawFd) -> nix::Result<()> {
         if !closed {
             break;
         }
-        // SAFETY: lseek(2) takes numbers; the descriptor is ours.
+        // SAFETY: lseek(2) takes numbers; the descriptor was opened above.
         unsafe { libc::lseek(directory, 0, libc::SEEK_SET) };
     }
     close_raw(directory);
@@ -100,7 +101,7 @@ fn close_listed(_first: RawFd, _last: RawFd) -> nix::Result<()> {
     Err(Errno::ENOSYS)
 }
 
-/// The decimal number that a NUL-terminated directory entry's name is, if it is one.
+/// Parses a NUL-terminated directory entry's name as a decimal number.
 #[cfg(target_os = "linux")]
 fn number(name: &[u8]) -> Option<RawFd> {
     let mut value: RawFd = 0;
@@ -115,6 +116,7 @@ fn number(name: &[u8]) -> Option<RawFd> {
     (digits > 0).then_some(value)
 }
 
+/// Returns the highest number that a descriptor of this process can have.
 fn highest_allowed() -> RawFd {
     match limit::get(libc::RLIMIT_NOFILE) {
         Ok((_, hard)) if hard != libc::RLIM_INFINITY => RawFd::try_from(hard).unwrap_or(RawFd::MAX) - 1,
@@ -127,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_that_is_no_number_is_passed_over() {
+    fn an_entry_that_is_no_number_is_skipped() {
         assert_eq!(number(b"17\0rest"), Some(17));
         assert_eq!(number(b"0\0"), Some(0));
         assert_eq!(number(b"..\0"), None);

@@ -1,4 +1,4 @@
-//! User and group ids, by libc's functions: they change those of all threads, a raw system call would change one's.
+//! User and group ids, by libc's functions: they change all threads, where a raw system call would change only one.
 
 use std::ffi::CStr;
 
@@ -6,14 +6,14 @@ use nix::Result;
 use nix::errno::Errno;
 use nix::unistd::Gid;
 
-/// setgroups(2)
+/// Sets the supplementary groups: setgroups(2).
 pub fn set_groups(groups: &[u32]) -> Result<()> {
     let count = groups.len().try_into().map_err(|_| Errno::EINVAL)?;
     // SAFETY: setgroups(2) reads `count` ids of a slice that lives through the call.
     Errno::result(unsafe { libc::setgroups(count, groups.as_ptr()) }).map(drop)
 }
 
-/// getgroups(2)
+/// Returns the supplementary groups: getgroups(2).
 pub fn groups() -> Result<Vec<u32>> {
     // SAFETY: with no room, getgroups(2) only counts.
     let count = Errno::result(unsafe { libc::getgroups(0, std::ptr::null_mut()) })?;
@@ -24,62 +24,67 @@ pub fn groups() -> Result<Vec<u32>> {
     Ok(groups)
 }
 
-/// All three group ids: setresgid(2).
+/// Sets real, effective and saved group id: setresgid(2).
 #[cfg(not(target_vendor = "apple"))]
 pub fn set_group(group: u32) -> Result<()> {
     // SAFETY: setresgid(2) takes numbers.
     Errno::result(unsafe { libc::setresgid(group, group, group) }).map(drop)
 }
 
-/// All three user ids: setresuid(2).
+/// Sets real, effective and saved user id: setresuid(2).
 #[cfg(not(target_vendor = "apple"))]
 pub fn set_user(user: u32) -> Result<()> {
     // SAFETY: setresuid(2) takes numbers.
     Errno::result(unsafe { libc::setresuid(user, user, user) }).map(drop)
 }
 
+/// Whether real, effective and saved group id are all `group`.
 #[cfg(not(target_vendor = "apple"))]
 pub fn is_group(group: u32) -> bool {
     let mut ids = [0; 3];
     let [real, effective, saved] = &mut ids;
-    // SAFETY: getresgid(2) fills three ids that we own.
+    // SAFETY: getresgid(2) fills three ids of this frame.
     let got = unsafe { libc::getresgid(real, effective, saved) };
     got == 0 && ids == [group; 3]
 }
 
+/// Whether real, effective and saved user id are all `user`.
 #[cfg(not(target_vendor = "apple"))]
 pub fn is_user(user: u32) -> bool {
     let mut ids = [0; 3];
     let [real, effective, saved] = &mut ids;
-    // SAFETY: getresuid(2) fills three ids that we own.
+    // SAFETY: getresuid(2) fills three ids of this frame.
     let got = unsafe { libc::getresuid(real, effective, saved) };
     got == 0 && ids == [user; 3]
 }
 
-/// macOS has no setresgid(2): as root, setgid(2) sets all three.
+/// Sets all three group ids. macOS has no setresgid(2); called by root, setgid(2) sets all three.
 #[cfg(target_vendor = "apple")]
 pub fn set_group(group: u32) -> Result<()> {
     // SAFETY: setgid(2) takes a number.
     Errno::result(unsafe { libc::setgid(group) }).map(drop)
 }
 
+/// Sets all three user ids. macOS has no setresuid(2); called by root, setuid(2) sets all three.
 #[cfg(target_vendor = "apple")]
 pub fn set_user(user: u32) -> Result<()> {
     // SAFETY: setuid(2) takes a number.
     Errno::result(unsafe { libc::setuid(user) }).map(drop)
 }
 
+/// Whether real and effective group id are both `group`. The saved one can't be read on macOS.
 #[cfg(target_vendor = "apple")]
 pub fn is_group(group: u32) -> bool {
     nix::unistd::getgid().as_raw() == group && nix::unistd::getegid().as_raw() == group
 }
 
+/// Whether real and effective user id are both `user`. The saved one can't be read on macOS.
 #[cfg(target_vendor = "apple")]
 pub fn is_user(user: u32) -> bool {
     nix::unistd::getuid().as_raw() == user && nix::unistd::geteuid().as_raw() == user
 }
 
-/// getgrouplist(3)
+/// Lists all groups of a user, `gid` among them: getgrouplist(3).
 pub fn group_list(name: &CStr, gid: Gid) -> Result<Vec<u32>> {
     let mut room: libc::c_int = 64;
     loop {
@@ -104,7 +109,8 @@ pub fn group_list(name: &CStr, gid: Gid) -> Result<Vec<u32>> {
     }
 }
 
-/// The calling thread opens files as another user, until dropped: setfsuid(2). Nothing on systems that don't know it.
+/// Lets the calling thread open files with another user's rights, until dropped: setfsuid(2). Does nothing on systems
+/// without that call.
 #[derive(Debug)]
 pub struct FileAccess {
     #[cfg(target_os = "linux")]
@@ -112,6 +118,7 @@ pub struct FileAccess {
 }
 
 impl FileAccess {
+    /// Takes the rights of `user` for opening files.
     #[cfg(target_os = "linux")]
     #[must_use]
     pub fn of(user: u32) -> Self {
@@ -119,6 +126,7 @@ impl FileAccess {
         Self { before: unsafe { libc::setfsuid(user) } }
     }
 
+    /// Does nothing: other systems don't have this call.
     #[cfg(not(target_os = "linux"))]
     #[must_use]
     pub fn of(_user: u32) -> Self {

@@ -1,4 +1,4 @@
-//! Ending a blocking system call of one thread: fcntl(F_OFD_SETLKW) ends by a signal alone.
+//! Interruption of a system call that blocks one thread. Only a signal interrupts fcntl(F_OFD_SETLKW).
 
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::OnceLock;
@@ -8,56 +8,58 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-/// A signal that comes just before the call blocks is lost, so it is sent again until the thread has noticed.
-const AGAIN_AFTER: Duration = Duration::from_millis(1);
+/// Time between two signals. A signal that comes just before the call blocks is lost, so it is sent again until the
+/// thread acknowledges.
+const RESEND_INTERVAL: Duration = Duration::from_millis(1);
 
-/// What the interrupter and the thread share.
+/// State that the interrupting and the interrupted thread share.
 #[derive(Debug, Default)]
 pub struct Interruption {
     wanted: AtomicBool,
-    noticed: AtomicBool,
+    acknowledged: AtomicBool,
 }
 
 impl Interruption {
-    /// Asked by the thread whenever a call ended with EINTR, and before one that blocks.
+    /// Whether the thread is to stop. The thread checks it after every EINTR, and before a call that blocks.
     pub fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::SeqCst)
     }
 
-    /// Said by the thread when it will not block again.
-    pub fn notice(&self) {
-        self.noticed.store(true, Ordering::SeqCst);
+    /// Called by the thread when it will not block again.
+    pub fn acknowledge(&self) {
+        self.acknowledged.store(true, Ordering::SeqCst);
     }
 
-    /// Asks the thread to stop where it doesn't block in the kernel.
+    /// Asks the thread to stop, for the case that it doesn't block in the kernel.
     pub fn request(&self) {
         self.wanted.store(true, Ordering::SeqCst);
     }
 
-    /// Makes the thread notice, and returns when it has.
+    /// Asks the thread to stop, and signals it until it has acknowledged.
     pub fn interrupt<T>(&self, thread: &JoinHandle<T>) {
         self.request();
-        while !self.noticed.load(Ordering::SeqCst) {
+        while !self.acknowledged.load(Ordering::SeqCst) {
             // SAFETY: the thread has not been joined or detached: its handle is borrowed.
             unsafe { libc::pthread_kill(thread.as_pthread_t() as libc::pthread_t, signal().unwrap_or(libc::SIGURG)) };
-            std::thread::sleep(AGAIN_AFTER);
+            std::thread::sleep(RESEND_INTERVAL);
         }
     }
 }
 
+/// Signal handler that does nothing, but makes the system call fail with EINTR.
 extern "C" fn nothing(_: libc::c_int) {}
 
-/// A signal that nobody uses, with a handler that does nothing, and no SA_RESTART.
+/// Returns the signal that interrupts: an unused one, with a handler that does nothing, and without SA_RESTART.
 pub fn signal() -> Result<libc::c_int, Errno> {
     static SIGNAL: OnceLock<Result<libc::c_int, Errno>> = OnceLock::new();
     *SIGNAL.get_or_init(|| candidates().find(|&number| claim(number)).ok_or(Errno::EBUSY))
 }
 
-/// Lets the calling thread be interrupted, whatever mask it inherited.
+/// Unblocks the signal in the calling thread, whatever mask it inherited.
 pub fn allow() -> nix::Result<()> {
     let number = signal()?;
     let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigemptyset(3) fills the set that we own; the others read and change it.
+    // SAFETY: sigemptyset(3) fills a set of this frame; the others read and change it.
     let failed = unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), number);
@@ -66,12 +68,14 @@ pub fn allow() -> nix::Result<()> {
     if failed == 0 { Ok(()) } else { Err(Errno::from_raw(failed)) }
 }
 
+/// Lists the signals to try.
 #[cfg(target_os = "linux")]
 fn candidates() -> impl Iterator<Item = libc::c_int> {
     (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev()
 }
 
-/// No real-time signals on macOS: SIGURG is ignored by default, and raised for out-of-band data alone.
+/// Offers SIGURG alone, since macOS has no real-time signals: it is ignored by default, and raised only for out-of-band
+/// data.
 #[cfg(not(target_os = "linux"))]
 fn candidates() -> impl Iterator<Item = libc::c_int> {
     std::iter::once(libc::SIGURG)
@@ -79,7 +83,7 @@ fn candidates() -> impl Iterator<Item = libc::c_int> {
 
 /// Takes the signal if its disposition is the default.
 fn claim(number: libc::c_int) -> bool {
-    // SAFETY: sigaction is plain data for which zero is a value; both structs are ours, and `nothing` is
+    // SAFETY: sigaction is plain data for which zero is a value; both structs are this frame's, and `nothing` is
     // async-signal-safe.
     unsafe {
         let mut before: libc::sigaction = std::mem::zeroed();
@@ -102,14 +106,14 @@ mod tests {
     fn a_thread_is_interrupted_however_early_the_signal_comes() {
         for _ in 0..200 {
             let interruption = Arc::new(Interruption::default());
-            let theirs = Arc::clone(&interruption);
+            let shared = Arc::clone(&interruption);
             let thread = std::thread::spawn(move || {
                 allow().unwrap();
-                while !theirs.is_wanted() {
+                while !shared.is_wanted() {
                     let mut nothing: [nix::poll::PollFd<'_>; 0] = [];
                     let _ = nix::poll::poll(&mut nothing, nix::poll::PollTimeout::NONE);
                 }
-                theirs.notice();
+                shared.acknowledge();
             });
             interruption.interrupt(&thread);
             thread.join().unwrap();

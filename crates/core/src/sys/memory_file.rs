@@ -1,25 +1,26 @@
-//! A file without a name that holds the daemon's stderr until it is ready: memfd_create(2), or an unlinked temporary file.
+//! Memory files: files without a name, for the stderr of a daemon that isn't ready yet and for a supervisor's
+//! configuration. memfd_create(2), or an unlinked temporary file.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-/// An empty file to append to, closed at exec.
+/// Creates an empty file to append to, closed at exec.
 pub fn create() -> nix::Result<OwnedFd> {
     let file = create_anonymous()?;
     fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
     Ok(file)
 }
 
-/// A file that holds `text`, to be read from its start; closed at exec.
+/// Creates a file with a text, closed at exec.
 pub fn with_text(text: &str) -> nix::Result<OwnedFd> {
     let file = create_anonymous()?;
     super::fd::rewrite(file.as_raw_fd(), text.as_bytes())?;
     Ok(file)
 }
 
-/// All that a file of [`with_text`] holds.
+/// Reads the whole text of a file that [`with_text`] has made.
 pub fn text_of(file: &OwnedFd) -> std::io::Result<String> {
     use std::os::unix::fs::FileExt;
     let file = std::fs::File::from(file.try_clone()?);
@@ -51,28 +52,28 @@ fn create_unlinked() -> nix::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Gives back the memory before the last `keep` bytes of what was written. Async-signal-safe.
+/// Frees the memory of everything but the last `keep` bytes. Async-signal-safe.
 #[cfg(target_os = "linux")]
-pub fn forget_all_but(file: RawFd, keep: i64) {
+pub fn keep_last(file: RawFd, keep: i64) {
     let Ok(stat) = super::fd::stat_raw(file) else { return };
-    let forgotten = i64::from(stat.st_size) - keep;
     // off_t has 32 bits on 32-bit ARM.
-    let length = libc::off_t::try_from(forgotten).unwrap_or(0);
+    let length = libc::off_t::try_from(i64::from(stat.st_size) - keep).unwrap_or(0);
     if length > 0 {
-        // SAFETY: fallocate(2) takes numbers. A file system that can't punch holes says so and nothing is lost.
+        // SAFETY: fallocate(2) takes numbers. A file system that can't punch holes refuses, and nothing is lost.
         unsafe { libc::fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, length) };
     }
 }
 
+/// Does nothing: other systems can't punch holes into an open file.
 #[cfg(not(target_os = "linux"))]
-pub fn forget_all_but(_file: RawFd, _keep: i64) {}
+pub fn keep_last(_file: RawFd, _keep: i64) {}
 
-/// Empties it and forbids growth, so that a child that still holds it can't fill memory behind our back.
+/// Empties the file and forbids it to grow, so that a child process that still has it open can't fill the memory.
 pub fn seal(file: &OwnedFd) -> nix::Result<()> {
     super::fd::truncate(file.as_raw_fd(), 0)?;
     #[cfg(target_os = "linux")]
     match fcntl(file, FcntlArg::F_ADD_SEALS(nix::fcntl::SealFlag::F_SEAL_GROW)) {
-        Ok(_) | Err(Errno::EINVAL) => {} // EINVAL: the unlinked temporary file knows no seals
+        Ok(_) | Err(Errno::EINVAL) => {} // EINVAL: an unlinked temporary file has no seals
         Err(errno) => return Err(errno),
     }
     #[cfg(not(target_os = "linux"))]

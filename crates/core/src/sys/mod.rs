@@ -1,14 +1,18 @@
-//! The kernel, one module a concept. The only place with unsafe code.
+//! System calls, one module for each concept of the kernel. The only place with unsafe code.
 
 pub mod close;
 pub mod credentials;
 pub mod event_loop;
+pub mod exec;
 pub mod fd;
+pub mod fork;
 pub mod interrupt;
+pub mod io_priority;
 pub mod limit;
 pub mod lock;
 pub mod memory_file;
 pub mod passing;
+pub mod path;
 pub mod pidfd;
 pub mod process;
 pub mod signal;

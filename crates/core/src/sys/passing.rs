@@ -1,4 +1,4 @@
-//! Open files through Unix sockets: SCM_RIGHTS of unix(7).
+//! Passing of open files through Unix sockets: SCM_RIGHTS of unix(7).
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -9,7 +9,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 
 use super::fd;
 
-/// Sends `bytes`, which the socket's buffer must have room for, with one file.
+/// Sends `bytes` with one open file. EAGAIN: the socket's buffer has no room for them.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], file: BorrowedFd<'_>) -> Result<()> {
     let files = [file.as_raw_fd()];
     let control = [ControlMessage::ScmRights(&files)];
@@ -17,7 +17,7 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], file: BorrowedFd<'_>) -> Resul
     sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], &control, flags, None).map(drop)
 }
 
-/// Blocks until something comes: how many bytes, 0 at the end, and the file that came with them.
+/// Blocks until a message comes. Returns its length (0: the other end is closed), and the file that came with it.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
     loop {
         let mut room = nix::cmsg_space!([std::os::fd::RawFd; 1]);
@@ -33,7 +33,7 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Opti
         let mut file = None;
         for each in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(numbers) = each {
-                // The kernel has just made them for us.
+                // The kernel has just made these numbers for this call: nothing else owns them.
                 file = numbers.into_iter().map(fd::adopt).next_back().or(file);
             }
         }

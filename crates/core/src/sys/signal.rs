@@ -1,4 +1,4 @@
-//! Signals around fork, and while the launcher blocks.
+//! Signals: around fork, while a launcher blocks, and as events for a supervisor.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -17,10 +17,11 @@ const LAST_SIGNAL: i32 = 64;
 #[cfg(not(target_os = "linux"))]
 const LAST_SIGNAL: i32 = 31;
 
-/// All signals blocked in this thread, until dropped. What arrives meanwhile is delivered then.
+/// Blocks all signals in this thread, until dropped. Signals that come meanwhile are delivered then.
 pub struct AllBlocked(SigSet);
 
 impl AllBlocked {
+    /// Blocks them.
     pub fn new() -> nix::Result<Self> {
         Ok(Self(SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK)?))
     }
@@ -28,20 +29,21 @@ impl AllBlocked {
 
 impl Drop for AllBlocked {
     fn drop(&mut self) {
-        // It can't fail: the set comes from the same call.
+        // Restoring the mask can't fail: pthread_sigmask(3) itself returned it.
         let _ = self.0.thread_set_mask();
     }
 }
 
-/// In a child of fork: every disposition to its default, then an empty mask, so that no handler of the parent's ever
-/// runs here (libuv's writes to a pipe that it shares with the parent). Async-signal-safe.
+/// Resets every disposition and empties the mask, in a child of fork. No handler of the parent's may run there: libuv's
+/// would write to a pipe that it shares with the parent. Async-signal-safe.
 pub fn restore_defaults() -> nix::Result<()> {
     for number in 1..=LAST_SIGNAL {
-        // SAFETY: SIG_DFL is no code of ours. KILL, STOP and libc's own two are refused with EINVAL, and are default.
+        // SAFETY: SIG_DFL is no code. KILL, STOP and libc's own two signals are refused with EINVAL, and keep their
+        // defaults.
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
     let mut empty = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigemptyset(3) fills the set that we own; sigprocmask(2) reads it. One thread lives in a child of fork.
+    // SAFETY: sigemptyset(3) fills a set of this frame; sigprocmask(2) reads it. A child of fork has one thread.
     Errno::result(unsafe {
         libc::sigemptyset(empty.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, empty.as_ptr(), ptr::null_mut())
@@ -49,25 +51,28 @@ pub fn restore_defaults() -> nix::Result<()> {
     .map(drop)
 }
 
-/// Ignores a signal for good: what Node, which resets dispositions when it boots, can't be told at exec.
+/// Ignores a signal. An ignored signal stays so over exec, but Node resets it when it boots, so this is called
+/// afterwards.
 pub fn ignore(signal: Signal) -> nix::Result<()> {
     set_disposition(signal, SigHandler::SigIgn)
 }
 
+/// Lets a signal have its default effect.
 pub fn set_default(signal: Signal) -> nix::Result<()> {
     set_disposition(signal, SigHandler::SigDfl)
 }
 
 fn set_disposition(signal: Signal, handler: SigHandler) -> nix::Result<()> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: SIG_IGN and SIG_DFL are no code of ours.
+    // SAFETY: SIG_IGN and SIG_DFL are no code.
     unsafe { sigaction(signal, &action) }.map(drop)
 }
 
-/// Where the handler tells the poll that a signal came. Made once and never closed: a handler may still run in another
-/// thread when the signals have been given back.
+/// Pipe from the handler of [`Captured`] to the poll. Made once and never closed: the handler may still run in another
+/// thread when the previous handlers are back.
 static PIPE: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
 
+/// Signal handler of [`Captured`].
 extern "C" fn wake(number: libc::c_int) {
     let saved = Errno::last_raw();
     let byte = u8::try_from(number).unwrap_or(0);
@@ -81,7 +86,7 @@ extern "C" fn wake(number: libc::c_int) {
 
 fn pipe() -> nix::Result<&'static OwnedFd> {
     if PIPE.get().is_none() {
-        let _ = PIPE.set(new_pipe()?); // another thread's is as good
+        let _ = PIPE.set(new_pipe()?); // if another thread was faster, its pipe is used
     }
     PIPE.get().map(|(reader, _)| reader).ok_or(Errno::EBADF)
 }
@@ -95,9 +100,10 @@ fn new_pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
     Ok(ends)
 }
 
-/// Where the handler of [`Watch`] tells of signals; made once and never closed, like [`PIPE`].
+/// Pipe from the handler of [`Watch`] to the poll. Made once and never closed, like [`PIPE`].
 static WATCH: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
 
+/// Signal handler of [`Watch`].
 extern "C" fn note(number: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     let saved = Errno::last_raw();
     // SAFETY: the kernel hands a filled siginfo_t to a handler with SA_SIGINFO.
@@ -111,12 +117,12 @@ extern "C" fn note(number: libc::c_int, info: *mut libc::siginfo_t, _context: *m
     Errno::set_raw(saved);
 }
 
-/// Signals as events, for a process that polls.
+/// Delivers signals as events to a process that polls.
 #[derive(Debug)]
 pub struct Watch(&'static OwnedFd);
 
 impl Watch {
-    /// Watches `signals` from here on, and blocks none. Call it once.
+    /// Watches `signals` from here on, and unblocks all. Call it once.
     pub fn start(signals: &[i32]) -> nix::Result<Self> {
         let ends = new_pipe()?;
         let _ = WATCH.set(ends);
@@ -135,23 +141,23 @@ impl Watch {
         Ok(Self(reader))
     }
 
-    /// Readable when a signal came.
+    /// The descriptor that polls as readable when a signal came.
     #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'static> {
         std::os::fd::AsFd::as_fd(self.0)
     }
 
-    /// Sends what has come, and was not looked at, to this process again, but for `done`: to be called with all blocked.
-    pub fn give_back(&self, done: &[i32]) {
+    /// Raises again the signals that came and were not read yet, except some: for an exec, with all signals blocked.
+    pub fn raise_unread(&self, except: &[i32]) {
         while let Some((number, _)) = self.next() {
-            if !done.contains(&number) {
+            if !except.contains(&number) {
                 // SAFETY: raise(3) takes a number.
                 unsafe { libc::raise(number) };
             }
         }
     }
 
-    /// A signal that came, and whether a process sent it.
+    /// Reads the next signal that came, and whether a process sent it, rather than the kernel or the terminal.
     #[must_use]
     pub fn next(&self) -> Option<(i32, bool)> {
         let mut words = [0; 2];
@@ -162,7 +168,7 @@ impl Watch {
     }
 }
 
-/// INT, TERM, HUP and QUIT, taken over from the JavaScript side while it is blocked, until dropped.
+/// Catches INT, TERM, HUP and QUIT in place of the JavaScript side while that is blocked, until dropped.
 #[derive(Debug)]
 pub struct Captured {
     pipe: &'static OwnedFd,
@@ -172,10 +178,11 @@ pub struct Captured {
 impl Captured {
     const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
+    /// Installs the handlers.
     pub fn new() -> nix::Result<Self> {
         let mut captured = Self { pipe: pipe()?, before: Vec::new() };
-        while captured.caught().is_some() {} // of an earlier start
-        // No SA_RESTART: the blocked poll shall end.
+        while captured.caught().is_some() {} // signals of an earlier start
+        // Without SA_RESTART, so that the signal interrupts the poll.
         let action = SigAction::new(SigHandler::Handler(wake), SaFlags::empty(), SigSet::empty());
         for signal in Self::SIGNALS {
             // SAFETY: `wake` calls write(2) alone, on a pipe that is never closed.
@@ -185,13 +192,13 @@ impl Captured {
         Ok(captured)
     }
 
-    /// Readable when a signal came.
+    /// The descriptor that polls as readable when a signal came.
     #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'static> {
         std::os::fd::AsFd::as_fd(self.pipe)
     }
 
-    /// The signal that came first, if one came.
+    /// Reads the signal that came first, if one came.
     #[must_use]
     pub fn caught(&self) -> Option<Signal> {
         let mut byte = [0];
@@ -201,7 +208,7 @@ impl Captured {
         }
     }
 
-    /// Puts the handlers back, and lets the signal do what it would have done.
+    /// Restores the previous handlers and raises the signal for them.
     pub fn pass_on(self, signal: Signal) {
         drop(self);
         let _ = raise(signal);
@@ -211,7 +218,7 @@ impl Captured {
 impl Drop for Captured {
     fn drop(&mut self) {
         for (signal, before) in &self.before {
-            // SAFETY: the action is the one that was in place before us.
+            // SAFETY: the action is the one that sigaction(2) returned as the previous one.
             let _ = unsafe { sigaction(*signal, before) };
         }
     }

@@ -1,6 +1,6 @@
-//! The title of a process: what ps shows, written over its arguments and environment, as setproctitle(3) does.
+//! Title of a process, which ps shows: written over its arguments and environment, as setproctitle(3) does.
 
-/// The memory that the arguments and the environment were in.
+/// Memory in which the kernel has put arguments and environment.
 #[derive(Debug)]
 pub struct Title {
     start: usize,
@@ -8,7 +8,7 @@ pub struct Title {
 }
 
 impl Title {
-    /// Takes that memory over: the environment can't be asked for from here on. None where /proc doesn't tell where it
+    /// Takes over the memory: from here on the environment can't be read. None where /proc doesn't say where the memory
     /// is (proc_pid_stat(5)).
     #[must_use]
     pub fn take_over() -> Option<Self> {
@@ -24,11 +24,11 @@ impl Title {
         (start != 0).then_some(Self { start, room })
     }
 
-    /// Cut to the room that there is.
+    /// Sets the title, cut to the room that there is.
     pub fn set(&mut self, text: &str) {
         let bytes = &text.as_bytes()[..text.len().min(self.room)];
-        // SAFETY: the kernel put arguments and environment there, `room` bytes and one more, writable and for the life of
-        // the process; take_over()'s caller asks for neither any more, and this process has one thread.
+        // SAFETY: the kernel put arguments and environment there, `room` bytes and one more, writable and for the life
+        // of the process; after take_over() the caller reads neither, and this process has one thread.
         unsafe {
             let memory = std::ptr::with_exposed_provenance_mut::<u8>(self.start);
             std::ptr::write_bytes(memory, 0, self.room + 1);

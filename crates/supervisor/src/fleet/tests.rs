@@ -114,7 +114,7 @@ fn running(terms: Terms) -> (Fleet, SimulatedWorld) {
 
 fn at(fleet: &mut Fleet, world: &mut SimulatedWorld, now: Millis) {
     world.now = now;
-    fleet.tick(world);
+    fleet.tick(world, now);
 }
 
 #[test]
@@ -480,6 +480,19 @@ fn after_a_standstill_of_the_supervisor_no_worker_is_late() {
     assert!(world.take_actions().is_empty());
     at(&mut fleet, &mut world, 60_501);
     assert!(world.take_actions().contains(&"signal 1 6".to_owned()));
+}
+
+#[test]
+fn heartbeats_that_arrive_while_the_supervisor_is_stopped_after_reading_count() {
+    let mut terms = terms(1, Restart::OnAbnormal);
+    terms.supervision.watchdog = Some(500);
+    let (mut fleet, mut world) = running(terms);
+    world.now = 1_400; // the supervisor read the channels at 400, was stopped, and goes on
+    fleet.tick(&mut world, 400);
+    assert!(world.take_actions().is_empty());
+    fleet.heartbeat(1, 1_400);
+    at(&mut fleet, &mut world, 1_400);
+    assert!(world.take_actions().is_empty());
 }
 
 #[test]

@@ -15,9 +15,9 @@ const MEMORY_CHECK_EVERY: Millis = 1_000;
 const STANDSTILL: Millis = 1_000;
 
 impl Fleet {
-    /// Does what is due by now. Call it after reading all channels: a heartbeat that waits there unread still counts.
-    pub fn tick(&mut self, world: &mut impl World) {
-        let now = world.now();
+    /// Does what was due at `now`, the moment before all channels were read. A later moment would be wrong: if the
+    /// supervisor is stopped after the reading, heartbeats arrive until it goes on, and wait there unread.
+    pub fn tick(&mut self, world: &mut impl World, now: Millis) {
         self.forgive_standstill(now);
         for pid in self.pids(|worker| worker.deadline.is_some_and(|deadline| deadline <= now)) {
             self.deadline_passed(world, pid);
@@ -28,7 +28,7 @@ impl Fleet {
             };
             for pid in self.pids(is_hung) {
                 world.log(Level::Error, &format!("pid {pid} has not turned its event loop for {limit} ms"));
-                self.give_verdict(pid, Verdict::Hung, now + ABORT_TO_KILL);
+                self.give_verdict(pid, Verdict::Hung, world.now() + ABORT_TO_KILL);
                 world.signal(pid, libc::SIGABRT);
             }
         }
@@ -74,7 +74,7 @@ impl Fleet {
         for pid in self.pids(|worker| worker.role == Role::Current && worker.ready && worker.verdict.is_none()) {
             let Some(resident) = world.resident_memory(pid).filter(|&resident| resident > limit) else { continue };
             world.log(Level::Warning, &format!("pid {pid} has {resident} bytes resident, {limit} are allowed"));
-            self.give_verdict(pid, Verdict::TooLarge, now + self.terms.stop_timeout);
+            self.give_verdict(pid, Verdict::TooLarge, world.now() + self.terms.stop_timeout);
             world.ask_to_stop(pid, 0);
         }
     }

@@ -1,21 +1,22 @@
-//! Advisory locks on single bytes of a file, and what stands in for them where a system has fewer kinds.
+//! Advisory locks on single bytes of a file, and their substitute on systems that can lock only whole files.
 
-/// Who owns a lock: the process (dropped when it closes any descriptor of the file), or the open file description
-/// (shared over fork and exec, dropped with its last descriptor).
+/// Owner of a lock: the process (the lock is dropped when it closes any descriptor of the file), or the open file
+/// description (the lock is shared over fork, kept over exec, and dropped with the last descriptor).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+pub enum LockOwner {
     Process,
     OpenFile,
 }
 
-/// `length` bytes from `start` on.
+/// Range of bytes: `length` bytes from `start` on.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
     pub start: u8,
     pub length: u8,
 }
 
-/// A lock that stands in the way. `pid` is as the kernel gives it: -1 for an OFD lock, 0 for another PID namespace.
+/// Lock that is in the way of another. `pid` is as the kernel gives it: -1 for the lock of an open file, 0 for a
+/// process in another PID namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
     pub pid: i32,

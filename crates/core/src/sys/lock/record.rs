@@ -1,10 +1,11 @@
-//! Linux and macOS: record locks on single bytes, of the process (POSIX) and of the open file description: fcntl(2).
+//! Record locks on single bytes, for Linux and macOS: of the process (POSIX) and of the open file description,
+//! fcntl(2).
 
 use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 
-use super::{Holder, Owner, Span};
+use super::{Holder, LockOwner, Span};
 
 #[cfg(target_os = "linux")]
 mod command {
@@ -12,7 +13,7 @@ mod command {
     pub const OFD_GET: i32 = libc::F_OFD_GETLK;
     pub const OFD_WAIT: i32 = libc::F_OFD_SETLKW;
 }
-/// From xnu's bsd/sys/fcntl.h; public since macOS 11 SDKs, but not in libc's bindings.
+/// Numbers from xnu's bsd/sys/fcntl.h: public since the SDK of macOS 11, but not in the libc crate.
 #[cfg(target_vendor = "apple")]
 mod command {
     pub const OFD_SET: i32 = 90;
@@ -20,32 +21,34 @@ mod command {
     pub const OFD_GET: i32 = 92;
 }
 
-/// Takes a write lock or says EAGAIN (EACCES on some systems). Async-signal-safe.
-pub fn lock(fd: RawFd, owner: Owner, span: Span) -> nix::Result<()> {
-    let command = if owner == Owner::Process { libc::F_SETLK } else { command::OFD_SET };
+/// Takes a write lock, or fails with EAGAIN (EACCES on some systems). Async-signal-safe.
+pub fn lock(fd: RawFd, owner: LockOwner, span: Span) -> nix::Result<()> {
+    let command = if owner == LockOwner::Process { libc::F_SETLK } else { command::OFD_SET };
     request(fd, command, libc::F_WRLCK.into(), span).map(drop)
 }
 
-/// Gives the span up. Async-signal-safe.
-pub fn unlock(fd: RawFd, owner: Owner, span: Span) -> nix::Result<()> {
-    let command = if owner == Owner::Process { libc::F_SETLK } else { command::OFD_SET };
+/// Unlocks the span. Async-signal-safe.
+pub fn unlock(fd: RawFd, owner: LockOwner, span: Span) -> nix::Result<()> {
+    let command = if owner == LockOwner::Process { libc::F_SETLK } else { command::OFD_SET };
     request(fd, command, libc::F_UNLCK.into(), span).map(drop)
 }
 
-/// Waits until nobody writes to the span, holding a read lock for the moment of waking. EINTR is passed on.
+/// Blocks until no process has a write lock on the span; takes a read lock for that moment. Fails with EINTR on a
+/// signal.
 pub fn wait_to_read(fd: RawFd, span: Span) -> nix::Result<()> {
     request(fd, command::OFD_WAIT, libc::F_RDLCK.into(), span)?;
-    unlock(fd, Owner::OpenFile, span)
+    unlock(fd, LockOwner::OpenFile, span)
 }
 
-/// Waits for a write lock. EINTR is passed on: that is how a waiter is cancelled.
+/// Blocks until a write lock is taken. Fails with EINTR on a signal, by which a wait is cancelled.
 pub fn wait_to_write(fd: RawFd, span: Span) -> nix::Result<()> {
     request(fd, command::OFD_WAIT, libc::F_WRLCK.into(), span).map(drop)
 }
 
-/// Who would keep us from a write lock on the span. Our own process's POSIX locks are never shown to `Owner::Process`.
-pub fn holder(fd: RawFd, owner: Owner, span: Span) -> nix::Result<Option<Holder>> {
-    let command = if owner == Owner::Process { libc::F_GETLK } else { command::OFD_GET };
+/// Finds the lock that is in the way of a write lock on the span. The calling process's own locks are never shown to
+/// `LockOwner::Process`.
+pub fn holder(fd: RawFd, owner: LockOwner, span: Span) -> nix::Result<Option<Holder>> {
+    let command = if owner == LockOwner::Process { libc::F_GETLK } else { command::OFD_GET };
     let found = request(fd, command, libc::F_WRLCK.into(), span)?;
     let kind = i32::from(found.l_type);
     let holder = Holder { pid: found.l_pid, reader: kind == i32::from(libc::F_RDLCK) };
@@ -59,7 +62,7 @@ fn request(fd: RawFd, command: i32, kind: i32, span: Span) -> nix::Result<libc::
     lock.l_whence = 0; // SEEK_SET
     lock.l_start = libc::off_t::from(span.start);
     lock.l_len = libc::off_t::from(span.length);
-    // SAFETY: fcntl(2) reads and fills a struct that we own; a wrong descriptor is EBADF.
+    // SAFETY: fcntl(2) reads and fills a struct of this frame; a wrong descriptor is EBADF.
     Errno::result(unsafe { libc::fcntl(fd, command, &raw mut lock) })?;
     Ok(lock)
 }

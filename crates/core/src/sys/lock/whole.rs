@@ -1,37 +1,39 @@
-//! The BSDs: flock(2) alone. It locks whole files, belongs to the open file, crosses fork and exec, and names nobody; a
-//! process's record lock would conflict with it. So an open file's lock is flock(2)'s, whatever the span, a process's is
-//! nothing, and an owner is never verified.
+//! Locks by flock(2) alone, for the BSDs. It locks whole files, belongs to the open file, crosses fork and exec, and
+//! doesn't name its owner; a process's record lock would conflict with it. So the lock of an open file is that of
+//! flock(2), whatever the span; the lock of a process does nothing; and an owner is never verified.
 
 use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 
-use super::{Holder, Owner, Span};
+use super::{Holder, LockOwner, Span};
 
-/// Async-signal-safe.
-pub fn lock(fd: RawFd, owner: Owner, _span: Span) -> nix::Result<()> {
+/// Takes an exclusive lock, or fails with EAGAIN. Async-signal-safe.
+pub fn lock(fd: RawFd, owner: LockOwner, _span: Span) -> nix::Result<()> {
     match owner {
-        Owner::Process => Ok(()),
-        Owner::OpenFile => flock(fd, libc::LOCK_EX | libc::LOCK_NB),
+        LockOwner::Process => Ok(()),
+        LockOwner::OpenFile => flock(fd, libc::LOCK_EX | libc::LOCK_NB),
     }
 }
 
-/// A part of it can't be given up: it goes when the file is closed. Async-signal-safe.
-pub fn unlock(_fd: RawFd, _owner: Owner, _span: Span) -> nix::Result<()> {
+/// Does nothing: no part of the lock can be unlocked, and the whole goes when the file is closed. Async-signal-safe.
+pub fn unlock(_fd: RawFd, _owner: LockOwner, _span: Span) -> nix::Result<()> {
     Ok(())
 }
 
+/// Returns at once: with one lock for the whole file, a starting daemon looks like a running one.
 pub fn wait_to_read(_fd: RawFd, _span: Span) -> nix::Result<()> {
     Ok(())
 }
 
+/// Blocks until the file is locked for the caller. Fails with EINTR on a signal.
 pub fn wait_to_write(fd: RawFd, _span: Span) -> nix::Result<()> {
     flock(fd, libc::LOCK_EX)
 }
 
-/// Seen by trying: the shared lock is given back at once.
-pub fn holder(fd: RawFd, owner: Owner, span: Span) -> nix::Result<Option<Holder>> {
-    if owner == Owner::Process || span.start > 1 {
+/// Finds out by trying whether the file is locked: a shared lock that is granted is released at once.
+pub fn holder(fd: RawFd, owner: LockOwner, span: Span) -> nix::Result<Option<Holder>> {
+    if owner == LockOwner::Process || span.start > 1 {
         return Ok(None);
     }
     match flock(fd, libc::LOCK_SH | libc::LOCK_NB) {

@@ -1,4 +1,4 @@
-//! A question to a supervisor, over its control socket: one line of JSON there, one back.
+//! Client of a supervisor's control socket: writes a question as one line of JSON, and reads the answer as another.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -14,14 +14,15 @@ use crate::error::{During, Error, Failure, Result, Step, errno_of};
 use crate::sockets::short_address;
 use crate::sys::fd;
 
-/// None: nobody listens there. Only the process `pid`, by the kernel's word, is asked. Blocks: for a thread of its own.
+/// Asks the supervisor `pid`, and no other process: the kernel tells who listens on the socket. None if it doesn't
+/// listen there. Blocks, so it runs in a thread of its own.
 pub fn ask(path: &Path, pid: i32, question: &str, timeout: Duration) -> Result<Option<String>> {
     let deadline = Instant::now().checked_add(timeout);
     let failed = |syscall, errno| Error::from(Failure::new(Step::Control, syscall, errno).at(path));
     let socket =
         socket(AddressFamily::Unix, SockType::Stream, fd::SOCKET_FLAGS, None).during(Step::Control, "socket")?;
-    let patience = TimeVal::seconds(timeout.as_secs().clamp(1, 3600).cast_signed());
-    setsockopt(&socket, sockopt::SendTimeout, &patience).during(Step::Control, "setsockopt")?;
+    let send_timeout = TimeVal::seconds(timeout.as_secs().clamp(1, 3600).cast_signed());
+    setsockopt(&socket, sockopt::SendTimeout, &send_timeout).during(Step::Control, "setsockopt")?;
     let (_directory, address) = short_address(path)?;
     match connect(socket.as_raw_fd(), &address) {
         Ok(()) => {}
@@ -43,7 +44,7 @@ pub fn ask(path: &Path, pid: i32, question: &str, timeout: Duration) -> Result<O
         }
         stream.set_read_timeout(left).map_err(io("setsockopt"))?;
         match reader.read_until(b'\n', &mut answer) {
-            // Whether it did what it was asked is not known.
+            // The supervisor closed the socket without an answer: whether it has done what was asked is unknown.
             Ok(0) => return Err(failed("read", Errno::ECONNRESET)),
             Ok(_) => {}
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
@@ -53,7 +54,7 @@ pub fn ask(path: &Path, pid: i32, question: &str, timeout: Duration) -> Result<O
     Ok(Some(String::from_utf8_lossy(&answer).trim_end().to_owned()))
 }
 
-/// Who listens at the other end: unix(7).
+/// Returns the pid of the process that listens at the other end, as the kernel knows it: unix(7).
 #[cfg(target_os = "linux")]
 fn listener(stream: BorrowedFd<'_>) -> Option<i32> {
     nix::sys::socket::getsockopt(&stream, nix::sys::socket::sockopt::PeerCredentials).ok().map(|peer| peer.pid())

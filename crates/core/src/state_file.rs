@@ -1,39 +1,44 @@
-//! The state file beside a pid file: what is known of the daemon besides its pid. The middle writes it, which alone knows
-//! the pid at once and outlives a caller that ends.
+//! The state file beside a pid file, with what is known about the daemon besides its pid. The middle process writes it:
+//! it knows the pid first, and outlives a launcher that exits.
 
 use std::ffi::CString;
 use std::os::fd::AsRawFd;
 
 use nix::unistd::Pid;
 
-use crate::error::Result;
-use crate::pidfile::c_path;
+use crate::error::{Result, Step};
 use crate::plan;
 use crate::sys::fd;
+use crate::sys::path::c_path;
 use crate::sys::process::decimal;
 
-/// All but the pid, made ready before the fork.
-pub struct StateFile {
+/// Writes the state file. Everything but the pid is prepared before the fork.
+pub struct StateWriter {
     path: CString,
-    /// Renamed to `path` when it is whole.
+    /// Path of the draft, which is renamed to `path` once it is complete.
     draft: CString,
     before_pid: Vec<u8>,
 }
 
-/// What follows the pid.
+/// Text after the pid.
 const AFTER_PID: &[u8] = b"}\n";
 
-impl StateFile {
-    /// Of what the plan tells and of the sockets' addresses, by name.
-    pub fn new<'a>(plan: &plan::State, addresses: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+impl StateWriter {
+    /// Prepares the text from the plan and the sockets' addresses, by name.
+    pub fn new<'a>(plan: &plan::StateFile, addresses: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self> {
         let addresses: Vec<_> =
             addresses.map(|(name, address)| format!("{}:{}", quoted(name), quoted(address))).collect();
         let known = plan.text.strip_suffix('}').unwrap_or(&plan.text);
         let text = format!("{known},\"addresses\":{{{}}},\"pid\":", addresses.join(","));
-        Ok(Self { path: c_path(&plan.path)?, draft: c_path(&plan.draft)?, before_pid: text.into_bytes() })
+        Ok(Self {
+            path: c_path(&plan.path, Step::PidFileCreate)?,
+            draft: c_path(&plan.draft, Step::PidFileCreate)?,
+            before_pid: text.into_bytes(),
+        })
     }
 
-    /// Nothing depends on it: in a directory where only the pid file may be written there is none. Async-signal-safe.
+    /// Writes the file with the daemon's pid. A failure is ignored, since no start depends on this file: in a directory
+    /// where only the pid file may be written there is none. Async-signal-safe.
     pub fn write(&self, daemon: Pid) {
         let _ = fd::unlink(&self.draft);
         if self.write_draft(daemon).and_then(|()| fd::rename(&self.draft, &self.path)).is_err() {
@@ -52,7 +57,7 @@ impl StateFile {
     }
 }
 
-/// A JSON string.
+/// Quotes a text as a JSON string.
 fn quoted(text: &str) -> String {
     let mut json = String::from('"');
     for character in text.chars() {
@@ -71,7 +76,7 @@ mod tests {
     use super::quoted;
 
     #[test]
-    fn what_json_has_a_meaning_for_is_escaped() {
+    fn characters_that_mean_something_in_json_are_escaped() {
         assert_eq!(quoted("/a \"b\"\\\n"), r#""/a \"b\"\\\u000a""#);
     }
 }

@@ -1,4 +1,4 @@
-//! A start under way, as its launcher sees it: from the fork to ready, or to a clean end.
+//! A start under way, as its launcher sees it: from the fork until the daemon is ready, or until nothing is left of it.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -11,21 +11,20 @@ use nix::sys::socket::{Shutdown, shutdown};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
-use crate::channel::{END, Line, Lines};
+use crate::channel::{KILL, Line, Lines};
 use crate::error::{Failure, Result, Step};
-use crate::launch::fork_failure;
 use crate::middle::Leftovers;
 use crate::plan::Plan;
 use crate::stdio::Tail;
 use crate::sys::signal::Captured;
-use crate::sys::{fd, pidfd, process};
+use crate::sys::{fd, fork, pidfd, process};
 
-/// How long a daemon whose middle was killed may take to be killed by the kernel, and to free its lock.
-const LAST_BREATH: Duration = Duration::from_secs(5);
+/// Time that the kernel may take to kill a daemon whose middle process was killed, and to free its lock.
+const ORPHAN_EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The daemon has a pid, and is not ready yet. Dropped before it is, it is ended.
+/// Start of a daemon that has a pid and is not ready yet. Dropping it kills the daemon, unless that has become ready.
 #[derive(Debug)]
-pub struct Starting {
+pub struct PendingStart {
     pid: i32,
     channel: OwnedFd,
     lines: Lines,
@@ -39,15 +38,15 @@ pub struct Starting {
     pid_file: Option<PathBuf>,
     addresses: Vec<String>,
     outlives_launcher: bool,
-    /// A signal that came before the daemon had a pid.
+    /// Signal that the launcher got before the daemon had a pid.
     interrupted: Option<Signal>,
 }
 
-/// How a start went.
+/// Result of a start.
 #[derive(Debug)]
 pub enum Outcome {
     Ready,
-    /// It ended before it was ready, with this exit code or by this signal.
+    /// The daemon exited with this code, or was killed by this signal, before it was ready.
     Ended {
         code: Option<i32>,
         signal: Option<Signal>,
@@ -56,28 +55,32 @@ pub enum Outcome {
     TimedOut {
         stderr: String,
     },
-    /// The launcher got a signal, which has been passed on by now.
+    /// The launcher got this signal. The daemon has been killed, and the signal raised again for the launcher's own
+    /// handlers.
     Interrupted(Signal),
-    /// The process in between was killed, and the daemon with it.
+    /// The middle process was killed, and the daemon with it.
     MiddleLost {
         stderr: String,
     },
 }
 
 #[derive(PartialEq, Eq)]
-enum End {
-    Ended,
-    Ready,
+enum Abort {
+    Done,
+    /// The daemon became ready at the same moment, and goes on running.
+    TooLate,
 }
 
-enum Heard {
+/// Event that the launcher waits for.
+enum Event {
     Line(Line),
-    End,
-    Late,
+    /// The middle process closed the channel.
+    Closed,
+    Timeout,
     Signal(Signal),
 }
 
-impl Starting {
+impl PendingStart {
     pub(crate) fn new(
         plan: &Plan,
         channel: OwnedFd,
@@ -87,7 +90,7 @@ impl Starting {
         leftovers: Leftovers,
         addresses: Vec<String>,
     ) -> Result<Self> {
-        let mut starting = Self {
+        let mut start = Self {
             pid: 0,
             channel,
             lines: Lines::default(),
@@ -103,86 +106,88 @@ impl Starting {
             addresses,
             interrupted: None,
         };
-        match starting.hear(None) {
-            Heard::Line(Line::Pid(pid)) => {
-                starting.pid = pid;
-                starting.daemon = pidfd::open(pid).ok();
-                Ok(starting)
+        match start.next_event(None) {
+            Event::Line(Line::Pid(pid)) => {
+                start.pid = pid;
+                start.daemon = pidfd::open(pid).ok();
+                Ok(start)
             }
-            Heard::Line(Line::Failure(failure)) => Err(starting.explain(failure).into()),
-            Heard::Signal(signal) => {
-                starting.interrupted = Some(signal);
-                Ok(starting)
+            Event::Line(Line::Failure(failure)) => Err(start.explain(failure).into()),
+            Event::Signal(signal) => {
+                start.interrupted = Some(signal);
+                Ok(start)
             }
-            Heard::Line(_) | Heard::End | Heard::Late => Err(Failure::new(Step::Channel, "read", Errno::EPIPE)
-                .because("the process between launcher and daemon was killed")
+            Event::Line(_) | Event::Closed | Event::Timeout => Err(Failure::new(Step::Channel, "read", Errno::EPIPE)
+                .because("the middle process, between launcher and daemon, was killed: start again")
                 .into()),
         }
     }
 
-    /// The daemon's.
+    /// The daemon's pid; 0 if the launcher got a signal before there was one.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// Where its sockets listen, in the plan's order.
+    /// The addresses of the daemon's sockets, in the plan's order.
     #[must_use]
     pub fn addresses(&self) -> &[String] {
         &self.addresses
     }
 
-    /// Blocks until the daemon is ready, or until it and what it left is gone.
+    /// Blocks until the daemon is ready, or until it has exited and its files are removed.
     pub fn wait(&mut self, timeout: Duration) -> Result<Outcome> {
-        let heard = match self.interrupted {
-            Some(signal) => Heard::Signal(signal),
-            None => self.hear(Instant::now().checked_add(timeout)),
+        let event = match self.interrupted {
+            Some(signal) => Event::Signal(signal),
+            None => self.next_event(Instant::now().checked_add(timeout)),
         };
-        if matches!(heard, Heard::Line(Line::Ready)) || self.end() == End::Ready {
+        if matches!(event, Event::Line(Line::Ready)) || self.abort() == Abort::TooLate {
             self.reap_middle();
             self.signals = None;
             return Ok(Outcome::Ready);
         }
         let stderr = self.tail.as_mut().map(Tail::read).unwrap_or_default();
-        match heard {
-            Heard::Line(Line::Failure(failure)) => Err(self.explain(failure).into()),
-            Heard::Line(Line::Ended(status)) => Ok(ended(status, stderr)),
-            Heard::Late | Heard::Line(Line::TimedOut) => Ok(Outcome::TimedOut { stderr }),
-            Heard::Signal(signal) => {
+        match event {
+            Event::Line(Line::Failure(failure)) => Err(self.explain(failure).into()),
+            Event::Line(Line::Ended(status)) => Ok(ended(status, stderr)),
+            Event::Timeout | Event::Line(Line::TimedOut) => Ok(Outcome::TimedOut { stderr }),
+            Event::Signal(signal) => {
                 if let Some(signals) = self.signals.take() {
                     signals.pass_on(signal);
                 }
                 Ok(Outcome::Interrupted(signal))
             }
-            Heard::Line(_) | Heard::End => Ok(Outcome::MiddleLost { stderr }),
+            Event::Line(_) | Event::Closed => Ok(Outcome::MiddleLost { stderr }),
         }
     }
 
-    /// Ends the daemon, and removes what it left; unless it has become ready in this very moment: then it stays.
-    fn end(&mut self) -> End {
+    /// Has the daemon killed, and removes its files; unless it becomes ready at this very moment: then it goes on
+    /// running.
+    fn abort(&mut self) -> Abort {
         if self.middle.is_none() {
-            return End::Ended;
+            return Abort::Done;
         }
-        // The middle takes our end's end for the launcher's, or else a word. What it has passed on by then can still be
-        // heard.
+        // The middle kills the daemon when this channel closes, as when the launcher dies, or when it reads the order.
+        // What the middle wrote before that can still be read.
         if self.outlives_launcher {
-            let _ = fd::send_all(self.channel.as_raw_fd(), END);
+            let _ = fd::send_all(self.channel.as_raw_fd(), KILL);
         }
         let _ = shutdown(self.channel.as_raw_fd(), Shutdown::Write);
         self.reap_middle();
         if self.is_ready_after_all() {
-            return End::Ready;
+            return Abort::TooLate;
         }
         if let Some(daemon) = &self.daemon {
-            // If the middle was killed, the kernel ends the daemon on its own time.
-            let timeout = PollTimeout::try_from(LAST_BREATH).unwrap_or(PollTimeout::MAX);
+            // If the middle was killed, the kernel kills the daemon, a moment later.
+            let timeout = PollTimeout::try_from(ORPHAN_EXIT_TIMEOUT).unwrap_or(PollTimeout::MAX);
             let _ = poll(&mut [PollFd::new(daemon.as_fd(), PollFlags::POLLIN)], timeout);
         }
         self.leftovers.remove();
-        End::Ended
+        Abort::Done
     }
 
-    /// Reads what is left of the channel, whose other end is closed.
+    /// Reads the rest of the channel, which the middle has closed: whether the daemon became ready before it was
+    /// killed.
     fn is_ready_after_all(&mut self) -> bool {
         let mut buffer = [0; 512];
         while let Ok(length @ 1..) = fd::read(self.channel.as_raw_fd(), &mut buffer) {
@@ -197,8 +202,8 @@ impl Starting {
         }
     }
 
-    /// The next line, or what happened instead.
-    fn hear(&mut self, deadline: Option<Instant>) -> Heard {
+    /// Blocks until a line can be read, or until something else happens that the launcher waits for.
+    fn next_event(&mut self, deadline: Option<Instant>) -> Event {
         loop {
             match self.lines.next() {
                 Some(
@@ -208,12 +213,12 @@ impl Starting {
                     | Line::Bind(_)
                     | Line::Supervision(_)
                     | Line::Stopping,
-                ) => continue, // a supervisor's to hear
-                Some(line) => return Heard::Line(line),
+                ) => continue, // for a supervisor, not for a launcher
+                Some(line) => return Event::Line(line),
                 None => {}
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            // Rounded up: poll(2) counts in whole milliseconds. After the deadline it still tells what is there.
+            // Rounded up, since poll(2) counts whole milliseconds. After the deadline it still says what can be read.
             let timeout = left.map_or(PollTimeout::NONE, |left| {
                 PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
             });
@@ -221,25 +226,25 @@ impl Starting {
             if let Some(signals) = &self.signals {
                 polled.push(PollFd::new(signals.descriptor(), PollFlags::POLLIN));
             }
-            let _ = poll(&mut polled, timeout); // EINTR: the pipe tells which signal
+            let _ = poll(&mut polled, timeout); // EINTR: the pipe says which signal it was
             let speaks = polled[0].revents().is_some_and(|events| !events.is_empty());
             if let Some(signal) = self.signals.as_ref().and_then(Captured::caught) {
-                return Heard::Signal(signal);
+                return Event::Signal(signal);
             }
             if !speaks && left == Some(Duration::ZERO) {
-                return Heard::Late;
+                return Event::Timeout;
             }
             if speaks {
                 let mut buffer = [0; 512];
                 match fd::read(self.channel.as_raw_fd(), &mut buffer) {
-                    Ok(0) | Err(_) => return Heard::End,
+                    Ok(0) | Err(_) => return Event::Closed,
                     Ok(length) => self.lines.feed(&buffer[..length]),
                 }
             }
         }
     }
 
-    /// Adds what only the launcher knows to a failure that crossed the channel as numbers.
+    /// Adds the path, which only the launcher knows, to a failure that came through the channel as numbers.
     fn explain(&self, failure: Failure) -> Failure {
         if failure.path.is_some() {
             return failure;
@@ -257,12 +262,13 @@ impl Starting {
     }
 }
 
-impl Drop for Starting {
+impl Drop for PendingStart {
     fn drop(&mut self) {
-        self.end();
+        self.abort();
     }
 }
 
+/// Reads exit code or signal out of a raw status of waitpid(2).
 fn ended(status: i32, stderr: String) -> Outcome {
     let (code, signal) = match WaitStatus::from_raw(Pid::from_raw(0), status) {
         Ok(WaitStatus::Exited(_, code)) => (Some(code), None),
@@ -270,4 +276,13 @@ fn ended(status: i32, stderr: String) -> Outcome {
         _ => (None, None),
     };
     Outcome::Ended { code, signal, stderr }
+}
+
+/// Describes a fork that failed; EAGAIN and ENOMEM are what remained after several tries.
+pub fn fork_failure(step: Step, errno: Errno) -> Failure {
+    let failure = Failure::new(step, "fork", errno);
+    match errno {
+        Errno::EAGAIN | Errno::ENOMEM => failure.because(format!("tried {} times", fork::tries())),
+        _ => failure,
+    }
 }

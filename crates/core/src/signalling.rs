@@ -1,10 +1,10 @@
-//! Acting on the process that holds a pid file, and on no other.
+//! Signals to the process that owns a pid file, and to no other.
 //!
-//! SACRED: what signals a process. Only the owner that the kernel names, read again after its pidfd was opened, so that
-//! a pid recycled in between is never hit.
+//! SACRED: signals only the owner that the kernel names. The owner is read again after its pidfd was opened: if the
+//! process has exited in between and its pid was given to another, that other is not signalled.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -14,92 +14,100 @@ use nix::unistd::Pid;
 
 use crate::error::{Error, Failure, Result, Step};
 use crate::pidfile::{
-    Owner, State, Sweep, c_path, holder, inspect, owner, remove_if_free, replace_alone, wait_until_started,
+    Owner, PidFileState, Sweep, holder, inspect, owner, remove_if_free, replace_alone, wait_until_started,
 };
 use crate::sys::pidfd;
 
-/// A start has no owner from its lock to just before its exec: a few milliseconds, unless the machine is loaded.
-const OWNER_PATIENCE: Duration = Duration::from_secs(2);
-/// Even SIGKILL takes its time where a process waits for a disk.
-const KILL_PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is looked at again then, and how often an end is looked for where the kernel has no pidfd.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Time for which a pid file may be locked without an owner. A start has none from the lock to just before its exec: a
+/// few milliseconds, unless the machine is loaded.
+const OWNERLESS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time that a process may take to die of SIGKILL: one that waits for a disk dies only when the disk answers.
+const KILL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time between two reads of the pid file while it has no owner, and while an owner stops where the kernel has no
+/// pidfd.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Terms of a stop.
 #[derive(Debug, Clone, Copy)]
-pub struct Stopping {
+pub struct StopRequest {
     pub signal: Signal,
-    /// From the signal to SIGKILL, or to giving up.
+    /// Time from the signal to SIGKILL, or to giving up.
     pub timeout: Duration,
+    /// Whether to send SIGKILL after the timeout.
     pub force: bool,
-    /// Stops nobody but this one; of several who want that at once, one does it, and the others wait.
+    /// Pid of the only owner to stop: any other is left alone. If several processes want to stop the same owner, one
+    /// does it and the others wait.
     pub only: Option<i32>,
 }
 
+/// Result of a stop.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopped {
-    /// None: nothing was running.
+    /// Pid of the owner; None if nothing was running.
     pub pid: Option<i32>,
+    /// Whether SIGKILL was sent.
     pub forced: bool,
-    /// False if it outlived the timeout and `force` was not asked for.
-    pub ended: bool,
+    /// Whether the owner has exited. False if it outlived the timeout.
+    pub exited: bool,
 }
 
-/// The owner of a pid file, held so that its number can't become another's.
+/// Owner of a pid file, with a pidfd: the pid may be given to another process, the pidfd can't.
 struct Target<'a> {
     path: &'a Path,
     pid: i32,
     process: Option<OwnedFd>,
 }
 
-/// Signals the owner, waits for its end, and removes what it left. Blocks: for a thread of its own.
-pub fn stop(path: &Path, companions: &[std::path::PathBuf], how: Stopping) -> Result<Stopped> {
+/// Signals the owner, waits until it has exited, and removes stale files. Blocks, so it runs in a thread of its own.
+pub fn stop(path: &Path, companions: &[PathBuf], how: StopRequest) -> Result<Stopped> {
     match how.only {
         Some(_) => replace_alone(path, || stop_owner(path, companions, how)),
         None => stop_owner(path, companions, how),
     }
 }
 
-fn stop_owner(path: &Path, companions: &[std::path::PathBuf], how: Stopping) -> Result<Stopped> {
+fn stop_owner(path: &Path, companions: &[PathBuf], how: StopRequest) -> Result<Stopped> {
     let target = match Target::of(path) {
         Ok(target) if how.only.is_some_and(|only| only != target.pid) => {
-            return Ok(Stopped { pid: None, forced: false, ended: true });
+            return Ok(Stopped { pid: None, forced: false, exited: true });
         }
         Ok(target) => target,
         Err(Error::NotRunning { .. }) => {
             remove_stale(path, companions);
-            return Ok(Stopped { pid: None, forced: false, ended: true });
+            return Ok(Stopped { pid: None, forced: false, exited: true });
         }
         Err(error) => return Err(error),
     };
     let pid = Some(target.pid);
     target.signal(how.signal)?;
-    let mut ended = target.wait(how.timeout);
-    let forced = !ended && how.force;
+    let mut exited = target.wait(how.timeout);
+    let forced = !exited && how.force;
     if forced {
         target.signal(Signal::SIGKILL)?;
-        ended = target.wait(KILL_PATIENCE);
+        exited = target.wait(KILL_TIMEOUT);
     }
-    if ended {
+    if exited {
         remove_stale(path, companions);
     }
-    Ok(Stopped { pid, forced, ended })
+    Ok(Stopped { pid, forced, exited })
 }
 
-/// Sends one signal to the owner. One that doesn't end a process waits until the daemon is ready: before it has its
-/// handlers it would die of it. Blocks: for a thread of its own.
+/// Sends one signal to the owner. A signal that isn't meant to end the daemon, such as SIGHUP, is held back until the
+/// daemon is ready: before its handlers are installed, the signal would kill it. Blocks, so it runs in a thread of its
+/// own.
 pub fn signal(path: &Path, signal: Signal) -> Result<()> {
-    if !ENDING.contains(&signal) && patient_owner(path)?.state == State::Starting {
+    if !ENDING.contains(&signal) && wait_for_owner(path)?.state == PidFileState::Starting {
         wait_until_started(path)?;
     }
     Target::of(path)?.signal(signal)
 }
 
-/// What is sent to end a process, and is welcome at any time.
+/// Signals that are meant to end a process, and may be sent at any time.
 const ENDING: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGABRT, Signal::SIGKILL];
 
 impl<'a> Target<'a> {
     fn of(path: &'a Path) -> Result<Self> {
-        let Owner { pid, .. } = patient_owner(path)?;
+        let Owner { pid, .. } = wait_for_owner(path)?;
         let process = match pidfd::open(pid) {
             Ok(process) => Some(process),
             Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => None,
@@ -111,7 +119,7 @@ impl<'a> Target<'a> {
         Ok(target)
     }
 
-    /// The kernel still names the same owner.
+    /// Fails unless the kernel still names the same owner.
     fn verify(&self) -> Result<()> {
         match owner(self.path)? {
             Owner { pid, .. } if pid == self.pid => Ok(()),
@@ -119,11 +127,11 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// One signal. An owner that has ended by now needs none.
+    /// Sends one signal. An owner that has exited by now needs none.
     fn signal(&self, signal: Signal) -> Result<()> {
         let sent = match &self.process {
             Some(process) => pidfd::send_signal(process, Some(signal)),
-            // Without a pidfd the window is what lies between these two calls.
+            // Without a pidfd, the pid could be given to another process only between these two calls.
             None => match self.verify() {
                 Ok(()) => kill(Pid::from_raw(self.pid), signal),
                 Err(Error::NotRunning { .. }) => Ok(()),
@@ -136,7 +144,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// True when it has ended, false if it still runs after `timeout`.
+    /// Blocks until the owner has exited; false if it still runs after `timeout`.
     fn wait(&self, timeout: Duration) -> bool {
         let deadline = Instant::now().checked_add(timeout);
         loop {
@@ -145,15 +153,15 @@ impl<'a> Target<'a> {
                 let timeout = left.map_or(PollTimeout::NONE, |left| {
                     PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)
                 });
-                let mut ended = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-                if poll(&mut ended, timeout).is_ok_and(|count| count > 0) {
+                let mut polled = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+                if poll(&mut polled, timeout).is_ok_and(|count| count > 0) {
                     return true;
                 }
             } else {
                 if matches!(self.verify(), Err(Error::NotRunning { .. })) {
                     return true;
                 }
-                std::thread::sleep(LOOK_EVERY);
+                std::thread::sleep(POLL_INTERVAL);
             }
             if left == Some(Duration::ZERO) {
                 return false;
@@ -162,15 +170,17 @@ impl<'a> Target<'a> {
     }
 }
 
-/// The owner, or the one that a start is about to have.
-fn patient_owner(path: &Path) -> Result<Owner> {
-    let deadline = Instant::now() + OWNER_PATIENCE;
+/// Finds the owner; while a start is about to have one, waits for it.
+fn wait_for_owner(path: &Path) -> Result<Owner> {
+    let deadline = Instant::now() + OWNERLESS_TIMEOUT;
     loop {
         match owner(path) {
-            Err(Error::Unverified { .. }) if Instant::now() < deadline && inspect(path)?.state == State::Starting => {
-                std::thread::sleep(LOOK_EVERY);
+            Err(Error::Unverified { .. })
+                if Instant::now() < deadline && inspect(path)?.state == PidFileState::Starting =>
+            {
+                std::thread::sleep(POLL_INTERVAL);
             }
-            // Whoever it is that keeps it so.
+            // Orphaned lock: name a process that holds it.
             Err(Error::Unverified { path, pid: None, reason }) => {
                 let pid = holder(&path);
                 return Err(Error::Unverified { path, pid, reason });
@@ -180,8 +190,9 @@ fn patient_owner(path: &Path) -> Result<Owner> {
     }
 }
 
-fn remove_stale(path: &Path, companions: &[std::path::PathBuf]) {
-    let Ok(name) = c_path(path) else { return };
-    let companions = companions.iter().filter_map(|each| c_path(each).ok()).collect();
-    remove_if_free(&Sweep { name, identity: None, companions });
+/// Removes the pid file and its companions, if no daemon holds the file by now.
+fn remove_stale(path: &Path, companions: &[PathBuf]) {
+    if let Some(stale) = Sweep::of(path, None, companions) {
+        remove_if_free(&stale);
+    }
 }

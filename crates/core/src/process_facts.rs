@@ -1,13 +1,13 @@
-//! Where a process stands: parent, process group, session, terminal.
+//! Facts about a process: parent, process group, session, terminal, and what it has used.
 
 use nix::errno::Errno;
 use nix::unistd::{Pid, SysconfVar, getpgid, getsid, sysconf};
 
 use crate::error::{During, Failure, Result, Step};
-use crate::sys::process;
 
+/// Place of a process among the others.
 #[derive(Debug, Clone)]
-pub struct Process {
+pub struct ProcessFacts {
     pub pid: i32,
     pub ppid: i32,
     pub pgid: i32,
@@ -17,42 +17,22 @@ pub struct Process {
     pub umask: Option<u32>,
 }
 
-/// Sets what a daemon has set before its exec in this process.
-pub fn prioritise(nice: Option<i32>, oom_score_adjust: Option<i32>, no_new_privileges: bool) -> Result<()> {
-    if let Some(nice) = nice {
-        process::set_nice(nice).during(Step::Nice, "setpriority")?;
-        #[cfg(target_os = "linux")]
-        for thread in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-            if let Some(thread) = thread.file_name().to_str().and_then(|name| name.parse().ok()) {
-                let _ = process::set_nice_of_thread(thread, nice); // it may have ended
-            }
-        }
-    }
-    if let Some(adjust) = oom_score_adjust {
-        process::set_oom_score_adjust(adjust.to_string().as_bytes()).during(Step::OomScoreAdjust, "write")?;
-    }
-    if no_new_privileges {
-        process::forbid_new_privileges().during(Step::NoNewPrivileges, "prctl")?;
-    }
-    Ok(())
-}
-
-/// What a process has used so far: proc_pid_stat(5).
+/// Memory and time that a process has used so far: proc_pid_stat(5).
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
-    /// Resident, in bytes.
+    /// Resident memory, in bytes.
     pub rss: u64,
-    /// User and system, in milliseconds.
+    /// User and system time, in milliseconds.
     pub cpu: u64,
-    /// Since its fork, in milliseconds.
+    /// Time since its fork, in milliseconds.
     pub uptime: u64,
 }
 
-/// None where there is no /proc, or no such process.
+/// Reads what process `pid` has used; None where there is no /proc, or no such process.
 #[must_use]
 pub fn usage(pid: i32) -> Option<Usage> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The fields after the command's name; the first of them is the third of all.
+    // These fields follow the command's name; the first of them has the number 3 in the manual page.
     let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
     let tick = 1000 / u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
@@ -64,8 +44,8 @@ pub fn usage(pid: i32) -> Option<Usage> {
     Some(Usage { rss: field(24)? * page, cpu: (field(14)? + field(15)?) * tick, uptime: now.saturating_sub(started) })
 }
 
-/// Of the process `pid`, from /proc (proc_pid_stat(5)) where there is one.
-pub fn process(pid: i32) -> Result<Process> {
+/// Reads the facts about process `pid`, from /proc (proc_pid_stat(5)) where there is one.
+pub fn of(pid: i32) -> Result<ProcessFacts> {
     let group = getpgid(Some(Pid::from_raw(pid))).during(Step::Process, "getpgid")?;
     let session = getsid(Some(Pid::from_raw(pid))).during(Step::Process, "getsid")?;
     let (ppid, device) = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
@@ -73,7 +53,7 @@ pub fn process(pid: i32) -> Result<Process> {
         Err(_) if pid == std::process::id().cast_signed() => (nix::unistd::getppid().as_raw(), 0),
         Err(_) => return Err(Failure::new(Step::Process, "open", Errno::ENOSYS).into()),
     };
-    Ok(Process {
+    Ok(ProcessFacts {
         pid,
         ppid,
         pgid: group.as_raw(),
@@ -83,7 +63,8 @@ pub fn process(pid: i32) -> Result<Process> {
     })
 }
 
-/// Parent and tty_nr. The command's name, in parentheses, may hold anything: fields are counted after the last one.
+/// Reads parent and tty_nr out of /proc/PID/stat. The command's name, in parentheses, may contain anything, so fields
+/// are counted from the last parenthesis on.
 fn stat_fields(stat: &str) -> Option<(i32, u32)> {
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
     let ppid = fields.nth(1)?.parse().ok()?;
@@ -91,7 +72,8 @@ fn stat_fields(stat: &str) -> Option<(i32, u32)> {
     Some((ppid, terminal.cast_unsigned()))
 }
 
-/// From the device number: major 136 to 143 are pseudoterminals, 4 the consoles and serial lines (devices.txt).
+/// Names a terminal by its device number: major 136 to 143 are pseudoterminals, 4 the consoles and serial lines
+/// (devices.txt).
 fn terminal_name(device: u32) -> Option<String> {
     let major = device >> 8 & 0xfff;
     let minor = device & 0xff | device >> 12 & 0xfff00;
@@ -108,7 +90,7 @@ fn umask_of(pid: i32) -> Option<u32> {
     u32::from_str_radix(&status_field(&pid.to_string(), "Umask:")?, 8).ok()
 }
 
-/// One line of /proc/PID/status (proc_pid_status(5)); `pid` may be `self`.
+/// Reads a field of /proc/PID/status (proc_pid_status(5)); `pid` may be `self`.
 pub fn status_field(pid: &str, name: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())

@@ -1,0 +1,95 @@
+//! Starts, from the launcher's side.
+
+use daemonic_core::pending_start::Outcome as CoreOutcome;
+use daemonic_core::{launch, takeover};
+use napi::Env;
+use napi::bindgen_prelude::{Function, Object};
+use napi_derive::napi;
+
+use crate::plan::Plan;
+use crate::refusal::{Answer, Refusal, answer, milliseconds};
+
+/// Starts the daemon and blocks until it is ready, or until it has exited and its files are removed. The timeout is in
+/// milliseconds.
+#[napi(catch_unwind)]
+pub fn start(plan: Plan, timeout: f64) -> Answer<Outcome> {
+    answer(plan.try_into().and_then(|plan| launch::begin(&plan)?.wait(milliseconds(timeout))))
+}
+
+/// Executes the plan's supervisor in this very process, where nothing detaches. `bound` gets the addresses of its
+/// sockets. Returns only if it fails.
+#[napi(catch_unwind)]
+pub fn execute_supervisor(plan: Plan, bound: Function<'_, Vec<String>, ()>) -> Refusal {
+    let result = plan.try_into().and_then(|plan| {
+        takeover::execute_supervisor(&plan, |addresses| {
+            let _ = bound.call(addresses.to_vec());
+        })
+    });
+    match result {
+        Err(error) => error.into(),
+    }
+}
+
+/// Daemon that was launched, and how its start went.
+#[napi(object)]
+pub struct Launch {
+    pub pid: i32,
+    /// Addresses of its sockets, in the plan's order.
+    pub addresses: Vec<String>,
+    pub outcome: Outcome,
+}
+
+/// Starts the daemon as `start()` does, but in a thread of its own, and resolves when it is done.
+#[napi(catch_unwind, ts_return_type = "Promise<Launch | Refusal>")]
+pub fn launch(env: &Env, plan: Plan, timeout: f64) -> napi::Result<Object<'_>> {
+    let (deferred, promise) = env.create_deferred()?;
+    // Converted in this thread, which alone may read the environment: JavaScript may be changing it meanwhile.
+    let plan = plan.try_into();
+    std::thread::spawn(move || {
+        let launched = plan.and_then(|plan| {
+            let mut start = launch::begin(&plan)?;
+            let outcome = start.wait(milliseconds(timeout))?;
+            Ok(Launch { pid: start.pid(), addresses: start.addresses().to_vec(), outcome: outcome.into() })
+        });
+        deferred.resolve(move |_| {
+            let launched: Answer<Launch> = answer(launched);
+            Ok(launched)
+        });
+    });
+    Ok(promise)
+}
+
+/// Result of a start.
+#[napi(object)]
+pub struct Outcome {
+    #[napi(ts_type = "'ready' | 'ended' | 'timeout' | 'interrupted' | 'lost'")]
+    pub kind: String,
+    pub exit_code: Option<i32>,
+    pub signal: Option<String>,
+    pub stderr: String,
+}
+
+impl Outcome {
+    fn of(kind: &str) -> Self {
+        Self { kind: kind.to_owned(), exit_code: None, signal: None, stderr: String::new() }
+    }
+}
+
+impl From<CoreOutcome> for Outcome {
+    fn from(outcome: CoreOutcome) -> Self {
+        match outcome {
+            CoreOutcome::Ready => Self::of("ready"),
+            CoreOutcome::Ended { code, signal, stderr } => Self {
+                exit_code: code,
+                signal: signal.map(|signal| signal.as_str().to_owned()),
+                stderr,
+                ..Self::of("ended")
+            },
+            CoreOutcome::TimedOut { stderr } => Self { stderr, ..Self::of("timeout") },
+            CoreOutcome::Interrupted(signal) => {
+                Self { signal: Some(signal.as_str().to_owned()), ..Self::of("interrupted") }
+            }
+            CoreOutcome::MiddleLost { stderr } => Self { stderr, ..Self::of("lost") },
+        }
+    }
+}
