@@ -157,7 +157,6 @@ test('node_modules of another machine is recognised', async t => {
   const other = scene.path('node_modules/daemonic-darwin-arm64')
   mkdirSync(other)
   cpSync(`${ROOT}/npm/darwin-arm64/package.json`, `${other}/package.json`)
-  scene.write('node_modules/daemonic-darwin-arm64/daemonic.darwin-arm64.node', '')
   const text = `import { PidLock } from '${library}'\nPidLock.inspect('/nowhere/d.pid')`
   const { stderr } = await scene.node(scene.write('program.mjs', text))
   t.regex(stderr, /, but one for darwin-arm64: node_modules is from another machine\. Install again here/)

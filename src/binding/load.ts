@@ -45,5 +45,5 @@ function addonPath(name: string): string {
   return process
     .getBuiltinModule('node:module')
     .createRequire(import.meta.url)
-    .resolve(`daemonic-${name}`)
+    .resolve(`daemonic-${name}/daemonic.${name}.node`)
 }

@@ -47,7 +47,7 @@ function notInstalled(name: string): string {
   const manifest = packageFile('package.json')
   if (manifest === undefined) return `${missing} beside this bundle: ${LEAVE_OUT}`
   const own = process.getBuiltinModule('node:module').createRequire(manifest)
-  const others = PACKAGES.filter(each => isInstalled(own, `daemonic-${each}`))
+  const others = PACKAGES.filter(each => isInstalled(own, `daemonic-${each}/package.json`))
   const why = others.length > 0 ? `, but one for ${others.join(', ')}: node_modules is from another machine` : ''
   const { version } = own('./package.json')
   return (
