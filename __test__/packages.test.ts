@@ -10,18 +10,14 @@ import {
   readFileSync,
   rmSync,
   statSync,
-  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { homedir } from 'node:os'
-import { fileURLToPath } from 'node:url'
 import test from 'ava'
+import { copyOfCheckout, PLATFORMS, pretendBuilt, ROOT, runScript, withoutCargo } from './support/checkout.js'
 import { Scene } from './support/scene.js'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const library = manifest('.')
-const platforms = readdirSync(`${ROOT}/npm`)
 
 /** What Node says of each platform, and Rust of its target. */
 const TARGETS: Readonly<Record<string, readonly [os: string, cpu: string, libc: string | undefined, rust: string]>> = {
@@ -36,7 +32,7 @@ const TARGETS: Readonly<Record<string, readonly [os: string, cpu: string, libc: 
 }
 
 test('there is a package for each target', t => {
-  t.deepEqual(platforms.sort(), Object.keys(TARGETS))
+  t.deepEqual(PLATFORMS, Object.keys(TARGETS))
   t.deepEqual(
     [...library.napi.targets].sort(),
     Object.values(TARGETS)
@@ -45,7 +41,7 @@ test('there is a package for each target', t => {
   )
 })
 
-for (const name of platforms) {
+for (const name of PLATFORMS) {
   test(`${name} can be installed where it works, and holds both binaries`, t => {
     const platform = manifest(`npm/${name}`)
     const [os = '', cpu = '', libc] = TARGETS[name] ?? []
@@ -90,9 +86,9 @@ test('the bundles import nothing but Node', t => {
 
 test('packing says what is missing, and packs nothing then', async t => {
   const copy = copyOfCheckout(new Scene(t))
-  const { status, stderr } = node(copy, 'pack-all.js')
+  const { status, stderr } = runScript(copy, 'pack-all.js')
   t.is(status, 1)
-  for (const name of platforms) {
+  for (const name of PLATFORMS) {
     t.true(stderr.includes(`npm/${name}/daemonic.${name}.node is missing: npm run build:all -- ${name}\n`), stderr)
     t.true(stderr.includes(`npm/${name}/daemonic-supervisor is missing: npm run build:all -- ${name}\n`), stderr)
   }
@@ -110,7 +106,7 @@ test('packing refuses other sources, another version, a missing run bit, and pat
   // The program that runs this test needs a newer glibc than is allowed.
   const needsGlibc = spawnSync('objdump', ['-T', '/bin/ls'], { encoding: 'utf8' }).stdout?.includes('GLIBC_2.3')
   if (needsGlibc) cpSync('/bin/ls', `${copy}/npm/linux-arm64-gnu/daemonic.linux-arm64-gnu.node`)
-  const { status, stderr } = node(copy, 'pack-all.js')
+  const { status, stderr } = runScript(copy, 'pack-all.js')
   t.is(status, 1)
   t.regex(stderr, /npm\/linux-x64-musl was built from other sources/)
   t.regex(stderr, /npm\/freebsd-x64\/daemonic-supervisor has no run bit/)
@@ -123,14 +119,14 @@ test('packing twice gives the same bytes, whatever the dates of the files', asyn
   const copy = copyOfCheckout(new Scene(t))
   await pretendBuilt(copy)
   const pack = () => {
-    const { status, stderr } = node(copy, 'pack-all.js')
+    const { status, stderr } = runScript(copy, 'pack-all.js')
     t.is(status, 0, stderr)
     return readFileSync(`${copy}/dist/packages/SHA256SUMS`, 'utf8')
   }
   const sums = pack()
-  t.is(sums.trimEnd().split('\n').length, platforms.length + 1)
+  t.is(sums.trimEnd().split('\n').length, PLATFORMS.length + 1)
   const longAgo = new Date('2001-02-03')
-  for (const name of platforms) utimesSync(`${copy}/npm/${name}/daemonic-supervisor`, longAgo, longAgo)
+  for (const name of PLATFORMS) utimesSync(`${copy}/npm/${name}/daemonic-supervisor`, longAgo, longAgo)
   t.is(pack(), sums)
 })
 
@@ -140,28 +136,28 @@ test('without cargo a checkout takes binaries that were built from its sources, 
   const scene = new Scene(t)
   const copy = copyOfCheckout(scene)
   await pretendBuilt(copy)
-  t.is(node(copy, 'pack-all.js').status, 0)
+  t.is(runScript(copy, 'pack-all.js').status, 0)
   rmSync(`${copy}/native`, { recursive: true })
   mkdirSync(`${copy}/native`)
-  const { status, stderr } = node(copy, 'setup.js', withoutCargo(scene))
+  const { status, stderr } = runScript(copy, 'setup.js', withoutCargo(scene))
   t.is(status, 0, stderr)
   t.regex(
     stderr,
     /^setup: no cargo here: took the binaries of daemonic-linux-\S+ of dist\/packages, built from these sources\n/,
   )
   t.true((statSync(`${copy}/native/daemonic-supervisor`).mode & 0o111) === 0o111)
-  t.is(node(copy, 'setup.js', withoutCargo(scene)).stderr, '', 'the second time there is nothing to do')
+  t.is(runScript(copy, 'setup.js', withoutCargo(scene)).stderr, '', 'the second time there is nothing to do')
 })
 
 test('without cargo, binaries of other sources are left alone, and one line says how Rust is installed', async t => {
   const scene = new Scene(t)
   const copy = copyOfCheckout(scene)
   await pretendBuilt(copy)
-  t.is(node(copy, 'pack-all.js').status, 0)
+  t.is(runScript(copy, 'pack-all.js').status, 0)
   rmSync(`${copy}/native`, { recursive: true })
   mkdirSync(`${copy}/native`)
   appendFileSync(`${copy}/Cargo.toml`, '# another source\n')
-  const { status, stderr } = node(copy, 'setup.js', withoutCargo(scene))
+  const { status, stderr } = runScript(copy, 'setup.js', withoutCargo(scene))
   t.is(status, 1)
   t.regex(
     stderr,
@@ -170,55 +166,6 @@ test('without cargo, binaries of other sources are left alone, and one line says
   t.deepEqual(readdirSync(`${copy}/native`), [])
 })
 
-/** A PATH with what the scripts need and without cargo; and a registry that isn't there. */
-function withoutCargo(scene: Scene): NodeJS.ProcessEnv {
-  mkdirSync(scene.path('bin'), { recursive: true })
-  for (const command of ['node', 'npm', 'sh', 'tar', 'gzip', 'env']) {
-    const found = spawnSync('which', [command], { encoding: 'utf8' }).stdout.trim()
-    if (!existsSync(scene.path(`bin/${command}`))) symlinkSync(found, scene.path(`bin/${command}`))
-  }
-  return { PATH: scene.path('bin'), npm_config_registry: 'http://127.0.0.1:1/', npm_config_fetch_retries: '0' }
-}
-
-/** Copies the checkout, with links to what its scripts only read. */
-function copyOfCheckout(scene: Scene): string {
-  const copy = scene.path('checkout')
-  mkdirSync(copy)
-  const copied = new Set(['npm', 'native', 'scripts', 'package.json', 'Cargo.toml'])
-  for (const name of readdirSync(ROOT)) {
-    if (['.git', 'dist', 'target'].includes(name)) continue
-    if (copied.has(name)) cpSync(`${ROOT}/${name}`, `${copy}/${name}`, { recursive: true, filter: isCommitted })
-    else symlinkSync(`${ROOT}/${name}`, `${copy}/${name}`)
-  }
-  mkdirSync(`${copy}/dist`)
-  for (const name of readdirSync(`${ROOT}/dist`)) {
-    if (!name.endsWith('packages')) symlinkSync(`${ROOT}/dist/${name}`, `${copy}/dist/${name}`)
-  }
-  return copy
-}
-
-function isCommitted(path: string): boolean {
-  return !/(\.node|\/daemonic-supervisor|\/source)$/.test(path)
-}
-
-/** Puts an executable without this machine's paths in the place of every binary that `npm run build:all` builds. */
-async function pretendBuilt(copy: string): Promise<void> {
-  const { sourceHash } = await import(`${copy}/scripts/targets.js`)
-  let text = readFileSync(`${ROOT}/native/daemonic-supervisor`, 'latin1')
-  for (const path of [ROOT, homedir()]) text = text.replaceAll(path, 'x'.repeat(path.length))
-  for (const name of platforms) {
-    for (const file of [`daemonic.${name}.node`, 'daemonic-supervisor']) {
-      writeFileSync(`${copy}/npm/${name}/${file}`, text, { encoding: 'latin1', mode: 0o755 })
-    }
-    writeFileSync(`${copy}/npm/${name}/source`, `${sourceHash()}\n`)
-  }
-}
-
 function manifest(directory: string) {
   return JSON.parse(readFileSync(`${ROOT}/${directory}/package.json`, 'utf8'))
-}
-
-function node(copy: string, script: string, env: NodeJS.ProcessEnv = {}) {
-  const options = { cwd: copy, encoding: 'utf8', env: { ...process.env, ...env } } as const
-  return spawnSync(process.execPath, [`${copy}/scripts/${script}`], options)
 }

@@ -40,11 +40,13 @@ function buildTarget({ name, addon, executable, glibc }) {
   const directory = join(root, 'npm', name)
   const source = sourceHash()
   rmSync(join(directory, 'source'), { force: true })
-  const [prefix, suffix] = addon.includes('windows') ? ['', 'dll'] : ['lib', addon.includes('apple') ? 'dylib' : 'so']
+  const suffix = addon.includes('apple') ? 'dylib' : 'so'
   // musl's own are static unless told otherwise, and an addon is loaded dynamically.
-  const dynamic = addon.includes('musl') ? ['-C', 'target-feature=-crt-static'] : []
-  const library = `${prefix}daemonic_node.${suffix}`
-  install(cargo('daemonic-node', 'release', addon, library, glibc, dynamic), join(directory, addonFile(name)))
+  const flags = addon.includes('musl') ? ['-C', 'target-feature=-crt-static'] : []
+  // A library of macOS names itself, by default with the path where it was built.
+  if (suffix === 'dylib') flags.push('-C', `link-arg=-Wl,-install_name,@rpath/${addonFile(name)}`)
+  const library = `libdaemonic_node.${suffix}`
+  install(cargo('daemonic-node', 'release', addon, library, glibc, flags), join(directory, addonFile(name)))
   const executableGlibc = executable === addon ? glibc : undefined
   install(
     cargo('daemonic-supervisor', 'supervisor', executable, EXECUTABLE, executableGlibc),

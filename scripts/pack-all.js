@@ -2,20 +2,10 @@
 // missing or wrong. With --native: this platform alone, as `npm run build` built it, into dist/native-packages/, for tests.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import {
-  accessSync,
-  constants,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join, posix } from 'node:path'
+import { binaryProblems } from './check-binary.js'
 import { root } from './root.js'
 import { addonFile, EXECUTABLE, hostTargets, packageName, sourceHash, TARGETS } from './targets.js'
 
@@ -65,7 +55,7 @@ function stagePlatform(target) {
     const binary = join(isNative ? join(root, 'native') : from, file)
     if (!existsSync(binary)) problems.push(`npm/${name}/${file} is missing: npm run build:all -- ${name}`)
     else {
-      checkBinary(binary, target)
+      problems.push(...binaryProblems(binary, `npm/${name}/${file}`, isNative ? null : target))
       cpSync(binary, join(to, file))
     }
   }
@@ -77,42 +67,6 @@ function stagePlatform(target) {
   }
   if (manifest.repository) platform.repository = manifest.repository
   writeJson(join(to, 'package.json'), platform)
-}
-
-/** @param {string} path @param {import('./targets.js').Target} target */
-function checkBinary(path, { name, glibc }) {
-  const file = path.slice(root.length)
-  if (path.endsWith(EXECUTABLE) && !isExecutable(path)) problems.push(`${file} has no run bit`)
-  if (isNative) return
-  const bytes = readFileSync(path)
-  for (const place of [root, homedir()]) {
-    if (bytes.includes(place)) problems.push(`${file} names ${place}, a directory of this machine`)
-  }
-  if (!name.startsWith('linux-')) return
-  const { status, stdout, stderr } = spawnSync('objdump', ['-T', path], { encoding: 'utf8', maxBuffer: 2 ** 26 })
-  if (status !== 0 && !/not a dynamic object/.test(stderr))
-    problems.push(`${file}: objdump -T failed (${stderr.trim()})`)
-  const versions = [...(stdout ?? '').matchAll(/\bGLIBC_(\d+)\.(\d+)/g)].map(([, major, minor]) => [
-    Number(major),
-    Number(minor),
-  ])
-  const [, floor = -1] = (glibc ?? '').split('.').map(Number)
-  const newer = versions.filter(([major, minor]) => major > 2 || minor > floor)
-  if (newer.length > 0) {
-    const [major, minor] = newer.sort((a, b) => a[0] - b[0] || a[1] - b[1]).at(-1)
-    problems.push(
-      `${file} needs glibc ${major}.${minor}: ${glibc ? `at most ${glibc} is allowed` : 'it is for musl, or static'}`,
-    )
-  }
-}
-
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }
 
 function stageLibrary() {

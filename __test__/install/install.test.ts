@@ -2,15 +2,13 @@
 // `npm run test:install` starts the registry that these tests install from.
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
+import { copyOfCheckout, ROOT, runScript, withoutCargo } from '../support/checkout.js'
 import { STRANGER } from '../support/identity.js'
 import { asRoot } from '../support/root.js'
 import { Scene } from '../support/scene.js'
 import { MANAGERS, type Manager, Project } from './managers.js'
 
-// Compiled to dist/__test__/install.
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const { version } = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8'))
 
 /** Bytes: the library with the binaries of one platform. */
@@ -80,6 +78,26 @@ test('of npm’s platforms, a node_modules for another one is recognised', async
   const { code, stdout } = await asks(scene)
   t.is(code, 0)
   t.regex(stdout, /but one for freebsd-x64: node_modules is from another machine\. Install again here/)
+})
+
+test('of the registry, a checkout without cargo takes binaries of its own sources', t => {
+  const scene = new Scene(t)
+  const copy = copyOfCheckout(scene)
+  for (const name of readdirSync(`${copy}/native`).filter(each => each !== 'binding.d.cts'))
+    scene.remove(`checkout/native/${name}`)
+  const { status, stderr } = runScript(copy, 'setup.js', {
+    ...withoutCargo(scene),
+    npm_config_registry: process.env.DAEMONIC_TEST_REGISTRY,
+    npm_config_cache: scene.path('cache'),
+  })
+  t.is(status, 0, stderr)
+  t.regex(
+    stderr,
+    /^setup: no cargo here: took the binaries of daemonic-linux-\S+ of the registry, built from these sources\n/,
+  )
+  // The program runs them.
+  const text = `import { processInfo } from '${copy}/dist/index.js'\nconsole.log(processInfo(process.pid).pid)`
+  return scene.node(scene.write('program.mjs', text)).then(({ stdout }) => t.regex(stdout, /^\d+\n$/))
 })
 
 function asks(scene: Scene) {
