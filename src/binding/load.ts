@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type * as Binding from '#native'
+import { noAddon } from './no-addon.js'
 import { packageFile } from './package-files.js'
-import { unsupported } from './unsupported.js'
 
 export interface Addon {
   exports: typeof Binding
@@ -28,7 +28,7 @@ export function load(): Addon {
       failures.push(error)
     }
   }
-  throw unsupported(failures)
+  throw noAddon(failures)
 }
 
 /** Lists what the addon of this platform may be called; nothing where there can't be one. */

@@ -15,8 +15,8 @@ const PACKAGES = [
 ]
 
 /** Gives the error for these failures to load the addon, in the order in which it was tried. */
-export function unsupported(failures: readonly unknown[]): DaemonError {
-  const cause = failures.length > 1 ? new AggregateError(failures, 'the addon was looked for twice') : failures[0]
+export function noAddon(failures: readonly unknown[]): DaemonError {
+  const cause = failures.length > 1 ? new AggregateError(failures, 'none of the addons for this platform could be loaded') : failures[0]
   return new DaemonError(reason(failures), 'ERR_DAEMON_UNSUPPORTED', 1, { cause })
 }
 
