@@ -257,6 +257,8 @@ export interface PidFileReport {
 
 /** Everything that a start is made of. */
 export interface Plan {
+  /** daemonic's own executable, which is the process between launcher and daemon. */
+  executable: string
   program: string
   /** All arguments, with argv[0]. */
   arguments: Array<string>

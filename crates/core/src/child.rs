@@ -1,7 +1,8 @@
 //! From the second fork to exec: gives the new process what it must have before any of its own code runs.
 //!
-//! SACRED: runs in the child of a multithreaded process. Async-signal-safe calls on prepared memory only, no
-//! allocation, no lock, no panic; leave with `exit_now`. Read top to bottom.
+//! SACRED: shares the memory of its parent, the middle or the supervisor, which stands still meanwhile (or is the child
+//! of a fork). Async-signal-safe calls on prepared memory only, no allocation, no lock, no panic; leave with `exit_now`.
+//! Read top to bottom.
 
 use std::ffi::CString;
 use std::mem::ManuallyDrop;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result, Step};
 use crate::limits::Limit;
+use crate::packing::{Pack, pack_fields};
 use crate::sys::{io_priority, process};
 
 /// The lowest I/O priority of a class; 0 is the highest.
@@ -27,6 +28,8 @@ pub struct Resources {
     pub no_new_privileges: bool,
 }
 
+pack_fields!(Resources { limits, nice, io_priority, oom_score_adjust, no_new_privileges });
+
 /// I/O scheduling class with the level inside of it, 0 (first served) to 7: ioprio_set(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "class", rename_all = "kebab-case", deny_unknown_fields)]
@@ -34,6 +37,21 @@ pub enum IoPriority {
     Idle,
     BestEffort { level: u8 },
     Realtime { level: u8 },
+}
+
+impl Pack for IoPriority {
+    fn pack(&self, to: &mut Vec<u8>) {
+        let (class, level) = self.class_and_level();
+        (class as u32, u32::from(level)).pack(to);
+    }
+
+    fn unpack(from: &mut &[u8]) -> Option<Self> {
+        let (class, level) = <(u32, u32)>::unpack(from)?;
+        let level = level.try_into().ok()?;
+        [Self::Idle, Self::BestEffort { level }, Self::Realtime { level }]
+            .into_iter()
+            .find(|priority| priority.class_and_level().0 as u32 == class)
+    }
 }
 
 impl Resources {

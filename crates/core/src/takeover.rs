@@ -8,12 +8,13 @@ use nix::errno::Errno;
 
 use crate::arrival::Marker;
 use crate::error::{During, Failure, Result, Step};
-use crate::handover::image;
+use crate::handover::command;
 use crate::pidfile::{self, RealKernel, claim};
 use crate::plan::{Plan, Stream, Supervisor};
 use crate::sockets::{self, Bound};
 use crate::stdio;
-use crate::sys::{fd, memory_file, process};
+use crate::sys::exec::Image;
+use crate::sys::{fd, memory_file};
 
 /// Lowest number of a descriptor for the supervisor. Node uses those below: if the exec fails, Node goes on.
 const LOWEST: RawFd = 64;
@@ -52,9 +53,14 @@ fn execute(plan: &Plan, supervisor: &Supervisor, pid_file: Option<&OwnedFd>, soc
     marker.first_socket = block.first;
     let names: Vec<_> = plan.listen.iter().map(|each| each.name.as_str()).collect();
     let arguments = [supervisor.executable.to_string_lossy().into_owned()];
-    let base = process::environment();
-    let image =
-        image(&supervisor.executable, &arguments, base, &plan.environment, &names, Some(marker.text(&plan.note)))?;
+    let image = Image::new(command(
+        &supervisor.executable,
+        &arguments,
+        &plan.inherited,
+        &plan.environment,
+        &names,
+        Some(marker.text(&plan.note)),
+    )?);
     redirect(plan)?;
     fd::keep_at_exec(config.as_raw_fd()).during(Step::Exec, "fcntl")?;
     for &number in &plan.preserve {

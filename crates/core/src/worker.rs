@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::arrival::Role;
 use crate::child::{self, Child, ExecContext, Parent};
 use crate::error::{During, Failure, Result, Step};
-use crate::handover::{Handover, image, pair};
+use crate::handover::{Handover, command, pair};
 use crate::identity::Change;
 use crate::plan::{FileOwner, LogFile};
 use crate::resources::Resources;
 use crate::stdio::{Later, Streams, Tail};
+use crate::sys::exec::Image;
 use crate::sys::path::c_path;
 use crate::sys::signal::AllBlocked;
 use crate::sys::{fd, fork};
@@ -112,10 +113,16 @@ impl WorkerPlan {
         let (arrangement, marker) = handover.arrange(Role::Worker)?;
         let arrives = matches!(self.kind, Kind::Arriving);
         let names: Vec<_> = sockets.iter().map(|&(name, _)| name).collect();
-        let base = self.environment.iter().cloned();
         let marker_text = arrives.then(|| marker.text(note));
         let prepared = Child {
-            image: image(&self.program, &self.arguments, base, variables, &names, marker_text)?,
+            image: Image::new(command(
+                &self.program,
+                &self.arguments,
+                &self.environment,
+                variables,
+                &names,
+                marker_text,
+            )?),
             parent: Parent::Supervisor(std::process::id()),
             leads_group: self.leads_group,
             directory: c_path(&self.directory, Step::Chdir)?,
@@ -133,8 +140,8 @@ impl WorkerPlan {
             // A signal that reached the child before it has restored the dispositions would run the supervisor's
             // handler there.
             let _blocked = AllBlocked::new().during(Step::Sigprocmask, "pthread_sigmask")?;
-            // Tried once only: the supervisor waits, and starts the worker again.
-            fork::fork_to_execute(1, child::run, &prepared, &stack).during(Step::SecondFork, "fork")?
+            fork::fork_to_execute(child::run, &prepared, &stack)
+                .map_err(|errno| fork::failure(Step::SecondFork, errno))?
         };
         Ok(Worker { pid: pid.as_raw(), channel, tail, ready })
     }

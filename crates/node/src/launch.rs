@@ -13,7 +13,7 @@ use crate::refusal::{Answer, Refusal, answer, milliseconds};
 /// milliseconds.
 #[napi(catch_unwind)]
 pub fn start(plan: Plan, timeout: f64) -> Answer<Outcome> {
-    answer(plan.try_into().and_then(|plan| launch::begin(&plan)?.wait(milliseconds(timeout))))
+    answer(plan.try_into().and_then(|plan| launch::begin(&plan, milliseconds(timeout))?.wait()))
 }
 
 /// Executes the plan's supervisor in this very process, where nothing detaches. `bound` gets the addresses of its
@@ -47,8 +47,8 @@ pub fn launch(env: &Env, plan: Plan, timeout: f64) -> napi::Result<Object<'_>> {
     let plan = plan.try_into();
     std::thread::spawn(move || {
         let launched = plan.and_then(|plan| {
-            let mut start = launch::begin(&plan)?;
-            let outcome = start.wait(milliseconds(timeout))?;
+            let mut start = launch::begin(&plan, milliseconds(timeout))?;
+            let outcome = start.wait()?;
             Ok(Launch { pid: start.pid(), addresses: start.addresses().to_vec(), outcome: outcome.into() })
         });
         deferred.resolve(move |_| {

@@ -91,6 +91,8 @@ pub struct FileId {
     pub inode: u64,
 }
 
+crate::packing::pack_fields!(FileId { device, inode });
+
 impl FileId {
     /// Reads it out of what stat(2) returned. The widths differ between systems; only equality counts.
     #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]

@@ -34,8 +34,16 @@ impl Drop for AllBlocked {
     }
 }
 
-/// Resets every disposition and empties the mask, in a child of fork. No handler of the parent's may run there: libuv's
-/// would write to a pipe that it shares with the parent. Async-signal-safe.
+/// Drops the signals that have come while they were blocked. Dispositions are lost: [`restore_defaults`] follows.
+pub fn discard_pending() {
+    for number in 1..=LAST_SIGNAL {
+        // SAFETY: SIG_IGN is no code. KILL, STOP and libc's own two signals are refused with EINVAL.
+        unsafe { libc::signal(number, libc::SIG_IGN) };
+    }
+}
+
+/// Resets every disposition and empties the mask, in a process with one thread: the middle, or a child of the
+/// supervisor, whose handlers may not run there. Async-signal-safe.
 pub fn restore_defaults() -> nix::Result<()> {
     for number in 1..=LAST_SIGNAL {
         // SAFETY: SIG_DFL is no code. KILL, STOP and libc's own two signals are refused with EINVAL, and keep their
@@ -43,7 +51,7 @@ pub fn restore_defaults() -> nix::Result<()> {
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
     let mut empty = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigemptyset(3) fills a set of this frame; sigprocmask(2) reads it. A child of fork has one thread.
+    // SAFETY: sigemptyset(3) fills a set of this frame; sigprocmask(2) reads it. The process has one thread.
     Errno::result(unsafe {
         libc::sigemptyset(empty.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, empty.as_ptr(), ptr::null_mut())
