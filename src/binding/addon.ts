@@ -44,6 +44,7 @@ function load(): typeof Binding {
       const addon = { exports: {} as typeof Binding }
       addonFile = addonPath(`${platform}-${arch}${suffix}`)
       process.dlopen(addon, addonFile)
+      addon.exports.keepExecutable(supervisorPath())
       return addon.exports
     } catch (error) {
       failures.push(error)

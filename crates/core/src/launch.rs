@@ -29,6 +29,9 @@ const MIDDLE_DESCRIPTORS: RawFd = 4;
 pub fn begin(plan: &Plan, timeout: Duration) -> Result<PendingStart> {
     plan.resources.check()?;
     own_executable::open(&plan.executable)?;
+    // Before the pid file: a signal that killed this process would leave its files.
+    let captured = (!plan.outlives_launcher).then(Captured::new);
+    let signals = captured.transpose().during(Step::Signal, "sigaction")?;
     let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
     let sockets = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => sockets,
@@ -40,8 +43,9 @@ pub fn begin(plan: &Plan, timeout: Duration) -> Result<PendingStart> {
         }
     };
     let leftovers = leftovers(plan, claimed.as_ref(), &sockets);
-    let start = start_middle(plan, claimed, sockets, leftovers.clone()).inspect_err(|_| leftovers.remove())?;
-    start.with_pid(timeout)
+    start_middle(plan, claimed, sockets, leftovers.clone(), signals)
+        .inspect_err(|_| leftovers.remove())?
+        .with_pid(timeout)
 }
 
 fn start_middle(
@@ -49,6 +53,7 @@ fn start_middle(
     claimed: Option<Claim>,
     sockets: Vec<Bound>,
     leftovers: Leftovers,
+    signals: Option<Captured>,
 ) -> Result<PendingStart> {
     // The numbers of the daemon come first, those of the middle follow, those of the launcher lie above both.
     let first = Handover::lowest(sockets.len(), &plan.preserve);
@@ -110,6 +115,7 @@ fn start_middle(
         channel: marker.channel.unwrap_or(channel_source),
         pid_file: marker.pid_file,
         resources: if direct { plan.resources.clone() } else { Resources::default() },
+        executes_supervisor: !direct,
         launcher,
         daemon,
         stderr_memory: stderr_memory_number,
@@ -124,8 +130,6 @@ fn start_middle(
     let environment: Vec<_> = plan.inherited.iter().filter_map(|each| CString::new(joined(each)).ok()).collect();
     let name = c_path(&plan.executable, Step::Executable)?;
     let arguments = middle::arguments(name, order_number, launcher);
-    let captured = (!plan.outlives_launcher).then(Captured::new);
-    let signals = captured.transpose().during(Step::Signal, "sigaction")?;
     let middle = own_executable::start(&plan.executable, &arguments, &environment, numbering.pairs(), lowest)?;
     // Close the launcher's copies of the lock, the sockets and the daemon's channel ends: then only the daemon has
     // them, and they close when it exits.

@@ -114,6 +114,7 @@ fn start_daemon(order: &MiddleOrder) -> Result<Pid, (Step, Errno)> {
         channel_source: source_of(order.channel).unwrap_or(order.channel),
         channel_ends_at_exec: false,
         pid_file: order.pid_file,
+        holds_signals: order.executes_supervisor,
         resources: order.resources.clone(),
         context: None,
     };

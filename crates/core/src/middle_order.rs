@@ -23,6 +23,8 @@ pub struct MiddleOrder {
     /// Number of the claimed pid file in the daemon.
     pub pid_file: Option<RawFd>,
     pub resources: Resources,
+    /// Whether the daemon is a supervisor, rather than the program.
+    pub executes_supervisor: bool,
     /// Channel to the launcher. When the launcher closes it before the daemon is ready, the daemon is killed.
     pub launcher: RawFd,
     /// Channel from the daemon.
@@ -42,6 +44,7 @@ pack_fields!(MiddleOrder {
     channel,
     pid_file,
     resources,
+    executes_supervisor,
     launcher,
     daemon,
     stderr_memory,

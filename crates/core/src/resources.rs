@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, Result, Step};
 use crate::limits::Limit;
 use crate::packing::{Pack, pack_fields};
-use crate::sys::{io_priority, process};
+use crate::sys::{io_priority, limit, process};
 
 /// The lowest I/O priority of a class; 0 is the highest.
 const LOWEST_IO_LEVEL: u8 = 7;
@@ -77,6 +77,13 @@ impl Resources {
             limit.apply().map_err(|errno| (Step::Limits, errno))?;
         }
         Ok(())
+    }
+
+    /// Whether a process that gets them may write files up to a size only, by its own limit or by the inherited one.
+    pub fn limit_file_size(&self) -> bool {
+        let own = self.limits.iter().rev().find(|limit| limit.is_of("fsize")).map(|limit| limit.soft);
+        let soft = own.or_else(|| Some(limit::get(libc::RLIMIT_FSIZE).ok()?.0));
+        soft.is_some_and(|soft| soft != libc::RLIM_INFINITY)
     }
 
     /// Gives them to this running process with all its threads, where nothing is executed.

@@ -1,12 +1,13 @@
 //! Workers of a supervisor: the program, started in the supervisor's session by a process with one thread.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::arrival::Role;
 use crate::child::{self, Child, ExecContext, Parent};
 use crate::error::{During, Failure, Result, Step};
 use crate::handover::{Handover, command, pair};
+use crate::id_change::IdChange;
 use crate::identity::Change;
 use crate::plan::{FileOwner, LogFile};
 use crate::resources::Resources;
@@ -132,6 +133,7 @@ impl WorkerPlan {
             channel_source,
             channel_ends_at_exec: !arrives,
             pid_file: None,
+            holds_signals: false,
             resources: self.resources.clone(),
             context: self.context()?,
         };
@@ -168,6 +170,11 @@ impl WorkerPlan {
             }
             (Some(file), _) => Later::AtCall(copy(file)?),
             (None, Some(file)) if arrives => Later::AtReady(copy(file)?),
+            (None, Some(file)) if self.resources.limit_file_size() => {
+                // It writes there for good, and would be killed once it has written as much as a file may have.
+                streams.stderr = copy(file)?;
+                return Ok((streams, None));
+            }
             (None, Some(_)) => Later::Never,
             (None, None) => return Ok((streams, self.stderr_log.as_ref().and_then(Tail::of_log))),
         };
@@ -182,14 +189,10 @@ impl WorkerPlan {
         let Kind::Foreign(ForeignContext { identity, umask, directory }) = &self.kind else {
             return Ok(None);
         };
-        let path = |path: Option<&Path>, step| path.map(|path| c_path(path, step)).transpose();
         Ok(Some(ExecContext {
             umask: umask.and_then(|mask| libc::mode_t::try_from(mask).ok()),
-            chroot: path(identity.chroot.as_deref(), Step::Chroot)?,
-            groups: identity.groups.clone(),
-            group: identity.group,
-            user: identity.user,
-            directory: path(directory.as_deref(), Step::Chdir)?,
+            ids: IdChange::new(identity)?,
+            directory: directory.as_deref().map(|path| c_path(path, Step::Chdir)).transpose()?,
         }))
     }
 }

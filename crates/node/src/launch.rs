@@ -1,13 +1,22 @@
 //! Starts, from the launcher's side.
 
+use std::path::Path;
+
 use daemonic_core::pending_start::Outcome as CoreOutcome;
-use daemonic_core::{launch, takeover};
+use daemonic_core::{launch, own_executable, takeover};
 use napi::Env;
 use napi::bindgen_prelude::{Function, Object};
 use napi_derive::napi;
 
 use crate::plan::Plan;
 use crate::refusal::{Answer, Refusal, answer, milliseconds};
+
+/// Opens daemonic's own executable for the life of this process: an upgrade of the package may replace it, and the new
+/// one would not understand this addon. A failure shows at the first start.
+#[napi(catch_unwind)]
+pub fn keep_executable(path: String) {
+    let _ = own_executable::open(Path::new(&path));
+}
 
 /// Starts the daemon and blocks until it is ready, or until it has exited and its files are removed. The timeout is in
 /// milliseconds.
