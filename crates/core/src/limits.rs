@@ -105,13 +105,14 @@ struct LimitText {
 }
 
 impl Pack for Limit {
-    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)] // rlim_t is signed on FreeBSD
+    // Resource is unsigned with glibc, rlim_t is signed on FreeBSD.
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
     fn pack(&self, to: &mut Vec<u8>) {
         (self.resource as i32).pack(to);
         (self.soft as u64, self.hard as u64).pack(to);
     }
 
-    #[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap)] // rlim_t is signed on FreeBSD
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
     fn unpack(from: &mut &[u8]) -> Option<Self> {
         let resource = i32::unpack(from)? as Resource;
         let (soft, hard) = <(u64, u64)>::unpack(from)?;

@@ -51,8 +51,9 @@ static HOLDER: OnceLock<Holder> = OnceLock::new();
 
 #[cfg(target_os = "linux")]
 type Holder = libc::pid_t;
+/// A pthread_t, which is a pointer on some systems.
 #[cfg(not(target_os = "linux"))]
-type Holder = libc::pthread_t;
+type Holder = usize;
 
 #[cfg(target_os = "linux")]
 fn this_thread() -> Holder {
@@ -62,7 +63,7 @@ fn this_thread() -> Holder {
 #[cfg(not(target_os = "linux"))]
 fn this_thread() -> Holder {
     // SAFETY: pthread_self(3) takes nothing and can't fail.
-    unsafe { libc::pthread_self() }
+    unsafe { libc::pthread_self() as usize }
 }
 
 /// Signal handler of [`HeldOver`]. It runs in threads other than the holder, which has all signals blocked.
@@ -77,7 +78,7 @@ extern "C" fn hand_over(number: libc::c_int, info: *mut libc::siginfo_t, _contex
         };
         #[cfg(not(target_os = "linux"))]
         // SAFETY: pthread_kill(3) is async-signal-safe; the holder is the main thread, which outlives all others.
-        let _ = (info, unsafe { libc::pthread_kill(holder, number) });
+        let _ = (info, unsafe { libc::pthread_kill(holder as libc::pthread_t, number) });
     }
     Errno::set_raw(saved);
 }
