@@ -13,6 +13,8 @@ export declare class Arrival {
   get isWorker(): boolean
   /** Writes a line to the supervisor. */
   say(line: string): void
+  /** Writes to the launcher or supervisor what a start that takes long waits for. */
+  waitsFor(what: string): void
   /** Has the supervisor bind a socket. `listen` is its plan, as JSON. */
   bind(name: string, listen: string): Answer<Socket>
   /**
@@ -172,6 +174,12 @@ export interface IoPriority {
 /** Whether descriptor `fd` is the file that $JOURNAL_STREAM names: systemd.exec(5). */
 export declare function isJournalStream(fd: number, stream: string): boolean
 
+/**
+ * Opens daemonic's own executable for the life of this process: an upgrade of the package may replace it, and the new
+ * one would not understand this addon. A failure shows at the first start.
+ */
+export declare function keepExecutable(path: string): void
+
 /** Lists the names of the resources that this system can limit. */
 export declare function knownLimits(): Array<string>
 
@@ -226,6 +234,8 @@ export interface Outcome {
   exitCode?: number
   signal?: string
   stderr: string
+  /** What the daemon waited for, with 'timeout', where it said so. */
+  waiting?: string
 }
 
 /** User and group to whom files are given. */
@@ -268,6 +278,8 @@ export interface Plan {
   note: string
   /** Whether the launcher goes on after the start: then its exit doesn't abort the start. */
   outlivesLauncher: boolean
+  /** Name under which the launcher prints on stderr what a slow start waits for; absent: it prints nothing. */
+  hintsAs?: string
   state?: StatePlan
   pidFile?: PidFilePlan
   stdin: StreamPlan

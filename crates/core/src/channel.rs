@@ -45,6 +45,8 @@ pub enum Line {
     Failure(Failure),
     /// STATUS=…: a worker's own status text.
     Status(String),
+    /// WAITING=…: what a daemon that isn't ready waits for, as a sentence.
+    Waiting(String),
     /// WATCHDOG=1: a worker's event loop turns.
     Beat,
     /// IDLE=1 or IDLE=0: whether a worker serves no client.
@@ -100,6 +102,7 @@ fn parse(line: &str) -> Option<Line> {
     match line.split_once('=')? {
         ("READY", "1") => Some(Line::Ready),
         ("STATUS", text) => Some(Line::Status(text.to_owned())),
+        ("WAITING", text) => Some(Line::Waiting(text.to_owned())),
         ("WATCHDOG", "1") => Some(Line::Beat),
         ("IDLE", idle) => Some(Line::Idle(idle == "1")),
         ("SUPERVISION", text) => Some(Line::Supervision(text.to_owned())),

@@ -49,6 +49,9 @@ pub struct PendingStart {
     outlives_launcher: bool,
     /// Whether the daemon is ready, or nothing is left of it.
     is_over: bool,
+    hints_as: Option<String>,
+    /// What the daemon waits for, where it said so.
+    waiting: Option<String>,
     /// What ended the start before the daemon had a pid.
     early_end: Option<Event>,
 }
@@ -63,8 +66,10 @@ pub enum Outcome {
         signal: Option<Signal>,
         stderr: String,
     },
+    /// The daemon was not ready in time and has been killed; `waiting` is what it said that it waits for.
     TimedOut {
         stderr: String,
+        waiting: Option<String>,
     },
     /// The launcher got this signal. The daemon has been killed, and the signal raised again for the launcher's own
     /// handlers.
@@ -112,6 +117,8 @@ impl PendingStart {
             daemon: None,
             signals,
             outlives_launcher: plan.outlives_launcher,
+            hints_as: plan.hints_as.clone(),
+            waiting: None,
             tail,
             leftovers,
             executable: plan.executable.clone(),
@@ -195,7 +202,9 @@ impl PendingStart {
         match event {
             Event::Line(Line::Failure(failure)) => Err(self.explain(failure).into()),
             Event::Line(Line::Ended(status)) => Ok(ended(status, stderr)),
-            Event::Timeout | Event::Line(Line::TimedOut) => Ok(Outcome::TimedOut { stderr }),
+            Event::Timeout | Event::Line(Line::TimedOut) => {
+                Ok(Outcome::TimedOut { stderr, waiting: self.waiting.take() })
+            }
             Event::Signal(signal) => {
                 if let Some(signals) = self.signals.take() {
                     signals.pass_on(signal);
@@ -254,8 +263,13 @@ impl PendingStart {
     /// Blocks until a line can be read, or until something else happens that the launcher waits for.
     fn next_event(&mut self) -> Event {
         loop {
-            if let Some((line, _)) = self.lines.take() {
-                return Event::Line(line);
+            match self.lines.take() {
+                Some((Line::Waiting(what), _)) => {
+                    self.hint(printable(&what));
+                    continue;
+                }
+                Some((line, _)) => return Event::Line(line),
+                None => {}
             }
             let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             // Rounded up, since poll(2) counts whole milliseconds. After the deadline it still says what can be read.
@@ -282,6 +296,20 @@ impl PendingStart {
                 }
             }
         }
+    }
+
+    /// Notes what the daemon waits for, and prints it where the user looks on; once, however many workers say it.
+    fn hint(&mut self, what: String) {
+        if self.waiting.as_ref() == Some(&what) {
+            return;
+        }
+        if let Some(name) = &self.hints_as {
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("{name}: not ready yet: {what}\n").as_bytes(),
+            );
+        }
+        self.waiting = Some(what);
     }
 
     /// Adds the path, which only the launcher knows, to a failure that came through the channel as numbers.
@@ -316,6 +344,11 @@ impl Drop for PendingStart {
     fn drop(&mut self) {
         self.abort();
     }
+}
+
+/// Replaces control characters: the daemon may run as another user, who must not steer the launcher's terminal.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "?")
 }
 
 /// Reads exit code or signal out of a raw status of waitpid(2).

@@ -6,6 +6,7 @@
 //! | `BUILD=…` | middle | it runs, and is of this build: the first line of all |
 //! | `MAINPID=pid` | middle | the daemon has this pid |
 //! | `READY=1` | daemon | it is ready |
+//! | `WAITING=text` | daemon | it isn't ready after a while, and waits for this |
 //! | `TIMEOUT=1` | supervisor as daemon | its workers were not ready in time |
 //! | `FAILURE=step errno [path]` | daemon, middle | it can't go on |
 //! | `ENDED=status` | middle | the daemon has exited |
@@ -30,6 +31,8 @@ pub enum StartLine {
     Build(String),
     Pid(i32),
     Ready,
+    /// What the daemon waits for, as a sentence.
+    Waiting(String),
     TimedOut,
     Failure(Failure),
     /// The raw status with which the daemon exited or was killed: waitpid(2).
@@ -43,6 +46,7 @@ impl StartLine {
             ("BUILD", build) => Some(Self::Build(build.to_owned())),
             ("MAINPID", pid) => Some(Self::Pid(pid.parse().ok()?)),
             ("READY", "1") => Some(Self::Ready),
+            ("WAITING", text) => Some(Self::Waiting(text.to_owned())),
             ("TIMEOUT", "1") => Some(Self::TimedOut),
             ("ENDED", status) => Some(Self::Ended(status.parse().ok()?)),
             ("FAILURE", failure) => parse_failure(failure).map(Self::Failure),
@@ -52,7 +56,7 @@ impl StartLine {
 
     /// Whether the middle passes it on when the daemon says it.
     pub fn is_from_daemon(&self) -> bool {
-        matches!(self, Self::Ready | Self::TimedOut | Self::Failure(_))
+        matches!(self, Self::Ready | Self::Waiting(_) | Self::TimedOut | Self::Failure(_))
     }
 }
 

@@ -37,6 +37,7 @@ fn plan(executable: PathBuf) -> Plan {
         owner: None,
         resources: Resources::default(),
         supervisor: None,
+        hints_as: None,
     }
 }
 
