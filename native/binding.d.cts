@@ -19,7 +19,7 @@ export declare class Arrival {
    * Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none. If the
    * supervisor dies, this process exits at once.
    */
-  listen(stop: (arg: number) => void): void
+  listen(stop: (arg: number) => void, signal: (arg: number) => void): void
   /** Takes over the pid file that the launcher has locked for this process; null if there is none. */
   pidFile(path: string): Answer<PidFile> | null
   /** Redirects the outputs that had to wait for the call of daemonize(). */

@@ -184,6 +184,13 @@ const LAUNCH_FLAGS: { readonly [K in SpelledOption]: Flag } = {
     help: 'from the stop signal to SIGKILL',
     default: '25s',
   },
+  drainTimeout: {
+    kind: 'duration',
+    value: 'TIME',
+    group: 'Readiness',
+    help: 'how much of that requests and connections have to end',
+    default: '4/5 of it',
+  },
   interpreter: { kind: 'text', value: 'PROGRAM', group: 'Program', help: 'what runs SCRIPT', default: 'this Node.js' },
   ifRunning: {
     kind: 'choice',

@@ -81,6 +81,7 @@ export const OPTIONS = {
   workers: { takesEffect: ['launcher'], decidedBy: 'supervision', flag: 'workers', default: 1 },
   startTimeout: { takesEffect: ['launcher'], decidedBy: 'start', flag: 'start-timeout', default: 30_000 },
   stopTimeout: { takesEffect: ['call'], decidedBy: 'each', flag: 'stop-timeout', default: 25_000 },
+  drainTimeout: { takesEffect: ['call'], decidedBy: 'each', flag: 'drain-timeout' },
   args: { takesEffect: ['exec'], decidedBy: 'launch', flag: null, default: [] },
   interpreter: { takesEffect: ['exec'], decidedBy: 'launch', flag: 'interpreter' },
   interpreterArgs: { takesEffect: ['exec'], decidedBy: 'launch', flag: null },

@@ -13,6 +13,7 @@ use crate::pidfile::{self, RealKernel, claim};
 use crate::plan::{Plan, Stream, Supervisor};
 use crate::sockets::{self, Bound};
 use crate::stdio;
+use crate::sys::signal::HeldForExec;
 use crate::sys::{fd, memory_file, process};
 
 /// Lowest number of a descriptor for the supervisor. Node uses those below: if the exec fails, Node goes on.
@@ -25,6 +26,9 @@ pub fn execute_supervisor(plan: &Plan, bound: impl FnOnce(&[String])) -> Result<
         return Err(Failure::new(Step::Exec, "execve", Errno::EINVAL).into());
     };
     plan.resources.check()?;
+    // From before there is a pid file until the supervisor watches them: one that ended the process in between would leave
+    // the files.
+    let _held = HeldForExec::new().during(Step::Sigprocmask, "pthread_sigmask")?;
     let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
     let result = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => {

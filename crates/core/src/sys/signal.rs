@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -68,6 +69,74 @@ fn set_disposition(signal: Signal, handler: SigHandler) -> nix::Result<()> {
     unsafe { sigaction(signal, &action) }.map(drop)
 }
 
+/// The thread that [`HeldForExec`] keeps signals for.
+static HOLDER: AtomicI32 = AtomicI32::new(0);
+
+/// Signal handler of [`HeldForExec`]: sends the signal to the thread that blocks it, where it waits for the next image.
+extern "C" fn defer(number: libc::c_int) {
+    let saved = Errno::last_raw();
+    send_to_thread(HOLDER.load(Ordering::SeqCst), number);
+    Errno::set_raw(saved);
+}
+
+#[cfg(target_os = "linux")]
+fn send_to_thread(thread: i32, signal: i32) {
+    // SAFETY: tgkill(2) takes numbers; the call is async-signal-safe.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_to_thread(_thread: i32, signal: i32) {
+    // SAFETY: kill(2) takes numbers. The holder's thread gets it if all others block it, as they do by now.
+    unsafe { libc::kill(libc::getpid(), signal) };
+}
+
+#[cfg(target_os = "linux")]
+fn thread_id() -> i32 {
+    nix::unistd::gettid().as_raw()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn thread_id() -> i32 {
+    0
+}
+
+/// Keeps the signals that end a process by default waiting, until dropped or, over an exec, for the next image: they stay
+/// blocked there until it unblocks them. Blocking them in this thread alone would not do: the kernel gives a signal to any
+/// thread that doesn't block it, and a process of Node's has some.
+pub struct HeldForExec {
+    blocked: AllBlocked,
+    before: Vec<(Signal, SigAction)>,
+}
+
+impl HeldForExec {
+    const SIGNALS: [Signal; 6] =
+        [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+
+    /// Begins to hold them for an exec in this thread.
+    pub fn new() -> nix::Result<Self> {
+        let mut held = Self { blocked: AllBlocked::new()?, before: Vec::new() };
+        HOLDER.store(thread_id(), Ordering::SeqCst);
+        let action = SigAction::new(SigHandler::Handler(defer), SaFlags::SA_RESTART, SigSet::empty());
+        for signal in Self::SIGNALS {
+            // SAFETY: `defer` loads an atomic and calls tgkill(2).
+            let before = unsafe { sigaction(signal, &action) }?;
+            held.before.push((signal, before));
+        }
+        Ok(held)
+    }
+}
+
+impl Drop for HeldForExec {
+    fn drop(&mut self) {
+        // Before the mask is restored, as fields are dropped after this: what waits gets the action that it was meant for.
+        for (signal, before) in &self.before {
+            // SAFETY: the action is the one that sigaction(2) returned as the previous one.
+            let _ = unsafe { sigaction(*signal, before) };
+        }
+    }
+}
+
 /// Pipe from the handler of [`Captured`] to the poll. Made once and never closed: the handler may still run in another
 /// thread when the previous handlers are back.
 static PIPE: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
@@ -127,18 +196,25 @@ impl Watch {
         let ends = new_pipe()?;
         let _ = WATCH.set(ends);
         let (reader, _) = WATCH.get().ok_or(Errno::EBADF)?;
+        let watch = Self(reader);
         for &number in signals {
-            // SAFETY: sigaction is plain data; `note` calls write(2) alone, on a pipe that is never closed.
-            Errno::result(unsafe {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = note as *const () as libc::sighandler_t;
-                action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-                libc::sigemptyset(&raw mut action.sa_mask);
-                libc::sigaction(number, &raw const action, ptr::null_mut())
-            })?;
+            watch.add(number)?;
         }
         SigSet::empty().thread_set_mask()?;
-        Ok(Self(reader))
+        Ok(watch)
+    }
+
+    /// Watches one signal more.
+    pub fn add(&self, number: i32) -> nix::Result<()> {
+        // SAFETY: sigaction is plain data; `note` calls write(2) alone, on a pipe that is never closed.
+        Errno::result(unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = note as *const () as libc::sighandler_t;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+            libc::sigemptyset(&raw mut action.sa_mask);
+            libc::sigaction(number, &raw const action, ptr::null_mut())
+        })
+        .map(drop)
     }
 
     /// The descriptor that polls as readable when a signal came.
