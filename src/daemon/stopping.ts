@@ -177,8 +177,13 @@ export class Stopping {
   // ── The sequence ───────────────────────────────────────────────────────────────────────
 
   #begin(signal: NodeJS.Signals | null, as: NodeJS.Signals | null): Promise<void> {
-    this.#sequence ??= this.#run(signal, as)
-    return this.#sequence
+    if (this.#sequence) return this.#sequence
+    // What the first steps call may ask for a stop in its turn: it has to find this one.
+    let settle = (_: Promise<void>) => {}
+    const sequence = new Promise<void>(resolve => (settle = resolve))
+    this.#sequence = sequence
+    settle(this.#run(signal, as))
+    return sequence
   }
 
   async #run(signal: NodeJS.Signals | null, as: NodeJS.Signals | null): Promise<void> {

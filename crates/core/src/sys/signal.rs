@@ -105,8 +105,8 @@ fn thread_id() -> i32 {
 /// blocked there until it unblocks them. Blocking them in this thread alone would not do: the kernel gives a signal to any
 /// thread that doesn't block it, and a process of Node's has some.
 pub struct HeldForExec {
-    blocked: AllBlocked,
     before: Vec<(Signal, SigAction)>,
+    _blocked: AllBlocked,
 }
 
 impl HeldForExec {
@@ -115,7 +115,7 @@ impl HeldForExec {
 
     /// Begins to hold them for an exec in this thread.
     pub fn new() -> nix::Result<Self> {
-        let mut held = Self { blocked: AllBlocked::new()?, before: Vec::new() };
+        let mut held = Self { before: Vec::new(), _blocked: AllBlocked::new()? };
         HOLDER.store(thread_id(), Ordering::SeqCst);
         let action = SigAction::new(SigHandler::Handler(defer), SaFlags::SA_RESTART, SigSet::empty());
         for signal in Self::SIGNALS {
