@@ -2,23 +2,22 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { PidLock, processInfo } from 'daemonic'
-import { program } from './support/program.js'
+import { become, inline } from './support/inline.js'
 import { Scene } from './support/scene.js'
-import { childrenOf, foregroundSupervised, Supervisor, startSupervised, supervised } from './support/supervised.js'
+import { childrenOf, foregroundSupervised, Supervisor, startSupervised } from './support/supervised.js'
 
 const got = (scene: Scene) => (scene.exists('got') ? scene.read('got').trimEnd().split('\n').sort() : [])
 
 /** A program of two workers that maps signals to functions. */
-const MAPPING = (...signals: string[]) => `const daemon = daemonize({ name: 'd', pidFile: './d.pid', log: './d.log', workers: 2, signals: {
-  ${signals.map(signal => `${signal}: signal => tell('got', signal + ' ' + daemon.worker)`).join(',\n')}
+const MAPPING = (signal: string) => `const daemon = become({ workers: 2, signals: {
+  ${signal}: signal => tell('got', signal + ' ' + daemon.worker)
 } })
 setInterval(() => {}, 1_000_000)`
 
 for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU', 'SIGINT', 'SIGQUIT', 'SIGPWR'] as const) {
   test(`${signal} reaches every worker where the program maps it`, async t => {
     const scene = new Scene(t)
-    const path = program(scene, MAPPING(signal))
-    t.is((await scene.node(path)).code, 0)
+    t.is((await scene.node(inline(scene, MAPPING(signal)))).code, 0)
     const supervisor = new Supervisor(scene, Number(scene.read('d.pid')))
     const before = await supervisor.pids(2)
     supervisor.signal(signal)
@@ -58,8 +57,11 @@ test('HUP mapped to the reload hooks runs them in every worker, and replaces non
   const scene = new Scene(t)
   const supervisor = await startSupervised(
     scene,
-    { workers: 2, signals: { SIGHUP: 'reload-hooks' } },
-    `daemon.onReload(() => tell('got', 'reload ' + daemon.worker))`,
+    become(
+      scene,
+      { workers: 2, signals: { SIGHUP: 'reload-hooks' } },
+      `daemon.onReload(() => tell('got', 'reload ' + daemon.worker))`,
+    ),
   )
   const before = await supervisor.pids(2)
   supervisor.signal('SIGHUP')
@@ -70,14 +72,20 @@ test('HUP mapped to the reload hooks runs them in every worker, and replaces non
 
 test('hooks of a reload that will never run are told of', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { monitor: true }, 'daemon.onReload(() => {}); daemon.onReload(() => {})')
+  const supervisor = await startSupervised(
+    scene,
+    become(scene, { monitor: true }, 'daemon.onReload(() => {}); daemon.onReload(() => {})'),
+  )
   await supervisor.logged(/info: onReload\(\): .*'reload-hooks'\n/)
   t.is(supervisor.log.match(/onReload/g)?.length, 1)
 })
 
 test('in the foreground a supervised program stays where it is, and says that it does not detach', async t => {
   const scene = new Scene(t)
-  await foregroundSupervised(scene, { monitor: true }, `tell('got', process.cwd() + ' ' + daemon.detached)`)
+  await foregroundSupervised(
+    scene,
+    become(scene, { monitor: true }, `tell('got', process.cwd() + ' ' + daemon.detached)`),
+  )
   t.deepEqual(got(scene), [`${scene.directory} false`])
 })
 
@@ -87,7 +95,7 @@ test('on a terminal ^Z stops supervisor and worker, and both go on when they are
     t.pass('skipped: there is no script(1) to make a terminal with')
     return
   }
-  const path = program(scene, supervised({ monitor: true }, `tell('got', 'up')`))
+  const [path = ''] = become(scene, { monitor: true })
   // Job control puts it in a group of its own, without which the kernel would not stop it: setpgid(2).
   const command = `set -m; '${process.execPath}' '${path}' & while :; do wait; done`
   const env = { SHELL: '/bin/sh' }

@@ -6,16 +6,15 @@ import { text } from 'node:stream/consumers'
 import test from 'ava'
 import { PidLock, stop } from 'daemonic'
 import { cli, spawnCli } from './support/cli.js'
-import { launchOnce, script } from './support/launching.js'
+import { become, inline, plain } from './support/inline.js'
+import { launchOnce } from './support/launching.js'
 import { freePort } from './support/listening.js'
-import { inForeground, program, runProgram, startProgram } from './support/program.js'
+import { inForeground, startProgram } from './support/program.js'
 import { finished, Scene } from './support/scene.js'
 import { foregroundSupervised, isAlive } from './support/supervised.js'
 
 const D = `import http from 'node:http'
 import net from 'node:net'
-const sleep = (milliseconds, value) => new Promise(resolve => setTimeout(resolve, milliseconds, value))
-const become = more => daemonize({ name: 'd', pidFile: './d.pid', log: './d.log', ...more })
 const stay = () => setInterval(() => {}, 1_000_000)
 `
 /** It saves something that takes a while, and ends with a code of its own. */
@@ -41,7 +40,7 @@ function portOf(scene: Scene): number {
 
 test('a launched program’s own TERM listener runs to its end, alone', async t => {
   const scene = new Scene(t)
-  const { pid = 0, error } = await launchOnce(scene, script(scene, FLUSHES))
+  const { pid = 0, error } = await launchOnce(scene, plain(scene, FLUSHES))
   t.is(error, undefined)
   process.kill(pid, 'SIGTERM')
   await scene.empty()
@@ -51,7 +50,7 @@ test('a launched program’s own TERM listener runs to its end, alone', async t 
 
 test('so it does under `daemonic start`, at a stop and at a reload', async t => {
   const scene = new Scene(t)
-  const path = script(scene, FLUSHES)
+  const [path = ''] = plain(scene, FLUSHES)
   const { code, stderr } = await cli(scene, ['start', path])
   t.is(code, 0, stderr)
   t.is((await cli(scene, ['reload', 'd'])).code, 0)
@@ -63,7 +62,7 @@ test('so it does under `daemonic start`, at a stop and at a reload', async t => 
 
 test('and under `daemonic run`, where Ctrl-C to the whole group counts once', async t => {
   const scene = new Scene(t)
-  const path = script(scene, `${FLUSHES.replaceAll('SIGTERM', 'SIGINT')} tell('events', 'up')`)
+  const [path = ''] = plain(scene, `${FLUSHES.replaceAll('SIGTERM', 'SIGINT')} tell('events', 'up')`)
   const run = spawnCli(scene, ['run', '--pid-file', './d.pid', path])
   const end = finished(run)
   await scene.until('it runs', () => events(scene)[0] === 'up')
@@ -90,7 +89,7 @@ for (const [what, atTerm] of [
   test(`a listener that ${what} leaves no request on an inherited socket unanswered`, async t => {
     const scene = new Scene(t)
     const port = await freePort()
-    const path = script(scene, WEB(port, atTerm))
+    const [path = ''] = plain(scene, WEB(port, atTerm))
     const { code, stderr } = await cli(scene, ['start', '--listen', `127.0.0.1:${port}`, path])
     t.is(code, 0, stderr)
     const slow = answer(port, '/slow')
@@ -104,8 +103,8 @@ for (const [what, atTerm] of [
 
 test('what a listener leaves running exits at the drain timeout, by process.exit()', async t => {
   const scene = new Scene(t)
-  const path = script(scene, `process.on('SIGTERM', () => tell('events', 'asked')); process.on('exit', code => tell('events', 'exit ' + code))`)
-  const { pid = 0 } = await launchOnce(scene, path, { stopTimeout: 1_000, log: './d.log' })
+  const [path = ''] = plain(scene, `process.on('SIGTERM', () => tell('events', 'asked')); process.on('exit', code => tell('events', 'exit ' + code))`)
+  const { pid = 0 } = await launchOnce(scene, [path], { stopTimeout: 1_000, log: './d.log' })
   process.kill(pid, 'SIGTERM')
   await scene.empty()
   t.deepEqual(events(scene), ['asked', 'exit 0'])
@@ -119,7 +118,7 @@ test('its own listener is awaited, before the hooks', async t => {
   const text = `${D}const daemon = become()
 process.on('SIGTERM', async () => { await sleep(100); tell('events', 'flushed') })
 daemon.onStop(() => tell('events', 'hook')); stay()`
-  const { child, end } = await inForeground(scene, text)
+  const { child, end } = await inForeground(scene, inline(scene, text))
   child.kill('SIGTERM')
   t.is((await end).code, 0)
   t.deepEqual(events(scene), ['flushed', 'hook'])
@@ -127,7 +126,7 @@ daemon.onStop(() => tell('events', 'hook')); stay()`
 
 test('one that ends the process itself decides how', async t => {
   const scene = new Scene(t)
-  const { child, end } = await inForeground(scene, `${D}const daemon = become(); stay(); ${FLUSHES} daemon.onStop(() => sleep(10_000))`)
+  const { child, end } = await inForeground(scene, inline(scene, `${D}const daemon = become(); stay(); ${FLUSHES} daemon.onStop(() => sleep(10_000))`))
   child.kill('SIGTERM')
   t.is((await end).code, 7)
   t.is(events(scene).at(-1), 'flushed')
@@ -136,7 +135,7 @@ test('one that ends the process itself decides how', async t => {
 test('one that returns no promise is not awaited, and is named', async t => {
   const scene = new Scene(t)
   const text = `${D}become(); stay(); process.on('SIGTERM', function save() { setTimeout(() => tell('events', 'late'), 5_000) })`
-  const { child, end } = await inForeground(scene, text)
+  const { child, end } = await inForeground(scene, inline(scene, text))
   child.kill('SIGTERM')
   const { code, stderr } = await end
   t.is(code, 0)
@@ -148,8 +147,7 @@ test('workers call it too, for the signal that their supervisor got', async t =>
   const scene = new Scene(t)
   const { supervisor, end } = await foregroundSupervised(
     scene,
-    { workers: 2 },
-    `process.on('SIGTERM', async () => { await new Promise(resolve => setTimeout(resolve, 100)); tell('events', 'flushed') })`,
+    become(scene, { workers: 2 }, `process.on('SIGTERM', async () => { await sleep(100); tell('events', 'flushed') })`),
   )
   supervisor.signal('SIGTERM')
   t.is((await end).code, 0)
@@ -158,13 +156,13 @@ test('workers call it too, for the signal that their supervisor got', async t =>
 
 test('a function that `signals` maps TERM to is obeyed under a supervisor', async t => {
   const scene = new Scene(t)
-  const path = program(
+  const path = inline(
     scene,
-    `${D}const daemon = become({ monitor: true, signals: { SIGTERM: async signal => {
+    `const daemon = become({ monitor: true, signals: { SIGTERM: async signal => {
   tell('events', 'mapped ' + signal); await sleep(50); await daemon.stop(5)
-} } }); daemon.onStop(signal => tell('events', 'hook ' + signal)); stay()`,
+} } }); daemon.onStop(signal => tell('events', 'hook ' + signal)); setInterval(() => {}, 1_000_000)`,
   )
-  const child = scene.spawn(process.execPath, [path], { detach: 'false' })
+  const child = scene.spawnNode(path, { detach: 'false' })
   const end = finished(child)
   await scene.until('it is ready', () => PidLock.inspect(scene.path('d.pid')).state === 'running')
   child.kill('SIGTERM')
@@ -193,7 +191,7 @@ const REQUESTS = {
 for (const [what, request] of Object.entries(REQUESTS)) {
   test(`${what} keeps no stop hook from running`, async t => {
     const scene = new Scene(t)
-    const pid = await startProgram(scene, STALLS)
+    const pid = await startProgram(scene, inline(scene, STALLS))
     const socket = connect(portOf(scene), '127.0.0.1').on('error', () => {})
     t.teardown(() => socket.destroy())
     await once(socket, 'connect')
@@ -217,7 +215,7 @@ server.on('upgrade', (request, socket) => sockets.add(socket))
 daemon.onDrain(signal => { tell('events', 'draining ' + signal); for (const socket of sockets) socket.end('bye') })
 daemon.onDrain(() => tell('events', 'unsubscribed'))()
 daemon.onStop(() => tell('events', 'unsubscribed'))()`
-  const pid = await startProgram(scene, source)
+  const pid = await startProgram(scene, inline(scene, source))
   const client = get({ port: portOf(scene), host: '127.0.0.1', headers: { connection: 'upgrade', upgrade: 'x' } })
   const [, socket] = await once(client, 'upgrade')
   process.kill(pid, 'SIGTERM')
@@ -232,7 +230,7 @@ test('a hook that awaits stop() doesn’t wait for itself', async t => {
 daemon.onStop(() => tell('events', 'first'))
 daemon.onStop(async () => { await sleep(1); await daemon.stop(4) })
 daemon.onDrain(async () => { await daemon.stop() })`
-  const { child, end } = await inForeground(scene, text)
+  const { child, end } = await inForeground(scene, inline(scene, text))
   child.kill('SIGTERM')
   const { code, stderr } = await end
   t.is(code, 4, stderr)
@@ -244,8 +242,8 @@ daemon.onDrain(async () => { await daemon.stop() })`
 
 test('a reader of the log that went away stops nothing', async t => {
   const scene = new Scene(t)
-  const { child, end } = await inForeground(scene, `${D}const daemon = become({ log: 'inherit' }); stay()
-daemon.onStop(() => tell('events', 'hook'))`)
+  const { child, end } = await inForeground(scene, inline(scene, `${D}const daemon = become({ log: 'inherit' }); stay()
+daemon.onStop(() => tell('events', 'hook'))`))
   child.stdout?.destroy()
   child.stderr?.destroy()
   child.kill('SIGTERM')
@@ -256,8 +254,8 @@ daemon.onStop(() => tell('events', 'hook'))`)
 test('process.exitCode is kept, unless stop() is given one', async t => {
   const scene = new Scene(t)
   const before = `${D}process.exitCode = 6; const daemon = become({ detach: false })`
-  t.is((await runProgram(scene, `${before}; await daemon.stop()`, { detach: 'false' })).code, 6)
-  t.is((await runProgram(scene, `${before}; await daemon.stop(0)`, { detach: 'false' })).code, 0)
+  t.is((await scene.node(inline(scene, `${before}; await daemon.stop()`), { detach: 'false' })).code, 6)
+  t.is((await scene.node(inline(scene, `${before}; await daemon.stop(0)`), { detach: 'false' })).code, 0)
 })
 
 test('close() ends the daemon and not the process, which may become one again', async t => {
@@ -277,7 +275,7 @@ for (const round of [1, 2]) {
   tell('events', count() === before ? 'as before' : count())
 }
 process.exitCode = 2`
-  const { code, stderr } = await runProgram(scene, text, { detach: 'false' })
+  const { code, stderr } = await scene.node(inline(scene, text), { detach: 'false' })
   t.is(code, 2, stderr)
   const round = ['hello', 'hook null', 'false false false', 'as before']
   t.deepEqual(events(scene), [...round, ...round])
@@ -289,7 +287,7 @@ test('a disposed daemon is closed, and hears of a hook that failed', async t => 
 const daemon = become({ detach: false })
 daemon.onStop(() => { throw new Error('full disk') })
 await daemon[Symbol.asyncDispose]().catch(error => tell('events', error.message + ': ' + error.errors[0].message))`
-  const { code } = await runProgram(scene, text, { detach: 'false' })
+  const { code } = await scene.node(inline(scene, text), { detach: 'false' })
   t.is(code, 0)
   t.deepEqual(events(scene), ['1 stop hook failed: full disk'])
 })
@@ -299,7 +297,7 @@ await daemon[Symbol.asyncDispose]().catch(error => tell('events', error.message 
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
   test(`${signal} as soon as there is a pid file ends \`daemonic run\`, and leaves nothing`, async t => {
     const scene = new Scene(t)
-    const path = script(scene, '')
+    const [path = ''] = plain(scene, '')
     for (let round = 0; round < 5; round++) {
       const run = spawnCli(scene, ['run', '--pid-file', './d.pid', path])
       const end = finished(run)
@@ -314,7 +312,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
 
 test('stop() of a program with a listener of its own waits for it', async t => {
   const scene = new Scene(t)
-  const { pid = 0 } = await launchOnce(scene, script(scene, FLUSHES))
+  const { pid = 0 } = await launchOnce(scene, plain(scene, FLUSHES))
   t.like(await stop(scene.path('d.pid')), { pid, wasRunning: true, forced: false })
   t.false(isAlive(pid))
   t.is(events(scene).at(-1), 'flushed')

@@ -32,7 +32,7 @@ export class SignalActions {
 
   /** Maps a signal to an action, in place of the one that it had. */
   set(signal: NodeJS.Signals, action: SignalAction): void {
-    this.setAside(signal)
+    this.#setAside(signal)
     this.#actions.set(signal, action)
     const waits = this.#isSupervised && FROM_TERMINAL.has(signal) && action !== 'default'
     if (waits) hold(signal, () => {})
@@ -72,8 +72,14 @@ export class SignalActions {
     return process.rawListeners(signal).filter(each => each !== ours) as ((...args: unknown[]) => unknown)[]
   }
 
+  /** Leaves the signal to the program's own listeners. In a worker they hear of it by the supervisor's order alone. */
+  leave(signal: NodeJS.Signals): void {
+    this.#setAside(signal)
+    if (this.#isSupervised) hold(signal, () => {})
+  }
+
   /** Removes this library's listener of the signal: the program's own are alone. */
-  setAside(signal: NodeJS.Signals): void {
+  #setAside(signal: NodeJS.Signals): void {
     release(signal)
     const listener = this.#listeners.get(signal)
     if (listener) process.off(signal, listener)
@@ -83,7 +89,7 @@ export class SignalActions {
   /** Gives all signals back to the program. */
   clear(): void {
     for (const [signal, action] of this.#actions) {
-      this.setAside(signal)
+      this.#setAside(signal)
       if (action === 'ignore') native.setDisposition(constants.signals[signal], false)
     }
     this.#actions.clear()

@@ -26,9 +26,9 @@ export function release(signal: NodeJS.Signals): void {
   held.delete(signal)
 }
 
-/** Calls the listeners of a signal that has been released, as Node would. */
+/** Calls the listeners of a signal as Node would, past the gate. */
 export function emit(signal: NodeJS.Signals): void {
-  Reflect.apply(process.emit, process, [signal, signal, constants.signals[signal]])
+  Reflect.apply(original ?? process.emit, process, [signal, signal, constants.signals[signal]])
 }
 
 function intercept(): void {

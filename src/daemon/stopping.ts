@@ -158,7 +158,7 @@ export class Stopping {
     // Outside of this promise, so that what a listener throws is an uncaught exception. Libraries that raise the signal
     // again when they are the only listener count them: this library's is none of them.
     setImmediate(() => {
-      signals.setAside(signal)
+      signals.leave(signal)
       emit(signal)
     })
   }

@@ -6,6 +6,7 @@ import { listenHere } from '../daemon/sockets.js'
 import { keepTerminalSignals } from '../daemon/terminal-signals.js'
 import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
+import { mainModuleEvaluated } from '../process/main-module.js'
 import { commandLine, requireStartDirectory, sameProgram } from '../process/program.js'
 import { prepareDirectory, statePath } from '../running/paths.js'
 import { requireRoomForState, writeState } from '../running/state-file.js'
@@ -54,6 +55,7 @@ export function startInForeground(settings: Settings): Daemon {
       isKnown: true,
       arrival: null,
       outlivesLauncher: false,
+      evaluated: mainModuleEvaluated(),
     })
   } catch (error) {
     pidFile?.release()
