@@ -180,7 +180,7 @@ impl Supervisor {
             Line::Signals(text) => self.map_signals(pid, &text),
             Line::Bind(listen) => self.world.hand_socket(pid, &listen, self.is_booting(pid)),
             Line::Stopping => self.fleet.worker_stopping(&mut self.world, pid),
-            Line::Pid(_) | Line::TimedOut | Line::Ended(_) | Line::Failure(_) => {}
+            Line::Failure(_) => {}
         }
     }
 
