@@ -106,7 +106,9 @@ test('on a terminal ^Z stops supervisor and worker, and both go on when they are
   })
   const [worker = 0] = childrenOf(pid)
   const are = (letter: string) =>
-    [pid, worker].every(each => new RegExp(`^State:\\s+${letter}`, 'm').test(readFileSync(`/proc/${each}/status`, 'utf8')))
+    [pid, worker].every(each =>
+      new RegExp(`^State:\\s+${letter}`, 'm').test(readFileSync(`/proc/${each}/status`, 'utf8')),
+    )
   process.kill(-processInfo(pid).pgid, 'SIGTSTP')
   await scene.until('both are stopped', () => are('T'))
   process.kill(-processInfo(pid).pgid, 'SIGCONT')

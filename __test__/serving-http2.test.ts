@@ -38,15 +38,19 @@ for (const allowHTTP1 of [false, true]) {
   test(`a stop ends sessions by GOAWAY and answers their streams${allowHTTP1 ? ', HTTP/1 beside them' : ''}`, async t => {
     const scene = new Scene(t)
     if (!hasKey(scene)) {
-    t.pass('skipped: there is no openssl(1) to make a key with')
-    return
-  }
+      t.pass('skipped: there is no openssl(1) to make a key with')
+      return
+    }
     const pid = await startProgram(scene, inline(scene, SERVER(allowHTTP1)))
     const ca = readFileSync(scene.path('cert'))
-    const open = () => connect(`https://${addressOf(scene)}`, { ca, servername: 'localhost', checkServerIdentity: () => undefined })
+    const open = () =>
+      connect(`https://${addressOf(scene)}`, { ca, servername: 'localhost', checkServerIdentity: () => undefined })
     const [idle, busy] = [open(), open()]
     for (const session of [idle, busy]) session.on('error', () => {})
-    t.teardown(() => [idle, busy].forEach(session => session.destroy()))
+    t.teardown(() => {
+      idle.destroy()
+      busy.destroy()
+    })
     await Promise.all([once(idle, 'connect'), once(busy, 'connect')])
     const goaway = once(busy, 'goaway')
     const stream = busy.request({ ':path': '/slow' })
@@ -56,7 +60,10 @@ for (const allowHTTP1 of [false, true]) {
     const how = { host, port, agent, ca, servername: 'localhost', checkServerIdentity: () => undefined }
     const first = allowHTTP1 ? once(request({ ...how, path: '/slow' }).end(), 'response') : undefined
     const expected = allowHTTP1 ? 2 : 1
-    await scene.until('the slow requests have come', () => (scene.exists('requests') ? scene.read('requests') : '').split('/slow').length > expected)
+    await scene.until(
+      'the slow requests have come',
+      () => (scene.exists('requests') ? scene.read('requests') : '').split('/slow').length > expected,
+    )
 
     process.kill(pid, 'SIGTERM')
     await goaway
@@ -82,7 +89,11 @@ test('a session without streams doesn’t keep a daemon from being idle, a strea
   }
   await startProgram(scene, inline(scene, SERVER(true, ', idleTimeout: 400')))
   const ca = readFileSync(scene.path('cert'))
-  const session = connect(`https://${addressOf(scene)}`, { ca, servername: 'localhost', checkServerIdentity: () => undefined })
+  const session = connect(`https://${addressOf(scene)}`, {
+    ca,
+    servername: 'localhost',
+    checkServerIdentity: () => undefined,
+  })
   session.on('error', () => {})
   t.teardown(() => session.destroy())
   const stream = session.request({ ':path': '/slow' })

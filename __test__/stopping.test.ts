@@ -103,7 +103,10 @@ for (const [what, atTerm] of [
 
 test('what a listener leaves running exits at the drain timeout, by process.exit()', async t => {
   const scene = new Scene(t)
-  const [path = ''] = plain(scene, `process.on('SIGTERM', () => tell('events', 'asked')); process.on('exit', code => tell('events', 'exit ' + code))`)
+  const [path = ''] = plain(
+    scene,
+    `process.on('SIGTERM', () => tell('events', 'asked')); process.on('exit', code => tell('events', 'exit ' + code))`,
+  )
   const { pid = 0 } = await launchOnce(scene, [path], { stopTimeout: 1_000, log: './d.log' })
   process.kill(pid, 'SIGTERM')
   await scene.empty()
@@ -126,7 +129,10 @@ daemon.onStop(() => tell('events', 'hook')); stay()`
 
 test('one that ends the process itself decides how', async t => {
   const scene = new Scene(t)
-  const { child, end } = await inForeground(scene, inline(scene, `${D}const daemon = become(); stay(); ${FLUSHES} daemon.onStop(() => sleep(10_000))`))
+  const { child, end } = await inForeground(
+    scene,
+    inline(scene, `${D}const daemon = become(); stay(); ${FLUSHES} daemon.onStop(() => sleep(10_000))`),
+  )
   child.kill('SIGTERM')
   t.is((await end).code, 7)
   t.is(events(scene).at(-1), 'flushed')
@@ -242,8 +248,14 @@ daemon.onDrain(async () => { await daemon.stop() })`
 
 test('a reader of the log that went away stops nothing', async t => {
   const scene = new Scene(t)
-  const { child, end } = await inForeground(scene, inline(scene, `${D}const daemon = become({ log: 'inherit' }); stay()
-daemon.onStop(() => tell('events', 'hook'))`))
+  const { child, end } = await inForeground(
+    scene,
+    inline(
+      scene,
+      `${D}const daemon = become({ log: 'inherit' }); stay()
+daemon.onStop(() => tell('events', 'hook'))`,
+    ),
+  )
   child.stdout?.destroy()
   child.stderr?.destroy()
   child.kill('SIGTERM')
@@ -305,7 +317,10 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
       run.kill(signal)
       await end
       await scene.empty()
-      t.deepEqual(scene.files().filter(file => /^d\.(pid|json|sock)$/.test(file)), [])
+      t.deepEqual(
+        scene.files().filter(file => /^d\.(pid|json|sock)$/.test(file)),
+        [],
+      )
     }
   })
 }

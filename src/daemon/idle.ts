@@ -91,7 +91,10 @@ export class Idleness {
     if (this.#isBusy() || mark !== this.#mark) this.#activeAt = now
     this.#mark = mark
     const idleFor = now - this.#activeAt
-    if (idleFor < timeout) return this.#lookLater(timeout, timeout - idleFor)
+    if (idleFor < timeout) {
+      this.#lookLater(timeout, timeout - idleFor)
+      return
+    }
     this.#isIdle = true
     this.#wakeAtNextClient()
     this.#onChange(true)

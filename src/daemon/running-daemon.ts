@@ -52,7 +52,6 @@ export interface Adoption {
   signals: readonly (readonly [NodeJS.Signals, SignalAction])[]
 }
 
-
 /** What daemonize() returns. Members marked internal are for this library alone. */
 export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, StoppingDaemon {
   readonly pid = process.pid
@@ -183,7 +182,10 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     this.#reloadHooks.push(hook)
     if (!this.isSupervised || this.#saysReload || this.signals.runsHooks) return
     this.#saysReload = true
-    this.log('info', "onReload(): a reload replaces supervised workers; their hooks run at a signal mapped to 'reload-hooks'")
+    this.log(
+      'info',
+      "onReload(): a reload replaces supervised workers; their hooks run at a signal mapped to 'reload-hooks'",
+    )
   }
 
   reopenLogs({ all = false }: { all?: boolean | undefined } = {}): number {

@@ -72,7 +72,10 @@ function stopAccepting(server: Server & { _handle?: Handle | null }): void {
   handle.close()
   server._handle = {
     close: callback => void (callback && setImmediate(callback)),
-    getsockname: into => (Object.assign(into, address), 0),
+    getsockname(into) {
+      Object.assign(into, address)
+      return 0
+    },
     ref: () => {},
     unref: () => {},
   }

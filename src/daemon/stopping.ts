@@ -205,7 +205,9 @@ export class Stopping {
   async #drain(signal: NodeJS.Signals | null, as: NodeJS.Signals | null): Promise<void> {
     const limit = this.#drainLimit
     const unawaited = new Set<string>()
-    const heard = (as ? this.#daemon.signals.own(as) : []).map(listener => this.#call(listener, as ?? 'SIGTERM', unawaited))
+    const heard = (as ? this.#daemon.signals.own(as) : []).map(listener =>
+      this.#call(listener, as ?? 'SIGTERM', unawaited),
+    )
     const hooks = [...this.#drainHooks].toReversed().map(({ hook }) => this.#attempt(() => hook(signal)))
     const drains = this.#served.map(each => drain(each, true))
     await within(limit, Promise.all([...heard, ...hooks, ...drains]))
@@ -222,7 +224,11 @@ export class Stopping {
   }
 
   /** Calls a listener of the program's; its name is in `unawaited` until the promise that it returned has settled. */
-  async #call(listener: (...args: unknown[]) => unknown, signal: NodeJS.Signals, unawaited: Set<string>): Promise<void> {
+  async #call(
+    listener: (...args: unknown[]) => unknown,
+    signal: NodeJS.Signals,
+    unawaited: Set<string>,
+  ): Promise<void> {
     const { name } = (listener as { listener?: typeof listener }).listener ?? listener
     const shown = name === '' ? '(anonymous)' : name
     unawaited.add(shown)
