@@ -149,7 +149,7 @@ withPython('ready: ’port’: it answers at its address, which it binds itself'
 const NOTIFIER = `import os, socket, sys
 address = os.environ.get('NOTIFY_SOCKET') or open('address').read().strip()
 client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-client.connect('\\0' + address[1:])
+client.connect('\\0' + address[1:] if address[0] == '@' else address)
 client.send(sys.argv[1].encode())
 `
 

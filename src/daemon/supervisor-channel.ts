@@ -8,6 +8,15 @@ import { signalName } from './signal-actions.js'
 /** How many messages a watchdog gets in the time that it allows: one may be late, and one lost. */
 const BEATS = 4
 
+/** What a program's own call wants of its supervisor, and the start left open. */
+export interface Wishes {
+  supervision?: Supervision
+  /** In milliseconds. */
+  stopTimeout?: number
+  /** Whether the daemon stops when every worker is idle. */
+  endsIdle?: boolean
+}
+
 /** The channel to the supervisor, from its worker. */
 export class SupervisorChannel {
   readonly #arrival: Arrival
@@ -40,9 +49,9 @@ export class SupervisorChannel {
   }
 
   /** Asks to be supervised as the program wishes. */
-  request(supervision: Supervision): void {
-    this.tell(`SUPERVISION=${JSON.stringify(inWholeUnits(supervision))}`)
-    this.#beatFor(supervision.watchdog)
+  request({ supervision, ...others }: Wishes): void {
+    this.tell(`WISHES=${JSON.stringify({ ...others, ...(supervision && { supervision: inWholeUnits(supervision) }) })}`)
+    if (supervision) this.#beatFor(supervision.watchdog)
   }
 
   /** Says from now on, and often enough, that the event loop turns. */

@@ -2,7 +2,8 @@
 //!
 //! The middle writes `MAINPID=pid` and `ENDED=status`, the daemon `READY=1` (the text of sd_notify(3)). Any of them
 //! writes `FAILURE=step errno [path]` when it can't go on, and a supervisor `TIMEOUT=1` when its workers are not ready
-//! in time. A worker's other lines are for its supervisor alone. All writers here are async-signal-safe.
+//! in time. What a worker says to its supervisor is another protocol ([`worker_channel`](crate::worker_channel)). All
+//! writers here are async-signal-safe.
 
 use std::os::fd::RawFd;
 
@@ -76,84 +77,33 @@ impl ReadyScan {
     }
 }
 
-/// Line that was read.
+/// Line of a start.
 #[derive(Debug)]
 pub enum Line {
+    /// `MAINPID=pid`: the daemon's pid.
     Pid(i32),
+    /// `READY=1`: the daemon is ready.
     Ready,
+    /// `TIMEOUT=1`: the supervisor's workers were not ready in time.
     TimedOut,
+    /// `ENDED=status`: how the daemon exited.
     Ended(i32),
+    /// `FAILURE=step errno [path]`: what failed in middle or daemon.
     Failure(Failure),
-    /// STATUS=…: a worker's own status text.
-    Status(String),
-    /// WATCHDOG=1: a worker's event loop turns.
-    Beat,
-    /// IDLE=1 or IDLE=0: whether a worker serves no client.
-    Idle(bool),
-    /// SUPERVISION=…: how a worker wants to be supervised, as JSON.
-    Supervision(String),
-    /// BIND=…: the socket that a worker wants to have, as JSON.
-    Bind(String),
-    /// STOPPING=1: a worker exits by its own decision.
-    Stopping,
 }
 
-/// Longest line that is read: nothing that daemonic writes is longer.
-const LONGEST_LINE: usize = 64 * 1024;
-
-/// Splits a stream that comes in pieces into lines; skips unknown ones.
-#[derive(Debug, Default)]
-pub struct Lines {
-    pending: Vec<u8>,
-}
-
-impl Lines {
-    /// Takes the next bytes of the stream.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        self.pending.extend_from_slice(bytes);
-    }
-
-    /// Takes the next complete line, if there is one.
-    #[allow(clippy::should_implement_trait)] // more may come after None
-    pub fn next(&mut self) -> Option<Line> {
-        loop {
-            let Some(end) = self.pending.iter().position(|&byte| byte == b'\n') else {
-                if self.pending.len() > LONGEST_LINE {
-                    self.pending.clear();
-                }
-                return None;
-            };
-            let line: Vec<u8> = self.pending.drain(..=end).collect();
-            if let Some(line) = parse(&String::from_utf8_lossy(&line[..end])) {
-                return Some(line);
-            }
+impl Line {
+    /// Reads a line; None if it is none of a start's.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        match line.split_once('=')? {
+            ("MAINPID", pid) => Some(Self::Pid(pid.parse().ok()?)),
+            ("READY", "1") => Some(Self::Ready),
+            ("TIMEOUT", "1") => Some(Self::TimedOut),
+            ("ENDED", status) => Some(Self::Ended(status.parse().ok()?)),
+            ("FAILURE", text) => Some(Self::Failure(Failure::parse(text)?)),
+            _ => None,
         }
-    }
-}
-
-fn parse(line: &str) -> Option<Line> {
-    match line.split_once('=')? {
-        ("MAINPID", pid) => Some(Line::Pid(pid.parse().ok()?)),
-        ("READY", "1") => Some(Line::Ready),
-        ("TIMEOUT", "1") => Some(Line::TimedOut),
-        ("STATUS", text) => Some(Line::Status(text.to_owned())),
-        ("WATCHDOG", "1") => Some(Line::Beat),
-        ("IDLE", idle) => Some(Line::Idle(idle == "1")),
-        ("SUPERVISION", text) => Some(Line::Supervision(text.to_owned())),
-        ("BIND", listen) => Some(Line::Bind(listen.to_owned())),
-        ("STOPPING", "1") => Some(Line::Stopping),
-        ("ENDED", status) => Some(Line::Ended(status.parse().ok()?)),
-        ("FAILURE", rest) => {
-            let mut words = rest.splitn(3, ' ');
-            let step = Step::from_number(words.next()?.parse().ok()?)?;
-            let errno = Errno::from_raw(words.next()?.parse().ok()?);
-            let failure = Failure::new(step, step.syscall(), errno);
-            Some(Line::Failure(match words.next() {
-                Some(path) => failure.at(path),
-                None => failure,
-            }))
-        }
-        _ => None,
     }
 }
 
@@ -183,18 +133,19 @@ mod tests {
         send_failure(to, Step::Exec, Errno::ENOENT);
         send_ended(to, 139);
         drop(writer);
-        let mut lines = Lines::default();
+        let mut lines = crate::lines::Lines::default();
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut &reader, &mut bytes).unwrap();
         for byte in bytes {
             lines.feed(&[byte]);
         }
-        assert!(matches!(lines.next(), Some(Line::Pid(4_194_304))));
+        let mut next = || lines.next().and_then(|line| Line::parse(&line));
+        assert!(matches!(next(), Some(Line::Pid(4_194_304))));
         assert!(matches!(
-            lines.next(),
+            next(),
             Some(Line::Failure(Failure { step: Step::Exec, errno: Errno::ENOENT, syscall: "execve", path: None, .. }))
         ));
-        assert!(matches!(lines.next(), Some(Line::Ended(139))));
-        assert!(lines.next().is_none());
+        assert!(matches!(next(), Some(Line::Ended(139))));
+        assert!(next().is_none());
     }
 }

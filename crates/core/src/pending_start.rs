@@ -11,8 +11,9 @@ use nix::sys::socket::{Shutdown, shutdown};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
-use crate::channel::{KILL, Line, Lines};
+use crate::channel::{KILL, Line};
 use crate::error::{Failure, Result, Step};
+use crate::lines::Lines;
 use crate::middle::Leftovers;
 use crate::plan::Plan;
 use crate::stdio::Tail;
@@ -193,7 +194,7 @@ impl PendingStart {
         while let Ok(length @ 1..) = fd::read(self.channel.as_raw_fd(), &mut buffer) {
             self.lines.feed(&buffer[..length]);
         }
-        std::iter::from_fn(|| self.lines.next()).any(|line| matches!(line, Line::Ready))
+        std::iter::from_fn(|| self.lines.next()).any(|line| matches!(Line::parse(&line), Some(Line::Ready)))
     }
 
     fn reap_middle(&mut self) {
@@ -205,17 +206,10 @@ impl PendingStart {
     /// Blocks until a line can be read, or until something else happens that the launcher waits for.
     fn next_event(&mut self, deadline: Option<Instant>) -> Event {
         loop {
-            match self.lines.next() {
-                Some(
-                    Line::Status(_)
-                    | Line::Beat
-                    | Line::Idle(_)
-                    | Line::Bind(_)
-                    | Line::Supervision(_)
-                    | Line::Stopping,
-                ) => continue, // for a supervisor, not for a launcher
-                Some(line) => return Event::Line(line),
-                None => {}
+            while let Some(line) = self.lines.next() {
+                if let Some(line) = Line::parse(&line) {
+                    return Event::Line(line);
+                }
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             // Rounded up, since poll(2) counts whole milliseconds. After the deadline it still says what can be read.
