@@ -90,13 +90,14 @@ for (const monitor of [true, undefined]) {
   test(`what it left open a program’s own call decides (monitor: ${monitor})`, async t => {
     const scene = new Scene(t)
     const text = `daemonize({ stopTimeout: 700 })
-setInterval(() => { while (fs.existsSync(here + '/hang')); }, 10)`
+setInterval(() => { if (fs.existsSync(here + '/hang')) { tell('hangs', ''); for (;;); } }, 10)`
     const options: LaunchOptions = { name: 'd', log: './d.log', ...(monitor && { monitor }) }
     const { error, pid = 0 } = await launchOnce(scene, program(scene, text, 'd.mjs'), options)
     t.is(error, undefined)
     t.like(JSON.parse(scene.read('d.json')), { pid, stopTimeout: 700 })
     t.is((await status(scene.path('d.pid'))).stopTimeout, 700)
     scene.write('hang', '')
+    await scene.until('it hangs', () => scene.exists('hangs'))
     const from = performance.now()
     t.is((await stop(scene.path('d.pid'))).forced, !monitor, 'the supervisor kills its worker in time')
     t.true(performance.now() - from < 20_000)
