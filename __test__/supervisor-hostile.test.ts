@@ -3,12 +3,13 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync,
 import { dirname } from 'node:path'
 import test from 'ava'
 import { type LaunchOptions, status, stop } from 'daemonic'
-import { caller, inScene, launchOnce, told } from './support/launching.js'
+import type { Programs } from './fixtures/hostile.js'
+import { callers, inScene, launchOnce, told } from './support/launching.js'
 import { asRoot, NOBODY, withPython } from './support/locks.js'
-import { program } from './support/program.js'
-import { finished, Scene } from './support/scene.js'
-import { Supervisor, statusLine } from './support/supervised.js'
+import { finished, programs, Scene, script } from './support/scene.js'
+import { Supervisor, startSupervised, statusLine } from './support/supervised.js'
 
+const hostile = programs<Programs>('hostile')
 /** Bytes of memory that a worker may make its supervisor take. */
 const MOST_MEMORY = 2 * 1024 * 1024
 /** Milliseconds; the promise is 100, on a machine that does nothing else: the figures stand in bench. */
@@ -16,34 +17,24 @@ const SOON = 2_000
 
 // ── The channel ──────────────────────────────────────────────────────────────────────────
 
-/** Starts a program that keeps the number of its channel, and writes to it what `flood` gives to yes(1). */
-async function flooded(scene: Scene, flood: string): Promise<Supervisor> {
-  const text = `const { spawn } = await import('node:child_process')
-const channel = Number((process.env.DAEMONIC_START ?? 'w 3').split(' ')[1])
-const daemon = daemonize({ name: 'd', pidFile: './d.pid', log: './d.log', workers: 2, stopTimeout: 1_000 })
-if (daemon.worker === 0) {
-  daemon.ready()
-  for (let i = 0; i < 2; i++) spawn('yes', [${flood}], { stdio: ['ignore', channel, 'ignore'] })
-}
-setInterval(() => {}, 1_000_000)`
-  const { code, stderr } = await scene.node(program(scene, text))
-  if (code !== 0) throw new Error(stderr)
-  return new Supervisor(scene, Number(scene.read('d.pid')))
+/** Starts a program whose first worker floods its channel. */
+async function flooded(scene: Scene, yes: readonly string[]): Promise<Supervisor> {
+  return startSupervised(scene, hostile('floods', [...yes]))
 }
 
 const residentBytes = (pid: number) => Number.parseInt(statusLine(pid, 'VmRSS'), 10) * 1024
 
-for (const [what, flood] of [
-  ['lines that nobody knows', `'X=1'`],
-  ['empty lines', `''`],
-  ['failures', `'FAILURE=1 2 ' + 'x'.repeat(9_000)`],
-  ['statuses', `'STATUS=' + 'x'.repeat(9_000)`],
-  ['requests', `'BIND=1 {}'`],
-  ['one line without an end', `'-n', 'x'.repeat(100_000)`],
+for (const [what, ...yes] of [
+  ['lines that have no meaning', 'X=1'],
+  ['empty lines', ''],
+  ['failures', `FAILURE=1 2 ${'x'.repeat(9_000)}`],
+  ['statuses', `STATUS=${'x'.repeat(9_000)}`],
+  ['requests', 'BIND=1 {}'],
+  ['a line of megabytes', 'x'.repeat(100_000)],
 ] as const) {
   test(`a worker that writes ${what} without end delays nothing, and costs no memory`, async t => {
     const scene = new Scene(t)
-    const supervisor = await flooded(scene, flood)
+    const supervisor = await flooded(scene, yes)
     const before = residentBytes(supervisor.pid)
     for (let times = 0; times < 20; times++) {
       const from = performance.now()
@@ -59,22 +50,12 @@ for (const [what, flood] of [
   })
 }
 
-/** A launched program that writes these lines to its channel while it boots. Without sockets, that has the number 3. */
-function saying(lines: string): string {
-  return `import * as fs from 'node:fs'
-fs.writeSync(3, ${JSON.stringify(lines)})
-setInterval(() => {}, 1_000_000)\n`
-}
-
 const NINE = `{"supervision":{"workers":9,"scalable":true,"restart":"always","maxDelay":1,"steadyAfter":1,"watchdog":null,"maxFailures":null,"maxMemory":null,"killTree":false},"stopTimeout":1}`
 
 test('a worker loosens nothing that the operator set', async t => {
   const scene = new Scene(t)
-  const path = scene.write(
-    'd.mjs',
-    saying(`WISHES=${NINE}\nSUPERVISION=${JSON.stringify(JSON.parse(NINE).supervision)}\n`),
-  )
-  const { error, pid = 0 } = await launchOnce(scene, path, {
+  const lines = `WISHES=${NINE}\nSUPERVISION=${JSON.stringify(JSON.parse(NINE).supervision)}\n`
+  const { error, pid = 0 } = await launchOnce(scene, hostile('says', lines), {
     name: 'd',
     workers: 2,
     monitor: { maxFailures: 3 },
@@ -89,10 +70,8 @@ test('a worker loosens nothing that the operator set', async t => {
 for (const monitor of [true, undefined]) {
   test(`what it left open a program’s own call decides (monitor: ${monitor})`, async t => {
     const scene = new Scene(t)
-    const text = `daemonize({ stopTimeout: 700 })
-setInterval(() => { if (fs.existsSync(here + '/hang')) { tell('hangs', ''); for (;;); } }, 10)`
     const options: LaunchOptions = { name: 'd', log: './d.log', ...(monitor && { monitor }) }
-    const { error, pid = 0 } = await launchOnce(scene, program(scene, text, 'd.mjs'), options)
+    const { error, pid = 0 } = await launchOnce(scene, hostile('wants', { stopTimeout: 700 }), options)
     t.is(error, undefined)
     t.like(JSON.parse(scene.read('d.json')), { pid, stopTimeout: 700 })
     t.is((await status(scene.path('d.pid'))).stopTimeout, 700)
@@ -106,8 +85,8 @@ setInterval(() => { if (fs.existsSync(here + '/hang')) { tell('hangs', ''); for 
 
 test('a supervised program’s own idleTimeout stops the daemon', async t => {
   const scene = new Scene(t)
-  const path = program(scene, `daemonize({ idleTimeout: 300 })\nsetInterval(() => {}, 1_000_000)`, 'd.mjs')
-  const { error } = await launchOnce(scene, path, { name: 'd', log: './d.log', monitor: true })
+  const options: LaunchOptions = { name: 'd', log: './d.log', monitor: true }
+  const { error } = await launchOnce(scene, hostile('wants', { idleTimeout: 300 }), options)
   t.is(error, undefined)
   await scene.empty()
   t.regex(scene.read('d.log'), /every worker is idle: stopping/)
@@ -115,26 +94,20 @@ test('a supervised program’s own idleTimeout stops the daemon', async t => {
 
 // ── Datagrams ────────────────────────────────────────────────────────────────────────────
 
-const NOTIFIER = `import os, socket, sys
-address = os.environ['NOTIFY_SOCKET']
-client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-client.connect('\\0' + address[1:] if address[0] == '@' else address)
-client.send(sys.argv[1].encode())
-`
+const notifier = script('notify.py')
 const STAY = 'exec sleep 1000'
 
 function shell(scene: Scene, text: string): string {
   return scene.write('d.sh', `cd '${scene.directory}'\n${text}\n`)
 }
 
-function launching(scene: Scene, path: string, options: LaunchOptions) {
-  const written = caller(scene, path, { name: 'd', interpreter: '/bin/sh', ...options })
-  return finished(scene.spawn(process.execPath, [written], inScene(scene))).then(told)
+function launching(scene: Scene, path: string, options: LaunchOptions = {}) {
+  const calling = callers('launches', path, { name: 'd', interpreter: '/bin/sh', ...options })
+  return finished(scene.spawnNode(calling, inScene(scene))).then(told)
 }
 
 withPython('words that are for a channel count for nothing in a datagram', async t => {
   const scene = new Scene(t)
-  const notifier = scene.write('notify.py', NOTIFIER)
   const bind = `{"name":"x","host":null,"port":null,"path":"${scene.path('x.sock')}","mode":511,"backlog":1,"ipv6Only":false,"reusePort":false,"udp":false}`
   const words = `BIND=1 ${bind}\nBIND=${bind}\nWISHES=${NINE}\nSUPERVISION=${JSON.stringify(JSON.parse(NINE).supervision)}\nREADY=1`
   scene.write('words', words)
@@ -147,7 +120,6 @@ withPython('words that are for a channel count for nothing in a datagram', async
 
 asRoot('a process of another user that a worker has started does not make it ready', async t => {
   const scene = new Scene(t)
-  const notifier = scene.write('notify.py', NOTIFIER)
   chmodSync(scene.directory, 0o711)
   const asNobody = `env PATH=/usr/bin:/bin setpriv --reuid=${NOBODY} --clear-groups python3 ${notifier}`
   const path = shell(

@@ -2,11 +2,13 @@
 import { readFileSync, renameSync, statSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import test from 'ava'
+import type { Programs } from './fixtures/hostile.js'
 import { launchOnce } from './support/launching.js'
 import { withNamespaces } from './support/locks.js'
-import { program } from './support/program.js'
-import { Scene } from './support/scene.js'
+import { programs, Scene } from './support/scene.js'
 import { isAlive, linkOf, Supervisor, startSupervised, statusLine } from './support/supervised.js'
+
+const hostile = programs<Programs>('hostile')
 
 async function limit(supervisor: Supervisor, limits: string): Promise<void> {
   const { code, stderr } = await supervisor.scene.run('prlimit', ['--pid', String(supervisor.pid), limits])
@@ -15,11 +17,8 @@ async function limit(supervisor: Supervisor, limits: string): Promise<void> {
 
 test('a worker without a free descriptor outlives a log rotation, and gets the new file when it has one', async t => {
   const scene = new Scene(t)
-  const text = `const held = []
-const hold = () => { try { for (;;) held.push(fs.openSync('/dev/null')) } catch {} }
-process.on('SIGALRM', () => { for (const fd of held) fs.closeSync(fd) })
-setInterval(() => { if (fs.existsSync(here + '/full')) { if (held.length === 0) { hold(); fs.writeSync(1, 'full\\n') } } }, 10)`
-  const supervisor = await startSupervised(scene, { workers: 1, limits: { nofile: 64 } }, text)
+  const options = { workers: 1, limits: { nofile: 64 } }
+  const supervisor = await startSupervised(scene, hostile('fillsItsDescriptors', options))
   const worker = await supervisor.worker()
   scene.write('full', '')
   await supervisor.logged(/^full$/m)
@@ -77,17 +76,9 @@ test('without memory the supervisor waits for some, and its workers live on', as
 
 withNamespaces('a successor that gets the pid of its predecessor is kept', async t => {
   const scene = new Scene(t)
-  const text = `import { readFileSync, writeFileSync } from 'node:fs'
-const daemon = daemonize({ name: 'd', pidFile: './d.pid', log: './d.log', detach: false, monitor: true })
-tell('lives', String(process.pid))
-setInterval(() => {
-  if (!fs.existsSync(here + '/again')) return
-  fs.rmSync(here + '/again')
-  fs.writeFileSync('/proc/sys/kernel/ns_last_pid', String(process.pid - 1))
-  process.kill(process.pid, 'SIGKILL')
-}, 10)`
-  const path = program(scene, text)
-  scene.spawn('unshare', ['--pid', '--fork', '--mount-proc', process.execPath, path], { detach: 'false' })
+  const [script, ...given] = hostile('comesAgain')
+  const inNamespace = ['--pid', '--fork', '--kill-child', '--mount-proc', process.execPath, script, ...given]
+  scene.spawn('unshare', inNamespace, { detach: 'false' })
   const lives = () => (scene.exists('lives') ? scene.read('lives').trim().split('\n') : [])
   await scene.until('it lives', () => lives().length === 1)
   for (let times = 2; times <= 4; times++) {
@@ -109,7 +100,7 @@ while [ ! -e go ]; do sleep 0.02; done
 i=0; while [ $i -lt 40 ]; do head -c 1000000 /dev/zero >&2; i=$((i + 1)); done; : > written
 exec sleep 1000\n`,
   )
-  const { error, pid = 0 } = await launchOnce(scene, path, { name: 'd', interpreter: '/bin/sh' })
+  const { error, pid = 0 } = await launchOnce(scene, [path], { name: 'd', interpreter: '/bin/sh' })
   t.is(error, undefined)
   const supervisor = new Supervisor(scene, pid)
   const worker = await supervisor.worker()
