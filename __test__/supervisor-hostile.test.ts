@@ -27,10 +27,10 @@ const residentBytes = (pid: number) => Number.parseInt(statusLine(pid, 'VmRSS'),
 for (const [what, ...yes] of [
   ['lines that have no meaning', 'X=1'],
   ['empty lines', ''],
-  ['failures', `FAILURE=1 2 ${'x'.repeat(9_000)}`],
+  ['failures', 'FAILURE=1 2'],
   ['statuses', `STATUS=${'x'.repeat(9_000)}`],
   ['requests', 'BIND=1 {}'],
-  ['a line of megabytes', 'x'.repeat(100_000)],
+  ['lines that are too long', 'x'.repeat(30_000)],
 ] as const) {
   test(`a worker that writes ${what} without end delays nothing, and costs no memory`, async t => {
     const scene = new Scene(t)
