@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { isAbsolute } from 'node:path'
+import { noAddon } from '../binding/no-addon.js'
 import { DaemonError, SystemCallError } from '../errors/classes.js'
 
 /** What a start executes. */
@@ -88,7 +89,7 @@ function currentDirectory(): string | null {
 
 /** Refuses the one system that has no such processes. @throws DaemonError ERR_DAEMON_UNSUPPORTED on Windows */
 export function requireUnix(): void {
-  if (process.platform === 'win32') throw unsupported('Windows has no daemons of this kind: run it as a service')
+  if (process.platform === 'win32') throw noAddon([])
 }
 
 /** Refuses threads that can't become a daemon. @throws DaemonError ERR_DAEMON_UNSUPPORTED: Windows, a worker thread */
