@@ -1,7 +1,7 @@
 // What a worker, or a process that it has started, may not do to its supervisor, whatever it writes.
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { type LaunchOptions, status, stop } from 'daemonic'
 import type { Programs } from './fixtures/hostile.js'
 import { callers, inScene, launchOnce, told } from './support/launching.js'
@@ -22,6 +22,14 @@ async function flooded(scene: Scene, yes: readonly string[]): Promise<Supervisor
   return startSupervised(scene, hostile('floods', [...yes]))
 }
 
+async function answersSoon(t: ExecutionContext, supervisor: Supervisor): Promise<void> {
+  for (let times = 0; times < 20; times++) {
+    const from = performance.now()
+    t.true((await supervisor.ask({ do: 'status' })).ok)
+    t.true(performance.now() - from < SOON)
+  }
+}
+
 const residentBytes = (pid: number) => Number.parseInt(statusLine(pid, 'VmRSS'), 10) * 1024
 
 for (const [what, ...yes] of [
@@ -36,11 +44,7 @@ for (const [what, ...yes] of [
     const scene = new Scene(t)
     const supervisor = await flooded(scene, yes)
     const before = residentBytes(supervisor.pid)
-    for (let times = 0; times < 20; times++) {
-      const from = performance.now()
-      t.true((await supervisor.ask({ do: 'status' })).ok)
-      t.true(performance.now() - from < SOON)
-    }
+    await answersSoon(t, supervisor)
     t.true(residentBytes(supervisor.pid) - before < MOST_MEMORY)
     supervisor.signal('SIGTERM')
     const from = performance.now()
@@ -179,4 +183,24 @@ test('what a killed supervisor left of its notify socket the next one removes', 
   await scene.empty()
   const address = await notifyAddress(scene, { pidFile: './d.pid' })
   t.deepEqual(readdirSync(scene.path('d.notify')), [dirname(address).split('/').at(-1)])
+})
+
+test('where the path would be too long for an address, it has none', async t => {
+  const scene = new Scene(t)
+  const directory = 'x'.repeat(80)
+  mkdirSync(scene.path(directory))
+  t.regex(await notifyAddress(scene, { pidFile: `./${directory}/d.pid` }), /^@/)
+  t.deepEqual(readdirSync(scene.path(directory)).sort(), ['d.json', 'd.pid', 'd.sock'])
+})
+
+withPython('processes of a worker that send datagrams without end delay nothing', async t => {
+  const scene = new Scene(t)
+  const path = shell(scene, `for i in 1 2; do python3 ${script('notify-flood.py')} & done\n${STAY}`)
+  const { error, pid = 0 } = await launching(scene, path)
+  t.is(error, undefined)
+  const supervisor = new Supervisor(scene, pid)
+  await scene.until('it is flooded', async () => (await supervisor.status()).statusText?.startsWith('xxx'))
+  const before = residentBytes(pid)
+  await answersSoon(t, supervisor)
+  t.true(residentBytes(pid) - before < MOST_MEMORY)
 })

@@ -38,6 +38,13 @@ pub struct Sender {
     pub user: u32,
 }
 
+/// What was received.
+struct Datagram {
+    /// None: the kernel named no sender.
+    sender: Option<Sender>,
+    said: Vec<Notification>,
+}
+
 impl NotifySocket {
     /// Takes over the socket that the image before this one bound: running programs know its address.
     pub const fn inherited(socket: OwnedFd, address: String, directory: Option<NotifyDirectory>) -> Self {
@@ -69,7 +76,7 @@ impl NotifySocket {
         if share.len() == MOST_DATAGRAMS {
             self.quiet_until = now + PAUSE;
         }
-        share.into_iter().flatten().collect()
+        share.into_iter().filter_map(|datagram| Some((datagram.sender?, datagram.said))).collect()
     }
 
     /// Removes the socket's file.
@@ -110,8 +117,8 @@ impl NotifySocket {
         Ok(Self::inherited(socket, format!("@{name}"), None))
     }
 
-    /// Receives a datagram, if one waits; without a sender that the kernel names, it says nothing.
-    fn receive(&self) -> Option<Option<(Sender, Vec<Notification>)>> {
+    /// Receives a datagram, if one waits.
+    fn receive(&self) -> Option<Datagram> {
         use std::io::IoSliceMut;
 
         use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
@@ -127,7 +134,7 @@ impl NotifySocket {
                 _ => None,
             })
         });
-        Some(sender.map(|sender| (sender, Notification::all(&buffer[..length], MOST_LINES))))
+        Some(Datagram { sender, said: Notification::all(&buffer[..length], MOST_LINES) })
     }
 }
 
@@ -139,7 +146,7 @@ impl NotifySocket {
         Err(Errno::ENOSYS)
     }
 
-    fn receive(&self) -> Option<Option<(Sender, Vec<Notification>)>> {
+    fn receive(&self) -> Option<Datagram> {
         None
     }
 }
