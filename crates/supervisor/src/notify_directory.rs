@@ -1,6 +1,7 @@
 //! The place of the notify socket in the file system: OUTER/RANDOM/s, beside the pid file. Both directories can be
 //! entered, but not listed, by other users, and /proc/net/unix shows the path by which the socket was bound, which is one
 //! through a descriptor: only processes that were told the address find the socket.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code))] // no other system has the socket
 
 use std::fs::File;
 use std::io::Read;
@@ -8,6 +9,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use daemonic_core::error::Step;
+use daemonic_core::sys::fd::FileId;
+use daemonic_core::sys::path::c_path;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, mkdirat};
@@ -107,10 +111,8 @@ impl NotifyDirectory {
     pub fn remove(&self) {
         self.empty();
         // Only an empty directory can go, and only the one that was made.
-        let is_own = std::fs::symlink_metadata(&self.path).is_ok_and(|there| {
-            fstat(&self.outer).is_ok_and(|own| own.st_ino == there.ino() && own.st_dev == there.dev())
-        });
-        if is_own {
+        let there = c_path(&self.path, Step::Listen).ok().and_then(|path| FileId::named(&path).ok());
+        if there.is_some() && there == fstat(&self.outer).ok().map(|own| FileId::of(&own)) {
             let _ = std::fs::remove_dir(&self.path);
         }
     }

@@ -1,5 +1,6 @@
 //! The socket that programs write to by sd_notify(3). The kernel says which process of which user sent a datagram. It
 //! counts as a message of the worker which that process is or descends from, if it runs as the worker's user.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))] // no other system has the socket
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
