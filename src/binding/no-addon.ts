@@ -16,7 +16,10 @@ const PACKAGES = [
 
 /** Gives the error for these failures to load the addon, in the order in which it was tried. */
 export function noAddon(failures: readonly unknown[]): DaemonError {
-  const cause = failures.length > 1 ? new AggregateError(failures, 'none of the addons for this platform could be loaded') : failures[0]
+  const cause =
+    failures.length > 1
+      ? new AggregateError(failures, 'none of the addons for this platform could be loaded')
+      : failures[0]
   return new DaemonError(reason(failures), 'ERR_DAEMON_UNSUPPORTED', 1, { cause })
 }
 

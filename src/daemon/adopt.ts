@@ -50,6 +50,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   apply({ ...Object.fromEntries(changes), resources: only(resources, name => calls(name)) }, daemon.parent)
   daemon.adopt({
     sockets,
+    listen,
     ...(calls('name') && { name: wanted.name }),
     ...(calls('stopTimeout') && { stopTimeout: wanted.stopTimeout }),
     ...(calls('idleTimeout') && { idleTimeout: wanted.idleTimeout }),

@@ -2,8 +2,8 @@
 //!
 //! The middle writes `MAINPID=pid` and `ENDED=status`, the daemon `READY=1` (the text of sd_notify(3)). Any of them
 //! writes `FAILURE=step errno [path]` when it can't go on, and a supervisor `TIMEOUT=1` when its workers are not ready
-//! in time. What a worker says to its supervisor is another protocol ([`worker_channel`](crate::worker_channel)). All
-//! writers here are async-signal-safe.
+//! in time. A daemon that isn't ready after a while writes `WAITING=text`. What a worker says to its supervisor is another
+//! protocol ([`worker_channel`](crate::worker_channel)). All writers here are async-signal-safe.
 
 use std::os::fd::RawFd;
 
@@ -90,6 +90,8 @@ pub enum Line {
     Ended(i32),
     /// `FAILURE=step errno [path]`: what failed in middle or daemon.
     Failure(Failure),
+    /// `WAITING=text`: what a daemon that isn't ready waits for, as a sentence.
+    Waiting(String),
 }
 
 impl Line {
@@ -100,6 +102,7 @@ impl Line {
             ("MAINPID", pid) => Some(Self::Pid(pid.parse().ok()?)),
             ("READY", "1") => Some(Self::Ready),
             ("TIMEOUT", "1") => Some(Self::TimedOut),
+            ("WAITING", text) => Some(Self::Waiting(text.to_owned())),
             ("ENDED", status) => Some(Self::Ended(status.parse().ok()?)),
             ("FAILURE", text) => Some(Self::Failure(Failure::parse(text)?)),
             _ => None,

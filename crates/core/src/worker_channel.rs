@@ -15,6 +15,8 @@ pub enum WorkerLine {
     Ready,
     /// `STATUS=text`: a status text for people.
     Status(String),
+    /// `WAITING=text`: what it waits for, as a sentence, while it isn't ready.
+    Waiting(String),
     /// `WATCHDOG=1`: its event loop turns.
     Beat,
     /// `IDLE=1` or `IDLE=0`: whether it serves no client.
@@ -38,6 +40,7 @@ impl WorkerLine {
         Some(match line.split_once('=')? {
             ("READY", "1") => Self::Ready,
             ("STATUS", text) => Self::Status(text.to_owned()),
+            ("WAITING", text) => Self::Waiting(text.to_owned()),
             ("WATCHDOG", "1") => Self::Beat,
             ("IDLE", "1") => Self::Idle(true),
             ("IDLE", "0") => Self::Idle(false),

@@ -151,6 +151,19 @@ impl RealWorld {
         Ok(worker.pid)
     }
 
+    /// Tells the launcher what a worker that isn't ready waits for; without a launcher, the log. Each worker is heard once.
+    pub fn waits_for(&mut self, pid: i32, what: &str) {
+        let is_new = |process: &mut WorkerProcess| !std::mem::replace(&mut process.has_hinted, true);
+        if !self.workers.get_mut(pid).is_some_and(is_new) {
+            return;
+        }
+        let what = &what.replace(char::is_control, "?");
+        match &self.arrival {
+            Some(arrival) => arrival.waits_for(what),
+            None => self.own_log.write(Level::Warning, &format!("pid {pid} is not ready yet: {what}")),
+        }
+    }
+
     /// Says what failed, on which path and why, for a person to read.
     pub fn explain(&self, failure: &Failure) -> String {
         let path = failure.path.as_deref().unwrap_or(&self.config.program.path).display();

@@ -40,13 +40,25 @@ pub struct WorkerProcess {
     pub lost_log: Option<(Vec<RawFd>, Millis)>,
     /// The log says so already.
     pub has_lost_log: bool,
+    /// It has said what it waits for.
+    pub has_hinted: bool,
 }
 
 impl WorkerProcess {
     /// Holds a worker that has said nothing.
     pub fn new(channel: Option<OwnedFd>, tail: Option<Tail>, readiness: ReadinessProbe) -> Self {
         let lines = Lines::default();
-        Self { channel, lines, quiet_until: 0, tail, readiness, failure: None, lost_log: None, has_lost_log: false }
+        Self {
+            channel,
+            lines,
+            quiet_until: 0,
+            tail,
+            readiness,
+            failure: None,
+            lost_log: None,
+            has_lost_log: false,
+            has_hinted: false,
+        }
     }
 
     /// The channel, unless nothing is to be read from it now.
