@@ -1,6 +1,7 @@
 //! The listening sockets that the supervisor binds and keeps for the workers.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -115,6 +116,11 @@ impl Listeners {
         }
         if self.0.len() >= MOST_LISTENERS {
             return Err(refused(Errno::EMFILE));
+        }
+        // The event loop would wait for the look-up of a name.
+        let needs_no_lookup = |host: &String| host == "localhost" || host.parse::<IpAddr>().is_ok();
+        if !socket.host.as_ref().is_none_or(needs_no_lookup) {
+            return Err(refused(Errno::EADDRNOTAVAIL).at(socket.host.unwrap_or_default()));
         }
         let bound = bind_all(&[socket.listen()]).map_err(|error| match error {
             Error::System(failure) => failure,

@@ -16,8 +16,8 @@ use crate::readiness_probe::ReadinessProbe;
 /// A worker's share of a turn of the event loop, in bytes and in lines. One that writes more is not read for
 /// [`PAUSE_AFTER_SHARE`]: it waits, and neither the supervisor nor the other workers do.
 const SHARE_OF_BYTES: usize = 16 * 1024;
-const SHARE_OF_LINES: usize = 64;
-/// Milliseconds for which a worker that has used up its share is not read. At 64 lines in 10 ms a program that reports
+const SHARE_OF_LINES: usize = 512;
+/// Milliseconds for which a worker that has used up its share is not read. At 512 lines in 10 ms a program that reports
 /// its status at every request never waits.
 pub const PAUSE_AFTER_SHARE: Millis = 10;
 /// Shares that are read of a worker that has exited: what it wrote before counts first.
