@@ -16,6 +16,15 @@ export interface Orders {
   signal(signal: NodeJS.Signals): void
 }
 
+/** What a program's own call wants of its supervisor, and the start left open. */
+export interface Wishes {
+  supervision?: Supervision
+  /** In milliseconds. */
+  stopTimeout?: number
+  /** Whether the daemon stops when every worker is idle. */
+  endsIdle?: boolean
+}
+
 /** The channel to the supervisor, from its worker. */
 export class SupervisorChannel {
   readonly #arrival: Arrival
@@ -51,9 +60,9 @@ export class SupervisorChannel {
   }
 
   /** Asks to be supervised as the program wishes. */
-  request(supervision: Supervision): void {
-    this.tell(`SUPERVISION=${JSON.stringify(inWholeUnits(supervision))}`)
-    this.#beatFor(supervision.watchdog)
+  request({ supervision, ...others }: Wishes): void {
+    this.tell(`WISHES=${JSON.stringify({ ...others, ...(supervision && { supervision: inWholeUnits(supervision) }) })}`)
+    if (supervision) this.#beatFor(supervision.watchdog)
   }
 
   /** Tells which signals the program maps, and what the supervisor is to do with them. */
