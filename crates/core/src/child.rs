@@ -33,8 +33,8 @@ pub struct Child {
     /// Whether exec closes the channel, which says that the program was executed: for a program that doesn't know
     /// daemonic.
     pub channel_ends_at_exec: bool,
-    /// Target number of the claimed pid file.
-    pub pid_file: Option<RawFd>,
+    /// Target number of the claimed pid file, and the mode that it gets.
+    pub pid_file: Option<(RawFd, u32)>,
     pub resources: Resources,
     /// Context of a program that never calls daemonize().
     pub context: Option<ExecContext>,
@@ -88,9 +88,9 @@ fn prepare(child: &Child) -> Result<(), (Step, Errno)> {
     }
     // Closed, not marked to be closed at exec: a descriptor of the pid file that closed at exec would drop byte 0.
     close::close_all_but(&child.kept);
-    if let Some(pid_file) = child.pid_file {
+    if let Some((pid_file, mode)) = child.pid_file {
         // ManuallyDrop: the only descriptor of the file must stay open over exec.
-        pidfile::own(&RealKernel, &ManuallyDrop::new(fd::adopt(pid_file)))?;
+        pidfile::own(&RealKernel, &ManuallyDrop::new(fd::adopt(pid_file)), mode)?;
     }
     // After everything that opens files: a limit on their number or size must not stop it.
     child.resources.apply()?;

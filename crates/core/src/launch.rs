@@ -98,7 +98,7 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
             channel: marker.channel.unwrap_or(channel_source),
             channel_source,
             channel_ends_at_exec: false,
-            pid_file: marker.pid_file,
+            pid_file: marker.pid_file.zip(plan.pid_file.as_ref().map(|file| file.mode)),
             resources: if direct { plan.resources.clone() } else { Resources::default() },
             context: None,
         },
@@ -126,7 +126,10 @@ fn fork_middle(plan: &Plan, claimed: Option<Claim>, sockets: Vec<Bound>, leftove
 
 /// Collects the files that are to be removed if the start fails.
 fn leftovers(plan: &Plan, claimed: Option<&Claim>, sockets: &[Bound]) -> Leftovers {
-    let sweep = |(file, claim): (&PidFile, &Claim)| Sweep::of(&file.path, Some(claim.identity), &file.companions);
+    let sweep = |(file, claim): (&PidFile, &Claim)| {
+        let sweep = Sweep::of(&file.path, Some(claim.identity), &file.companions)?;
+        Some(Sweep { previous: claim.previous.clone(), ..sweep })
+    };
     Leftovers {
         pid_file: plan.pid_file.as_ref().zip(claimed).and_then(sweep),
         sockets: sockets.iter().filter_map(|bound| bound.file.clone()).collect(),

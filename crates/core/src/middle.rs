@@ -50,6 +50,13 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
+    /// Gives up the file that this start's pid file has replaced: the daemon is ready. Async-signal-safe.
+    pub fn keep(&self) {
+        if let Some(pid_file) = &self.pid_file {
+            pid_file.forget_previous();
+        }
+    }
+
     /// Removes the files that are still those of this start. Async-signal-safe.
     pub fn remove(&self) {
         if let Some(pid_file) = &self.pid_file {
@@ -102,7 +109,7 @@ fn watch(middle: &Middle, daemon: Pid) {
         let mut seen = wait_for_event(middle, sources);
         if seen.daemon_wrote {
             match forward(middle, &mut scan) {
-                Forwarded::Ready => return,
+                Forwarded::Ready => return middle.leftovers.keep(),
                 Forwarded::More => continue,
                 Forwarded::Closed => daemon_closed = true,
                 Forwarded::LauncherGone => seen.launcher_gone = true,
@@ -112,7 +119,7 @@ fn watch(middle: &Middle, daemon: Pid) {
             // The last line may say that the daemon was ready: then the processes that it started are left alone.
             while !daemon_closed {
                 match forward(middle, &mut scan) {
-                    Forwarded::Ready => return,
+                    Forwarded::Ready => return middle.leftovers.keep(),
                     Forwarded::More => {}
                     Forwarded::Closed | Forwarded::LauncherGone => daemon_closed = true,
                 }

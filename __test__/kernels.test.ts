@@ -1,0 +1,74 @@
+// The short form of `npm run test:kernels`: a daemon's life on kernels that lack a system call.
+import { readFileSync } from 'node:fs'
+import { PidLock } from 'daemonic'
+import test from 'ava'
+import { CALLS, type Call, without } from './support/deny.js'
+import { withPython } from './support/locks.js'
+import { LIBRARY, program } from './support/program.js'
+import { type Result, Scene } from './support/scene.js'
+import { CLI, cliEnvironment } from './support/cli.js'
+
+/** Exits a second after it has removed its pid file. */
+const SLOW_EXIT = `daemonize({ pidFile: here + '/d.pid', chdir: here })
+process.on('exit', () => { const end = Date.now() + 1_000; while (Date.now() < end); })
+setInterval(() => {}, 1_000_000)`
+
+for (const call of CALLS) {
+  withPython(`without ${call}: a start, its failure, the lock, and a stop that waits for the exit`, async t => {
+    const scene = new Scene(t)
+    const run = (path: string): Promise<Result> => scene.run(...without(scene, call, process.execPath, path))
+    const failing = program(scene, `daemonize({ pidFile: here + '/d.pid' }); throw new Error('broken')`, 'failing.mjs')
+    const failed = await run(failing)
+    t.is(failed.code, 1)
+    t.regex(failed.stderr, /before it was ready[^]*broken/)
+    t.false(scene.exists('d.pid'))
+
+    const daemon = program(scene, SLOW_EXIT)
+    t.like(await run(daemon), { code: 0, stderr: '' })
+    const pid = Number(scene.read('d.pid'))
+    t.deepEqual(PidLock.inspect(scene.path('d.pid')), { state: 'running', pid, verified: true })
+    const second = await run(daemon)
+    t.is(second.code, 1)
+    t.regex(second.stderr, new RegExp(`already running as pid ${pid}`))
+
+    const stopping = program(scene, `await daemonic.stop(here + '/d.pid'); tell('stopped', 'yes')`, 'stop.mjs')
+    const stopped = run(stopping)
+    await scene.until('it has stopped', () => scene.exists('stopped'))
+    t.false(isAlive(pid))
+    t.is((await stopped).code, 0)
+  })
+
+  withPython(`without ${call}: workers, a reload and a restart`, async t => {
+    const scene = new Scene(t)
+    const path = scene.write('w.mjs', `import { daemonize } from '${LIBRARY}'; setInterval(() => {}, 1_000_000); daemonize()`)
+    const run = (...args: string[]) =>
+      scene.run(...without(scene, call, process.execPath, CLI, ...args), { env: cliEnvironment(scene) })
+    const started = await run('start', path, '--workers', '2')
+    t.like(started, { code: 0 }, started.stderr)
+    const before = Number(scene.read('run/w.pid'))
+    t.like(await run('reload', 'w'), { code: 0 })
+    t.is(Number(scene.read('run/w.pid')), before)
+    t.like(await run('restart', 'w'), { code: 0 })
+    t.false(isAlive(before))
+    t.like(await run('stop', 'w'), { code: 0 })
+    t.false(scene.exists('run/w.pid'))
+  })
+}
+
+withPython('without locks of open files a start is refused, and says what to do', async t => {
+  const scene = new Scene(t)
+  const call: Call = 'ofd-locks'
+  const path = program(scene, `daemonize({ pidFile: here + '/d.pid' })`)
+  const { code, stderr } = await scene.run(...without(scene, call, process.execPath, path))
+  t.is(code, 1)
+  t.regex(stderr, /cannot lock the pid file .*d\.pid: EINVAL, .*no locks of open files .*start without a pid file/)
+})
+
+/** A process that has exited is not alive, though it may wait to be reaped. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  } catch {
+    return false
+  }
+}
