@@ -1,38 +1,31 @@
 // The short form of `npm run test:kernels`: a daemon's life on kernels that lack a system call.
 import { readFileSync } from 'node:fs'
 import { PidLock } from 'daemonic'
-import test from 'ava'
 import { CALLS, type Call, without } from './support/deny.js'
 import { withPython } from './support/locks.js'
-import { LIBRARY, program } from './support/program.js'
-import { type Result, Scene } from './support/scene.js'
+import { fixture, type Program, programs, type Result, Scene } from './support/scene.js'
+import type { Programs } from './fixtures/migration.js'
 import { CLI, cliEnvironment } from './support/cli.js'
 
-/** Exits a second after it has removed its pid file. */
-const SLOW_EXIT = `daemonize({ pidFile: here + '/d.pid', chdir: here })
-process.on('exit', () => { const end = Date.now() + 1_000; while (Date.now() < end); })
-setInterval(() => {}, 1_000_000)`
+const daemons = programs<Programs>('migration')
 
 for (const call of CALLS) {
   withPython(`without ${call}: a start, its failure, the lock, and a stop that waits for the exit`, async t => {
     const scene = new Scene(t)
-    const run = (path: string): Promise<Result> => scene.run(...without(scene, call, process.execPath, path))
-    const failing = program(scene, `daemonize({ pidFile: here + '/d.pid' }); throw new Error('broken')`, 'failing.mjs')
-    const failed = await run(failing)
+    const run = (program: Program): Promise<Result> => scene.run(...without(call, process.execPath, ...program))
+    const failed = await run(daemons('fails'))
     t.is(failed.code, 1)
     t.regex(failed.stderr, /before it was ready[^]*broken/)
     t.false(scene.exists('d.pid'))
 
-    const daemon = program(scene, SLOW_EXIT)
-    t.like(await run(daemon), { code: 0, stderr: '' })
+    t.like(await run(daemons('exitsSlowly')), { code: 0, stderr: '' })
     const pid = Number(scene.read('d.pid'))
     t.deepEqual(PidLock.inspect(scene.path('d.pid')), { state: 'running', pid, verified: true })
-    const second = await run(daemon)
+    const second = await run(daemons('stays'))
     t.is(second.code, 1)
     t.regex(second.stderr, new RegExp(`already running as pid ${pid}`))
 
-    const stopping = program(scene, `await daemonic.stop(here + '/d.pid'); tell('stopped', 'yes')`, 'stop.mjs')
-    const stopped = run(stopping)
+    const stopped = run(daemons('stops'))
     await scene.until('it has stopped', () => scene.exists('stopped'))
     t.false(isAlive(pid))
     t.is((await stopped).code, 0)
@@ -40,10 +33,10 @@ for (const call of CALLS) {
 
   withPython(`without ${call}: workers, a reload and a restart`, async t => {
     const scene = new Scene(t)
-    const path = scene.write('w.mjs', `import { daemonize } from '${LIBRARY}'; setInterval(() => {}, 1_000_000); daemonize()`)
+    const path = fixture('scripts/becomes-a-daemon')
     const run = (...args: string[]) =>
-      scene.run(...without(scene, call, process.execPath, CLI, ...args), { env: cliEnvironment(scene) })
-    const started = await run('start', path, '--workers', '2')
+      scene.run(...without(call, process.execPath, CLI, ...args), { env: cliEnvironment(scene) })
+    const started = await run('start', '--name', 'w', '--workers', '2', path)
     t.like(started, { code: 0 }, started.stderr)
     const before = Number(scene.read('run/w.pid'))
     t.like(await run('reload', 'w'), { code: 0 })
@@ -58,8 +51,7 @@ for (const call of CALLS) {
 withPython('without locks of open files a start is refused, and says what to do', async t => {
   const scene = new Scene(t)
   const call: Call = 'ofd-locks'
-  const path = program(scene, `daemonize({ pidFile: here + '/d.pid' })`)
-  const { code, stderr } = await scene.run(...without(scene, call, process.execPath, path))
+  const { code, stderr } = await scene.run(...without(call, process.execPath, ...daemons('stays')))
   t.is(code, 1)
   t.regex(stderr, /cannot lock the pid file .*d\.pid: EINVAL, .*no locks of open files .*start without a pid file/)
 })

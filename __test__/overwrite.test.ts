@@ -3,17 +3,19 @@ import { statSync } from 'node:fs'
 import test from 'ava'
 import { PidLock } from 'daemonic'
 import { cli } from './support/cli.js'
-import { program, runProgram, startProgram } from './support/program.js'
-import { Scene } from './support/scene.js'
+import type { Programs } from './fixtures/migration.js'
+import { startProgram } from './support/program.js'
+import { fixture, programs, Scene } from './support/scene.js'
 
-const STAY = 'setInterval(() => {}, 1_000_000)'
+const daemons = programs<Programs>('migration')
 
 test('a supervisor that lost its pid file leaves control socket and state file to the new one', async t => {
   const scene = new Scene(t)
-  const script = scene.write('d.mjs', STAY)
-  t.like(await cli(scene, ['start', script]), { code: 0 })
+  const start = ['start', '--name', 'd']
+  const script = fixture('scripts/stays')
+  t.like(await cli(scene, [...start, script]), { code: 0 })
   const first = Number(scene.read('run/d.pid'))
-  const started = await cli(scene, ['start', script, '--overwrite-pid-file'])
+  const started = await cli(scene, [...start, '--overwrite-pid-file', script])
   t.is(started.code, 0)
   const path = scene.path('run/d.pid')
   t.true(started.stderr.includes(`d: warning: taking over ${path} from pid ${first}, which goes on\n`), started.stderr)
@@ -37,20 +39,19 @@ test('a supervisor that lost its pid file leaves control socket and state file t
 
 test('a start with overwrite that fails leaves the old pid file as it was', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, `daemonize({ pidFile: here + '/d.pid' }); ${STAY}`)
+  const pid = await startProgram(scene, daemons('stays'))
   const { ino } = statSync(scene.path('d.pid'))
-  const overwrite = `daemonize({ pidFile: { path: here + '/d.pid', overwrite: true } })`
-  const failed = await runProgram(scene, `${overwrite}; throw new Error('broken')`)
+  const pidFile = { path: scene.path('d.pid'), overwrite: true }
+  const failed = await scene.node(daemons('fails', { pidFile }))
   t.is(failed.code, 1)
   t.is(statSync(scene.path('d.pid')).ino, ino)
   t.deepEqual(PidLock.inspect(scene.path('d.pid')), { state: 'running', pid, verified: true })
 
-  const port = `listen: { web: { path: here + '/none/such' } }`
-  const early = program(scene, `daemonize({ pidFile: { path: here + '/d.pid', overwrite: true }, ${port} })`)
-  t.is((await scene.node(early, { detach: 'false' })).code, 1)
+  const listen = { web: { path: scene.path('none/such') } }
+  t.is((await scene.node(daemons('stays', { pidFile, listen }), { detach: 'false' })).code, 1)
   t.is(statSync(scene.path('d.pid')).ino, ino)
 
-  t.is((await runProgram(scene, `${overwrite}; ${STAY}`)).code, 0)
+  t.is((await scene.node(daemons('stays', { pidFile }))).code, 0)
   t.not(Number(scene.read('d.pid')), pid)
   t.false(scene.files().some(file => file.startsWith('d.pid.')))
 })

@@ -3,8 +3,11 @@ import { chmodSync, statSync } from 'node:fs'
 import test from 'ava'
 import { PidLock, status, stop } from 'daemonic'
 import { asRoot, foreignLock, NOBODY, owner, withPython } from './support/locks.js'
-import { inForeground, program, startProgram } from './support/program.js'
-import { Scene } from './support/scene.js'
+import type { Programs } from './fixtures/migration.js'
+import { inForeground, startProgram } from './support/program.js'
+import { programs, Scene } from './support/scene.js'
+
+const daemons = programs<Programs>('migration')
 
 const OWNED = { state: 'running', verified: true }
 /** All bytes that daemonic locks. */
@@ -32,7 +35,7 @@ asRoot('an unprivileged reader of a leftover delays neither a start nor a wait n
   scene.write('d.pid', '99999\n')
   chmodSync(scene.path('d.pid'), 0o644)
   await foreignLock(scene, { type: 'read', of: 'file', ...BYTES }, 'd.pid', { uid: NOBODY, gid: NOBODY })
-  const pid = await startProgram(scene, `daemonize({ pidFile: here + '/d.pid' }); setInterval(() => {}, 1_000_000)`)
+  const pid = await startProgram(scene, daemons('stays'))
   t.like(PidLock.inspect(scene.path('d.pid')), { ...OWNED, pid })
   t.like(await stop(scene.path('d.pid')), { pid, wasRunning: true, forced: false })
 
@@ -68,12 +71,7 @@ withPython('a wait finds the file that has taken the place of the one it waits f
 
 withPython('a reader of byte 0 is not the owner, and no call of the owner fails for it', async t => {
   const scene = new Scene(t)
-  const text = `const daemon = daemonize({ pidFile: here + '/d.pid' })
-const file = here + '/d.pid'
-process.on('SIGUSR2', () => { fs.closeSync(fs.openSync(file)); tell('told', 'dropped') })
-process.on('SIGALRM', () => { daemon.setStatus('well'); daemon.reopenLogs(); tell('told', 'set') })
-setInterval(() => {}, 1_000_000)`
-  const pid = await startProgram(scene, text)
+  const pid = await startProgram(scene, daemons('losesByte0'))
   process.kill(pid, 'SIGUSR2')
   await scene.until('byte 0 is dropped', () => scene.exists('told'))
   const reader = await foreignLock(scene, { type: 'read', of: 'process', start: 0, length: 1 })
@@ -88,30 +86,13 @@ setInterval(() => {}, 1_000_000)`
 
 test('a daemon that exits closes its listening sockets before it gives up its pid file', async t => {
   const scene = new Scene(t)
-  const text = `import { createServer } from 'node:net'
-const daemon = daemonize({ pidFile: here + '/d.pid', listen: { tcp: { port: 0, host: '127.0.0.1' } } })
-const own = createServer().listen(0, '127.0.0.1')
-own.on('listening', () => tell('ports', daemon.sockets.tcp.address.split(':')[1] + ' ' + own.address().port))
-process.on('exit', () => {
-  tell('gone', String(fs.existsSync(here + '/d.pid')))
-  const end = Date.now() + 60_000
-  while (Date.now() < end && !fs.existsSync(here + '/go'));
-})
-setTimeout(() => {}, 1_000_000)
-process.on('SIGUSR2', () => process.exit())`
-  const { child, end } = await inForeground(scene, text)
+  const { child, end } = await inForeground(scene, daemons('listensUntilGo'))
   await scene.until('it listens', () => scene.exists('ports'))
   child.kill('SIGUSR2')
   await scene.until('it has given up its pid file', () => scene.exists('gone'))
   t.is(scene.read('gone'), 'false\n')
   const [bound, own] = scene.read('ports').trim().split(' ')
-  const binding = program(
-    scene,
-    `import { createServer } from 'node:net'
-for (const port of process.argv.slice(2)) createServer().listen(Number(port), '127.0.0.1', function () { this.close() })`,
-    'bind.mjs',
-  )
-  const rebound = await scene.node(binding, { args: [bound ?? '', own ?? ''] })
+  const rebound = await scene.node(daemons('binds', bound ?? '', own ?? ''))
   t.like(rebound, { code: 0, stderr: '' })
   scene.write('go', '')
   t.like(await end, { code: 0 })

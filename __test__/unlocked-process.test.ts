@@ -4,8 +4,10 @@ import test from 'ava'
 import { type DaemonError, PidLock, stop } from 'daemonic'
 import { cli } from './support/cli.js'
 import { bystander } from './support/locks.js'
-import { program, runProgram } from './support/program.js'
-import { Scene } from './support/scene.js'
+import type { Programs } from './fixtures/migration.js'
+import { fixture, programs, Scene } from './support/scene.js'
+
+const daemons = programs<Programs>('migration')
 
 test('a live process that an unlocked pid file names is told of, and left alone with its file', async t => {
   const scene = new Scene(t)
@@ -28,15 +30,13 @@ test('a start beside such a process warns of it, and goes on', async t => {
   const other = bystander(scene)
   const path = scene.write('d.pid', `${other.pid}\n`)
   const warning = `d: warning: ${path} names pid ${other.pid}, which runs and doesn't lock it; starting beside it\n`
-  const stay = 'setInterval(() => {}, 1_000_000)'
-  const { code, stderr } = await runProgram(scene, `daemonize({ name: 'd', pidFile: here + '/d.pid' }); ${stay}`)
+  const { code, stderr } = await scene.node(daemons('stays'))
   t.deepEqual({ code, stderr }, { code: 0, stderr: warning })
   t.true(PidLock.inspect(path).verified)
   t.like(await stop(path), { wasRunning: true })
 
   scene.write('d.pid', `${other.pid}\n`)
-  const script = program(scene, stay, 'd.mjs')
-  const started = await cli(scene, ['start', script, '--pid-file', path])
+  const started = await cli(scene, ['start', '--name', 'd', '--pid-file', path, fixture('scripts/stays')])
   t.is(started.code, 0)
   t.true(started.stderr.includes(warning), started.stderr)
   t.true(await other.lives())

@@ -1,5 +1,5 @@
 // daemonize(): in the launcher it starts the program again as a daemon and exits, in the daemon it returns.
-import { arrive, mayBeDaemon, takeArrival } from './daemon/arrival.js'
+import { arrive, takeArrival } from './daemon/arrival.js'
 import { preload } from './daemon/preload.js'
 import { register, registered, takeAdoption } from './daemon/registry.js'
 import { shallDetach } from './detach-context.js'
@@ -8,13 +8,10 @@ import { throwReadably } from './errors/uncaught.js'
 import type { DaemonizeOptions, ListenMap } from './option-types.js'
 import { normalise } from './options/normalise.js'
 import { requireMainProgram } from './process/program.js'
-import { keepOutputWhole } from './start/flush.js'
 import { startInForeground } from './start/foreground.js'
 import { start } from './start/launcher.js'
 import { warnOfOthers } from './start/warnings.js'
 import type { Daemon } from './types.js'
-
-if (!mayBeDaemon) keepOutputWhole()
 
 /**
  * Turns the running program into a daemon, and returns in the daemon alone.

@@ -51,7 +51,11 @@ pub fn claim_in_excluded_process(path: &Path, mode: u32, overwrite: bool) -> Res
     let name = c_path(path, Step::PidFileCreate)?;
     let ((file, identity), previous) = match take(&RealKernel, path, &name) {
         Err(Error::Running { .. }) if overwrite => replace::replace_owned(&RealKernel, path, &name)?,
-        other => (other?, None),
+        other => {
+            let taken = other?;
+            let _ = RealKernel.unlink(&replace::previous_name(path)?); // left by a start that was killed
+            (taken, None)
+        }
     };
     Ok(Claim { file, path: path.to_owned(), identity, mode, previous })
 }

@@ -58,7 +58,10 @@ impl Held {
     /// Registers a file that this process owns since before its exec.
     pub fn register(file: OwnedFd, path: &Path) -> Result<Self> {
         let stat = fd::stat_raw(file.as_raw_fd()).during(Step::PidFileLock, "fstat")?;
-        Self::new(file, path, FileId::of(&stat), &mut table::lock_table())
+        let held = Self::new(file, path, FileId::of(&stat), &mut table::lock_table())?;
+        // Its launcher's claim may have replaced a file, or not: then there is none of this name.
+        *held.previous() = Some(replace::previous_name(path)?);
+        Ok(held)
     }
 
     fn new(file: OwnedFd, path: &Path, identity: FileId, table: &mut Table) -> Result<Self> {
@@ -111,14 +114,9 @@ impl Held {
 
     /// Ends the start: unlocks byte 2, on which those block who wait for the daemon to be ready.
     pub fn mark_started(&self) -> Result<()> {
-        *self.previous() = None;
-        // The name may have been given before an exec, which this object doesn't know of.
-        if self.is_intact()
-            && let Ok(previous) = replace::previous_name(&self.path)
-        {
+        if let Some(previous) = self.previous().take().filter(|_| self.is_intact()) {
             let _ = RealKernel.unlink(&previous);
         }
-        let Some(file) = &self.file else { return Ok(()) };
         table::lock_table().mark_started(self.identity);
         claim::unlock_starting(&RealKernel, file)
             .during(Step::PidFileLock, "fcntl")

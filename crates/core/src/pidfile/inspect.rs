@@ -62,6 +62,9 @@ pub fn owner(path: &Path) -> Result<Owner> {
     }
 }
 
+/// Precision of a process's start. In this time no pid is given away and comes round again.
+const CLOCK_TICKS: Duration = Duration::from_millis(50);
+
 /// Finds a live process that the text of an unlocked pid file names, such as another system's daemon: one that was
 /// started before the file was written. A process that got the pid of an exited daemon was started later.
 #[must_use]
@@ -70,7 +73,8 @@ pub fn named_process(path: &Path) -> Option<i32> {
     let written = std::fs::symlink_metadata(path).ok()?.modified().ok()?;
     let age = SystemTime::now().duration_since(written).ok()?;
     let process = ProcessHandle::open(pid).ok()?;
-    let is_older = process_facts::usage(pid).is_some_and(|usage| Duration::from_millis(usage.uptime) > age);
+    let uptime = Duration::from_millis(process_facts::usage(pid)?.uptime) + CLOCK_TICKS;
+    let is_older = uptime > age;
     (is_older && !process.has_exited()).then_some(pid)
 }
 
