@@ -1,11 +1,11 @@
 // The short form of `npm run test:kernels`: a daemon's life on kernels that lack a system call.
 import { readFileSync } from 'node:fs'
 import { PidLock } from 'daemonic'
+import type { Programs } from './fixtures/migration.js'
+import { CLI, cliEnvironment } from './support/cli.js'
 import { CALLS, type Call, without } from './support/deny.js'
 import { withPython } from './support/locks.js'
 import { fixture, type Program, programs, type Result, Scene } from './support/scene.js'
-import type { Programs } from './fixtures/migration.js'
-import { CLI, cliEnvironment } from './support/cli.js'
 
 const daemons = programs<Programs>('migration')
 
@@ -15,7 +15,7 @@ for (const call of CALLS) {
     const run = (program: Program): Promise<Result> => scene.run(...without(call, process.execPath, ...program))
     const failed = await run(daemons('fails'))
     t.is(failed.code, 1)
-    t.regex(failed.stderr, /before it was ready[^]*broken/)
+    t.regex(failed.stderr, /before it was ready[\s\S]*broken/)
     t.false(scene.exists('d.pid'))
 
     t.like(await run(daemons('exitsSlowly')), { code: 0, stderr: '' })

@@ -2,8 +2,8 @@
 import { statSync } from 'node:fs'
 import test from 'ava'
 import { PidLock } from 'daemonic'
-import { cli } from './support/cli.js'
 import type { Programs } from './fixtures/migration.js'
+import { cli } from './support/cli.js'
 import { startProgram } from './support/program.js'
 import { fixture, programs, Scene } from './support/scene.js'
 

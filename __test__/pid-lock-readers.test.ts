@@ -2,8 +2,8 @@
 import { chmodSync, statSync } from 'node:fs'
 import test from 'ava'
 import { PidLock, status, stop } from 'daemonic'
-import { asRoot, foreignLock, NOBODY, owner, withPython } from './support/locks.js'
 import type { Programs } from './fixtures/migration.js'
+import { asRoot, foreignLock, NOBODY, owner, withPython } from './support/locks.js'
 import { inForeground, startProgram } from './support/program.js'
 import { programs, Scene } from './support/scene.js'
 
@@ -46,18 +46,21 @@ asRoot('an unprivileged reader of a leftover delays neither a start nor a wait n
   lock.release()
 })
 
-withPython('where anyone can put files, a wait names the reader when its time is over, and goes on when it goes', async t => {
-  const scene = new Scene(t)
-  chmodSync(scene.directory, 0o777)
-  scene.write('d.pid', '99999\n')
-  const reader = await foreignLock(scene, { type: 'read', of: 'process', start: 1, length: 1 })
-  const waiting = PidLock.wait(scene.path('d.pid'))
-  const { ino } = statSync(scene.path('d.pid'))
-  reader.kill('SIGKILL')
-  const lock = await waiting
-  t.is(statSync(scene.path('d.pid')).ino, ino)
-  lock.release()
-})
+withPython(
+  'where anyone can put files, a wait names the reader when its time is over, and goes on when it goes',
+  async t => {
+    const scene = new Scene(t)
+    chmodSync(scene.directory, 0o777)
+    scene.write('d.pid', '99999\n')
+    const reader = await foreignLock(scene, { type: 'read', of: 'process', start: 1, length: 1 })
+    const waiting = PidLock.wait(scene.path('d.pid'))
+    const { ino } = statSync(scene.path('d.pid'))
+    reader.kill('SIGKILL')
+    const lock = await waiting
+    t.is(statSync(scene.path('d.pid')).ino, ino)
+    lock.release()
+  },
+)
 
 withPython('a wait finds the file that has taken the place of the one it waits for', async t => {
   const scene = new Scene(t)

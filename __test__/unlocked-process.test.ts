@@ -2,9 +2,9 @@
 import { utimesSync } from 'node:fs'
 import test from 'ava'
 import { type DaemonError, PidLock, stop } from 'daemonic'
+import type { Programs } from './fixtures/migration.js'
 import { cli } from './support/cli.js'
 import { bystander } from './support/locks.js'
-import type { Programs } from './fixtures/migration.js'
 import { fixture, programs, Scene } from './support/scene.js'
 
 const daemons = programs<Programs>('migration')
@@ -16,7 +16,10 @@ test('a live process that an unlocked pid file names is told of, and left alone 
   const says = `pid ${other.pid} runs and is named in ${path}, but doesn't lock it: stop it with its own command`
 
   const error = await t.throwsAsync<DaemonError>(stop(path), { code: 'ERR_DAEMON_UNVERIFIED' })
-  t.regex(error?.message ?? '', new RegExp(`stop it with its own command \\(pid ${other.pid}\\); nothing was signalled`))
+  t.regex(
+    error?.message ?? '',
+    new RegExp(`stop it with its own command \\(pid ${other.pid}\\); nothing was signalled`),
+  )
   const stopped = await cli(scene, ['stop', path])
   t.is(stopped.code, 1)
   t.regex(stopped.stderr, /stop it with its own command/)

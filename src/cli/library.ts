@@ -23,6 +23,6 @@ export {
   targetOf,
   targetPath,
 } from '../running/paths.js'
-export { unlockedProcess } from '../running/unlocked-process.js'
 export { companionsOf, readLastState, type State, writeState } from '../running/state-file.js'
+export { unlockedProcess } from '../running/unlocked-process.js'
 export { type DaemonStatus, status } from '../status.js'

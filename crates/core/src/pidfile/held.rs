@@ -114,6 +114,7 @@ impl Held {
 
     /// Ends the start: unlocks byte 2, on which those block who wait for the daemon to be ready.
     pub fn mark_started(&self) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
         if let Some(previous) = self.previous().take().filter(|_| self.is_intact()) {
             let _ = RealKernel.unlink(&previous);
         }
