@@ -291,7 +291,7 @@ async function start(scene: Scene, options: Record<string, unknown>): Promise<St
   for (const name of ['in', 'taken']) writeFileSync(`${directory}/${name}`, '')
   const before = readdirSync(directory)
   const command = 'umask 013; exec 9<in 8>kept; exec "$@"'
-  const env = { XDG_RUNTIME_DIR: undefined }
+  const env = { XDG_STATE_HOME: undefined }
   const result = await scene.by('bash', command, launchers('printsWhatIsWrong', options), { cwd: directory, env })
   return { ...result, directory, before }
 }

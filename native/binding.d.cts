@@ -174,6 +174,12 @@ export interface IoPriority {
 /** Whether descriptor `fd` is the file that $JOURNAL_STREAM names: systemd.exec(5). */
 export declare function isJournalStream(fd: number, stream: string): boolean
 
+/**
+ * Opens daemonic's own executable for the life of this process: an upgrade of the package may replace it, and the new
+ * one would not understand this addon. A failure shows at the first start.
+ */
+export declare function keepExecutable(path: string): void
+
 /** Lists the names of the resources that this system can limit. */
 export declare function knownLimits(): Array<string>
 
@@ -264,6 +270,8 @@ export interface PidFileReport {
 
 /** Everything that a start is made of. */
 export interface Plan {
+  /** daemonic's own executable, which is the process between launcher and daemon. */
+  executable: string
   program: string
   /** All arguments, with argv[0]. */
   arguments: Array<string>

@@ -39,6 +39,7 @@ export function arrive(
   note = noteOf(arrival),
   entry?: Promise<string>,
 ): RunningDaemon {
+  const evaluated = mainModuleEvaluated(entry)
   try {
     const sockets = takeSockets(note.paths)
     delete process.env.DAEMONIC_START
@@ -62,7 +63,7 @@ export function arrive(
       watchdog: note.watchdog ?? null,
       arrival,
       outlivesLauncher: note.given !== null,
-      evaluated: mainModuleEvaluated(entry),
+      evaluated,
     })
   } catch (error) {
     if (error instanceof SystemCallError) arrival.fail(error.step, error.errno, error.path)

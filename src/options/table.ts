@@ -266,7 +266,7 @@ export const FLAGS = {
     kind: 'ready',
     value: 'WHEN',
     group: 'Readiness',
-    help: "auto, manual (a Node.js script: daemonize({ ready: 'manual' }), daemon.ready(); others: READY=1 on NOTIFY_SOCKET), fd=N (a newline there), port (the addresses of --listen answer)",
+    help: "auto, loaded (the main module alone), manual (a Node.js script: daemonize({ ready: 'manual' }), daemon.ready(); others: READY=1 on NOTIFY_SOCKET), fd=N (a newline there), port (the addresses of --listen answer)",
     default: 'auto',
   },
   idleTimeout: {

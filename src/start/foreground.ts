@@ -22,6 +22,7 @@ import { takeOver } from './takeover.js'
  */
 export function startInForeground(settings: Settings): Daemon {
   if (settings.supervision) return takeOver({ ...settings, ...INHERITED }, sameProgram())
+  const evaluated = mainModuleEvaluated()
   const { name, pidFile: file } = settings
   if (file) prepareDirectory(file.path)
   if (file) requireRoomForState(file.path)
@@ -52,7 +53,7 @@ export function startInForeground(settings: Settings): Daemon {
       watchdog: null,
       arrival: null,
       outlivesLauncher: false,
-      evaluated: mainModuleEvaluated(),
+      evaluated,
     })
   } catch (error) {
     pidFile?.release()

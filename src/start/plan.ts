@@ -1,5 +1,6 @@
 // The plan of a start, which the core carries out: made of the settings and the program.
 import type { NamedAddress, Plan, StreamPlan } from '#native'
+import { supervisorPath } from '../binding/addon.js'
 import type { Log } from '../daemon/log-files.js'
 import type { Given, Note } from '../daemon/note.js'
 import { pathsOf } from '../daemon/sockets.js'
@@ -30,6 +31,7 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
   const paths = pathsOf(listen)
   const note: Note = { name, pidFile: pidFile?.path ?? null, logs, paths, given: launching?.given ?? null }
   return {
+    executable: supervisorPath(),
     program: program.path,
     arguments: program.arguments,
     directory: program.directory,

@@ -14,8 +14,7 @@ import { namingErrors } from './name-errors.js'
 import { type Launching, planOf } from './plan.js'
 
 /**
- * Executes the supervisor in this process. Returns never, but throws what failed; then nothing is left of the attempt but
- * standard outputs that were replaced already.
+ * Executes the supervisor in this process. Returns never, but throws what failed; then nothing is left of the attempt.
  * @throws AlreadyRunningError the pid file is locked
  * @throws SystemCallError a step fails
  */

@@ -161,7 +161,7 @@ impl Supervisor {
             Line::Supervision(text) => self.change_supervision(pid, &text),
             Line::Bind(listen) => self.world.hand_socket(pid, &listen, self.is_booting(pid)),
             Line::Stopping => self.fleet.worker_stopping(&mut self.world, pid),
-            Line::Pid(_) | Line::TimedOut | Line::Ended(_) | Line::Failure(_) => {}
+            Line::Failure(_) => {}
         }
     }
 

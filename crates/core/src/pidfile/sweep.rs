@@ -1,5 +1,4 @@
-//! Removal of stale pid files, on behalf of a daemon that was killed. Async-signal-safe, since the middle process calls
-//! it after the launcher was killed.
+//! Removal of stale pid files, on behalf of a daemon that was killed.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -26,6 +25,8 @@ pub struct Sweep {
     /// Another name of the file in whose place this one was put: it is put back.
     pub previous: Option<CString>,
 }
+
+crate::packing::pack_fields!(Sweep { name, identity, companions, previous });
 
 impl Sweep {
     /// Names the files by their paths. None if a path of this kind names no file.

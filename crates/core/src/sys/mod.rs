@@ -18,4 +18,5 @@ pub mod priority;
 pub mod process;
 pub mod process_handle;
 pub mod signal;
+pub mod spawn;
 pub mod title;
