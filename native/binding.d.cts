@@ -18,10 +18,10 @@ export declare class Arrival {
   /** Has the supervisor bind a socket. `listen` is its plan, as JSON. */
   bind(name: string, listen: string): Answer<Socket>
   /**
-   * Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none. If the
-   * supervisor dies, this process exits at once.
+   * Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none; `signal` that
+   * of a signal that the program maps. If the supervisor dies, this process exits at once.
    */
-  listen(stop: (arg: number) => void): void
+  listen(stop: (arg: number) => void, signal: (arg: number) => void): void
   /** Takes over the pid file that the launcher has locked for this process; null if there is none. */
   pidFile(path: string): Answer<PidFile> | null
   /** Redirects the outputs that had to wait for the call of daemonize(). */

@@ -53,6 +53,8 @@ pub enum Line {
     Idle(bool),
     /// SUPERVISION=…: how a worker wants to be supervised, as JSON.
     Supervision(String),
+    /// SIGNALS=…: what the supervisor is to do with the signals that a worker maps, as JSON.
+    Signals(String),
     /// BIND=…: the socket that a worker wants to have, as JSON.
     Bind(String),
     /// STOPPING=1: a worker exits by its own decision.
@@ -106,6 +108,7 @@ fn parse(line: &str) -> Option<Line> {
         ("WATCHDOG", "1") => Some(Line::Beat),
         ("IDLE", idle) => Some(Line::Idle(idle == "1")),
         ("SUPERVISION", text) => Some(Line::Supervision(text.to_owned())),
+        ("SIGNALS", text) => Some(Line::Signals(text.to_owned())),
         ("BIND", listen) => Some(Line::Bind(listen.to_owned())),
         ("STOPPING", "1") => Some(Line::Stopping),
         ("FAILURE", failure) => parse_failure(failure).map(Line::Failure),

@@ -195,10 +195,8 @@ impl<'a> Watch<'a> {
     /// Passes on what the daemon has written.
     fn pass_on(&mut self) -> Passed {
         let mut buffer = [0; READ_SIZE];
-        let length = match self.from_daemon.as_ref().map(|channel| fd::read(channel.as_raw_fd(), &mut buffer)) {
-            Some(Ok(length @ 1..)) => length,
-            _ => return Passed::Closed,
-        };
+        let read = self.from_daemon.as_ref().map(|channel| fd::read(channel.as_raw_fd(), &mut buffer));
+        let Some(Ok(length @ 1..)) = read else { return Passed::Closed };
         self.lines.feed(&buffer[..length]);
         while let Some((line, text)) = self.lines.take() {
             if line.is_from_daemon() && !self.tell(&text) && !self.order.outlives_launcher {

@@ -3,6 +3,7 @@
 //! | line | with | means |
 //! |---|---|---|
 //! | `STOP=signal` | | stop, because of this signal |
+//! | `SIGNAL=signal` | | do what the program has mapped this signal to |
 //! | `LOG=1 2` | an open file | put the file under these numbers |
 //! | `SOCKET=address` | a listening socket | answer to the worker's `BIND=…` |
 //! | `REFUSED=errno path` | | answer to the worker's `BIND=…` |
@@ -26,6 +27,8 @@ const BIND_TIMEOUT: Duration = Duration::from_secs(20);
 pub enum Order {
     /// Stop, because of this signal; 0: without a signal.
     Stop(i32),
+    /// Do what the program has mapped this signal to: the supervisor got it.
+    Signal(i32),
     /// Exit: the supervisor has died.
     Exit,
 }
@@ -99,6 +102,7 @@ impl Orders {
     fn carry_out(&mut self, line: &str) -> Option<Order> {
         match line.split_once('=')? {
             ("STOP", signal) => Some(Order::Stop(signal.parse().unwrap_or(0))),
+            ("SIGNAL", signal) => signal.parse().ok().map(Order::Signal),
             ("LOG", numbers) => {
                 let file = self.file.take()?;
                 for number in numbers.split(' ').filter_map(|number| number.parse::<RawFd>().ok()) {
@@ -125,6 +129,12 @@ impl Orders {
 /// Orders the worker at the other end of `channel` to stop.
 pub fn tell_to_stop(channel: BorrowedFd<'_>, signal: i32) -> Result<()> {
     let line = format!("STOP={signal}\n");
+    Ok(fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Channel, "send")?)
+}
+
+/// Passes a signal on to the worker at the other end of `channel`, whose program has mapped it.
+pub fn pass_signal_on(channel: BorrowedFd<'_>, signal: i32) -> Result<()> {
+    let line = format!("SIGNAL={signal}\n");
     Ok(fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Channel, "send")?)
 }
 

@@ -94,7 +94,9 @@ mod tests {
 
     fn lines(pieces: &[&[u8]]) -> Vec<(StartLine, String)> {
         let mut lines = StartLines::default();
-        pieces.iter().for_each(|piece| lines.feed(piece));
+        for piece in pieces {
+            lines.feed(piece);
+        }
         std::iter::from_fn(|| lines.take()).collect()
     }
 

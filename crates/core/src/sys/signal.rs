@@ -223,18 +223,25 @@ impl Watch {
         let ends = new_pipe()?;
         let _ = WATCH.set(ends);
         let (reader, _) = WATCH.get().ok_or(Errno::EBADF)?;
+        let watch = Self(reader);
         for &number in signals {
-            // SAFETY: sigaction is plain data; `note` calls write(2) alone, on a pipe that is never closed.
-            Errno::result(unsafe {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = note as *const () as libc::sighandler_t;
-                action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-                libc::sigemptyset(&raw mut action.sa_mask);
-                libc::sigaction(number, &raw const action, ptr::null_mut())
-            })?;
+            watch.add(number)?;
         }
         SigSet::empty().thread_set_mask()?;
-        Ok(Self(reader))
+        Ok(watch)
+    }
+
+    /// Watches one signal more.
+    pub fn add(&self, number: i32) -> nix::Result<()> {
+        // SAFETY: sigaction is plain data; `note` calls write(2) alone, on a pipe that is never closed.
+        Errno::result(unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = note as *const () as libc::sighandler_t;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+            libc::sigemptyset(&raw mut action.sa_mask);
+            libc::sigaction(number, &raw const action, ptr::null_mut())
+        })
+        .map(drop)
     }
 
     /// The descriptor that polls as readable when a signal came.
