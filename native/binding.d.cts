@@ -45,7 +45,7 @@ export declare class PidFile {
   /** Announces that this process is stopping: whoever wants a daemon waits for the next one. */
   ending(): void
   /** Takes byte 0 again, in case other code of this process closed a descriptor of the file. */
-  assertOwnership(): Refusal | null
+  assertOwnership(): void
   /** Removes the file and its companions, and unlocks it: at once, or with `untilExit` when the process exits. */
   release(companions: Array<string>, untilExit: boolean): Refusal | null
 }
@@ -224,6 +224,9 @@ export interface NamedAddress {
   name: string
   address: string
 }
+
+/** Finds a live process that an unlocked pid file names: another system's daemon, perhaps. */
+export declare function namedProcess(path: string): number | null
 
 /** Notifies a service manager: sd_notify(3). False if it could not be sent. */
 export declare function notifyManager(address: string, text: string): boolean

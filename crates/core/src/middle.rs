@@ -40,6 +40,13 @@ pub struct Leftovers {
 pack_fields!(Leftovers { pid_file, sockets });
 
 impl Leftovers {
+    /// Gives up the file that this start's pid file has replaced: the daemon is ready.
+    fn keep(&self) {
+        if let Some(pid_file) = &self.pid_file {
+            pid_file.forget_previous();
+        }
+    }
+
     /// Removes the files that are still those of this start.
     pub fn remove(&self) {
         if let Some(pid_file) = &self.pid_file {
@@ -146,7 +153,7 @@ impl<'a> Watch<'a> {
             let Seen { daemon_wrote, mut launcher_gone } = self.wait_for_event();
             if daemon_wrote {
                 match self.pass_on() {
-                    Passed::Ready => return,
+                    Passed::Ready => return self.order.leftovers.keep(),
                     Passed::More => continue,
                     Passed::Closed => self.from_daemon = None,
                     Passed::LauncherGone => launcher_gone = true,
@@ -207,7 +214,7 @@ impl<'a> Watch<'a> {
     fn report_end(&mut self) {
         while self.from_daemon.is_some() {
             match self.pass_on() {
-                Passed::Ready => return,
+                Passed::Ready => return self.order.leftovers.keep(),
                 Passed::More => {}
                 Passed::Closed | Passed::LauncherGone => self.from_daemon = None,
             }

@@ -77,7 +77,7 @@ fn from_launcher() -> Option<Supervisor> {
         let held = Held::register(file, &pid_file.path).ok()?;
         // Kernels before 5.11 drop POSIX locks at the exec of a process with several threads: in the foreground, Node
         // was one.
-        let _ = held.assert_ownership();
+        held.assert_ownership();
         world.pid_file = Some(held);
     }
     let copy = |file: &Option<OwnedFd>| file.as_ref().and_then(|file| file.try_clone().ok());

@@ -214,7 +214,7 @@ pub fn resume(state: RawFd, environment: Environment) -> nix::Result<(Fleet, Rea
     let mut world = RealWorld::new(state.config, environment, state.manager, Title::take_over());
     world.pid_file = state.pid_file.zip(world.config.pid_file.as_ref()).and_then(|(number, file)| {
         let held = Held::register(own(number), &file.path).ok()?;
-        let _ = held.assert_ownership();
+        held.assert_ownership();
         let _ = held.mark_started();
         Some(held)
     });

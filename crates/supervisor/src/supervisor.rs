@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use daemonic_core::notify::Notification;
+use daemonic_core::pidfile::Held;
 use daemonic_core::sys::signal::Watch;
 use daemonic_core::worker_channel::WorkerLine;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -336,6 +337,10 @@ impl Supervisor {
 
     fn open_control(&mut self) {
         let Some(path) = &self.world.config.control else { return };
+        // Another daemon was started with this pid file, and the control socket's path is its own.
+        if self.world.pid_file.as_ref().is_some_and(Held::is_replaced) {
+            return;
+        }
         self.control = ControlSocket::open(path).ok();
         if self.control.is_none() {
             let line = format!(
