@@ -71,7 +71,6 @@ export function lookAt(path: string): PidFileState {
 /** Suggests a target that is spelled much like `name`; '' if there is none. */
 function nearest(name: string, path: string): string {
   if (path !== resolve(runDirectory(), `${name}.pid`)) return ''
-  if (name.endsWith('.pid')) return `; for a pid file write ./${name}`
   try {
     return suggestion(
       name,

@@ -53,6 +53,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     listen,
     ...(calls('name') && { name: wanted.name }),
     ...(calls('stopTimeout') && { stopTimeout: wanted.stopTimeout }),
+    ...(calls('drainTimeout') && { drainTimeout: wanted.drainTimeout }),
     ...(calls('idleTimeout') && { idleTimeout: wanted.idleTimeout }),
     ...(!isGiven('ready') && { ready: wanted.ready }),
     signals: [...wanted.signals].filter(([signal]) => wanted.givenSignals.has(signal)),

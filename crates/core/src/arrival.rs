@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::channel::{READY, TIMEOUT};
 use crate::descriptors::FIRST_PASSED;
 use crate::error::{During, Failure, Result, Step};
 use crate::orders::{Answers, Orders};
 use crate::pidfile::Held;
+use crate::start_channel::{READY, TIMEOUT};
 use crate::sys::fd::{self, FileId};
 use crate::sys::{memory_file, process};
 

@@ -70,6 +70,7 @@ macro_rules! steps {
 
 steps! {
     FirstFork = "first fork",
+    Executable = "executable",
     SecondFork = "second fork",
     Setsid = "setsid",
     Sigprocmask = "sigprocmask",
@@ -105,7 +106,8 @@ impl Step {
     #[must_use]
     pub fn syscall(self) -> &'static str {
         match self {
-            Self::FirstFork | Self::SecondFork => "fork",
+            Self::FirstFork | Self::Executable => "posix_spawn",
+            Self::SecondFork => "fork",
             Self::Setsid => "setsid",
             Self::Sigprocmask => "sigprocmask",
             Self::Chdir => "chdir",

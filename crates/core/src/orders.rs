@@ -3,6 +3,7 @@
 //! | line | with | means |
 //! |---|---|---|
 //! | `STOP=signal` | | stop, because of this signal |
+//! | `SIGNAL=signal` | | do what the program has mapped this signal to |
 //! | `LOG=1 2` | an open file | put the file under these numbers |
 //! | `SOCKET=number address` | a listening socket | answer to the worker's `BIND=number …` |
 //! | `REFUSED=number errno path` | | answer to the worker's `BIND=number …` |
@@ -28,6 +29,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub enum Order {
     /// Stop, because of this signal; 0: without a signal.
     Stop(i32),
+    /// Do what the program has mapped this signal to: the supervisor got it.
+    Signal(i32),
     /// Exit: the supervisor has died.
     Exit,
 }
@@ -126,6 +129,7 @@ impl Orders {
     fn carry_out(&mut self, line: &str) -> Option<Order> {
         match line.split_once('=')? {
             ("STOP", signal) => Some(Order::Stop(signal.parse().unwrap_or(0))),
+            ("SIGNAL", signal) => signal.parse().ok().map(Order::Signal),
             ("LOG", numbers) => {
                 match self.file.take() {
                     Some(file) => replace(numbers, &file),
@@ -168,6 +172,12 @@ fn replace(numbers: &str, file: &OwnedFd) {
 /// Orders the worker at the other end of `channel` to stop.
 pub fn tell_to_stop(channel: BorrowedFd<'_>, signal: i32) -> Result<()> {
     let line = format!("STOP={signal}\n");
+    Ok(fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Channel, "send")?)
+}
+
+/// Passes a signal on to the worker at the other end of `channel`, whose program has mapped it.
+pub fn pass_signal_on(channel: BorrowedFd<'_>, signal: i32) -> Result<()> {
+    let line = format!("SIGNAL={signal}\n");
     Ok(fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Channel, "send")?)
 }
 

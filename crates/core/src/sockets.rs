@@ -60,6 +60,8 @@ pub struct SocketFile {
     identity: FileId,
 }
 
+crate::packing::pack_fields!(SocketFile { name, identity });
+
 impl SocketFile {
     /// Identifies the file that lies at `path` now.
     pub fn of(path: &Path) -> std::result::Result<Self, Failure> {

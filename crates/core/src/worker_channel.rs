@@ -1,7 +1,7 @@
 //! What a worker says to its supervisor, on the channel that the supervisor made for it: lines of `NAME=value`.
 //!
 //! Three protocols look alike and are three types, since their writers are trusted with different things: this one, the
-//! channel of a start ([`channel`](crate::channel)), and the datagrams of sd_notify(3)
+//! channel of a start ([`start_channel`](crate::start_channel)), and the datagrams of sd_notify(3)
 //! ([`Notification`](crate::notify::Notification)), which any process may send that descends from a worker.
 
 use std::os::fd::RawFd;
@@ -25,6 +25,8 @@ pub enum WorkerLine {
     Stopping,
     /// `WISHES=json`: how the program's own call of daemonize() wants it to be supervised.
     Wishes(String),
+    /// `SIGNALS=json`: what the supervisor is to do with the signals that the program maps.
+    Signals(String),
     /// `BIND=number json`: the socket that it wants to have. The number stands in the answer.
     Bind { request: u64, listen: String },
     /// `LOST=numbers`: it had no free descriptor for the log that was to replace these.
@@ -46,6 +48,7 @@ impl WorkerLine {
             ("IDLE", "0") => Self::Idle(false),
             ("STOPPING", "1") => Self::Stopping,
             ("WISHES", wishes) => Self::Wishes(wishes.to_owned()),
+            ("SIGNALS", signals) => Self::Signals(signals.to_owned()),
             ("BIND", rest) => {
                 let (request, listen) = rest.split_once(' ')?;
                 Self::Bind { request: request.parse().ok()?, listen: listen.to_owned() }

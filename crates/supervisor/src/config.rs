@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
 use crate::fleet::Terms;
+use crate::mapped_signals::MappedSignals;
 use crate::policy::Supervision;
 
 /// Everything that the supervisor is to know; a re-execution hands it on.
@@ -36,6 +37,9 @@ pub struct Config {
     pub resources: Resources,
     pub preserve: Vec<i32>,
     pub supervision: Supervision,
+    /// What the program maps, as its workers say.
+    #[serde(default)]
+    pub signals: MappedSignals,
     pub start_timeout: Millis,
     pub stop_timeout: Millis,
     pub ends_idle: bool,

@@ -4,6 +4,7 @@
 use std::os::fd::OwnedFd;
 
 use daemonic_core::arrival::{self, Arrival};
+use daemonic_core::middle::{self, MIDDLE};
 use daemonic_core::pidfile::Held;
 use daemonic_core::sys::{fd, memory_file, process, title::Title};
 
@@ -34,6 +35,7 @@ pub fn run() -> i32 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let supervisor = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => from_launcher(),
+        [MIDDLE, order, launcher] => return run_middle(order, launcher),
         [CHECK] => return i32::from(!reexec::understands_state_on_stdin()),
         [RESUME, number] => number.parse().ok().and_then(from_saved_state),
         _ => None,
@@ -46,6 +48,14 @@ pub fn run() -> i32 {
     let code = supervisor.run();
     clean_up(&mut supervisor);
     code
+}
+
+/// Runs the process between launcher and daemon.
+fn run_middle(order: &str, launcher: &str) -> i32 {
+    match (order.parse(), launcher.parse()) {
+        (Ok(order), Ok(launcher)) => middle::run(order, launcher),
+        _ => 2,
+    }
 }
 
 /// Makes a supervisor of what the launcher, or the foreground process before it, handed over, and starts the workers.

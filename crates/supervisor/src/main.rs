@@ -10,6 +10,7 @@ mod control_socket;
 mod entry;
 mod fleet;
 mod listeners;
+mod mapped_signals;
 mod notify_directory;
 mod notify_socket;
 mod policy;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use daemonic_core::pidfile::Held;
 use daemonic_core::stdio::Tail;
-use daemonic_core::sys::exec::{Image, Variable};
+use daemonic_core::sys::exec::{Command as Program, Image, Variable};
 use daemonic_core::sys::signal::{AllBlocked, Watch};
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{fd, memory_file};
@@ -196,7 +196,7 @@ fn image(environment: &Environment, executable: &Path, state: RawFd) -> Result<I
         .iter()
         .map(|(name, value)| Variable { text: [name.as_slice(), value].join(&b'='), ends_in_pid: false })
         .collect();
-    Ok(Image::new(path, arguments, variables))
+    Ok(Image::new(Program { path, arguments, variables }))
 }
 
 /// Answers [`CHECK`]: whether this executable can go on from the saved state on standard input.

@@ -12,6 +12,7 @@ use crate::clock::{Millis, now};
 use crate::config::Open;
 use crate::control_socket::{Answer, ControlSocket, Request};
 use crate::fleet::{ClientId, Fleet, Level, Phase, World};
+use crate::mapped_signals::Share;
 use crate::notify_socket::NotifySocket;
 use crate::policy::Exit;
 use crate::readiness_probe::ReadinessProbe;
@@ -45,6 +46,8 @@ pub struct Supervisor {
     pub notify_socket: Option<NotifySocket>,
     watch: Watch,
     started_at: Millis,
+    /// Whether the program maps signals that the log doesn't tell of yet.
+    has_new_signals: bool,
 }
 
 impl Supervisor {
@@ -53,7 +56,9 @@ impl Supervisor {
         let signals: Vec<i32> = OWN_SIGNALS.iter().chain(&PASSED_SIGNALS).copied().chain(real_time_signals()).collect();
         let watch = Watch::start(&signals)?;
         world.notify_address = notify_socket.as_ref().map(|socket| socket.address.clone());
-        let mut supervisor = Self { fleet, world, control: None, notify_socket, watch, started_at: now() };
+        let mut supervisor =
+            Self { fleet, world, control: None, notify_socket, watch, started_at: now(), has_new_signals: false };
+        supervisor.watch_mapped();
         supervisor.open_control();
         Ok(supervisor)
     }
@@ -75,6 +80,7 @@ impl Supervisor {
             self.serve_control();
             self.probe_readiness();
             self.fleet.tick(&mut self.world, read_at);
+            self.describe_signals();
             self.world.stderr_memory.trim(&self.world.workers, now());
             self.world.hand_lost_logs();
             self.send_answers();
@@ -113,6 +119,10 @@ impl Supervisor {
             if signal != libc::SIGCHLD {
                 self.reopen_control_if_removed();
             }
+            if let Some(share) = self.world.config.signals.share(signal) {
+                self.handle_mapped(signal, share);
+                continue;
+            }
             match signal {
                 libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => self.fleet.stop(&mut self.world, signal),
                 // The kernel sent this one: the controlling terminal has hung up.
@@ -126,6 +136,16 @@ impl Supervisor {
                 libc::SIGTTIN | libc::SIGTTOU | libc::SIGCHLD => {}
                 other => self.fleet.pass_on(&mut self.world, other),
             }
+        }
+    }
+
+    /// Handles a signal that the program maps. The control socket goes on doing what the supervisor does by default with it.
+    fn handle_mapped(&mut self, signal: i32, share: Share) {
+        match share {
+            Share::Stop => self.fleet.stop(&mut self.world, signal),
+            Share::Reload => self.fleet.reload(&mut self.world, None),
+            Share::ReopenLogs => self.world.reopen_logs(),
+            Share::PassOn => self.fleet.pass_on(&mut self.world, signal),
         }
     }
 
@@ -178,6 +198,7 @@ impl Supervisor {
             WorkerLine::Beat => self.fleet.heartbeat(pid, now()),
             WorkerLine::Idle(idle) => self.fleet.set_idle(&mut self.world, pid, idle),
             WorkerLine::Wishes(text) => self.grant(pid, &text),
+            WorkerLine::Signals(text) => self.map_signals(pid, &text),
             WorkerLine::Bind { request, listen } => {
                 self.world.hand_socket(pid, request, &listen, self.is_booting(pid));
             }
@@ -226,6 +247,34 @@ impl Supervisor {
         if open.supervision {
             let supervision = config.supervision.clone();
             self.fleet.change_supervision(&mut self.world, supervision);
+        }
+    }
+
+    /// Learns which signals the program maps: it says so while it boots. A new release may map others than the old one.
+    fn map_signals(&mut self, pid: i32, text: &str) {
+        let is_booting = self.is_booting(pid);
+        let Some(signals) = serde_json::from_str(text).ok().filter(|_| is_booting) else { return };
+        if self.world.config.signals != signals {
+            self.world.config.signals = signals;
+            self.watch_mapped();
+            self.has_new_signals = true;
+        }
+    }
+
+    /// Watches signals that only the program has a meaning for.
+    fn watch_mapped(&self) {
+        for number in self.world.config.signals.numbers() {
+            let _ = self.watch.add(number); // the numbers of libc's own threads, and those of KILL and STOP, are refused
+        }
+    }
+
+    /// Says once which signals the program has taken; after the first start, whose stderr is the launcher's.
+    fn describe_signals(&mut self) {
+        if self.has_new_signals && self.fleet.phase == Phase::Running {
+            self.has_new_signals = false;
+            if let Some(text) = self.world.config.signals.description() {
+                self.world.log(Level::Info, &text);
+            }
         }
     }
 

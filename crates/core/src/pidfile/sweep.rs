@@ -1,5 +1,4 @@
-//! Removal of stale pid files, on behalf of a daemon that was killed. Async-signal-safe, since the middle process calls
-//! it after the launcher was killed.
+//! Removal of stale pid files, on behalf of a daemon that was killed.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -23,6 +22,8 @@ pub struct Sweep {
     /// Files beside it that go with it.
     pub companions: Vec<CString>,
 }
+
+crate::packing::pack_fields!(Sweep { name, identity, companions });
 
 impl Sweep {
     /// Names the files by their paths. None if a path of this kind names no file.

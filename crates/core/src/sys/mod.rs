@@ -17,4 +17,5 @@ pub mod pidfd;
 pub mod priority;
 pub mod process;
 pub mod signal;
+pub mod spawn;
 pub mod title;
