@@ -190,7 +190,7 @@ impl World for RealWorld {
 
     fn signal(&mut self, pid: i32, signal: i32) {
         // What the program maps goes over the channel: a terminal sends some of these to workers as well, which ignore them.
-        let channel = self.processes.get(&pid).and_then(|process| process.channel.as_ref());
+        let channel = self.workers.get(pid).and_then(|process| process.channel.as_ref());
         let is_sent = self.config.signals.is_passed_on(signal)
             && channel.is_some_and(|channel| orders::pass_signal_on(channel.as_fd(), signal).is_ok());
         if !is_sent {
