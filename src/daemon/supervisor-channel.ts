@@ -8,14 +8,6 @@ import { type Share, signalName } from './signal-actions.js'
 /** How many messages a watchdog gets in the time that it allows: one may be late, and one lost. */
 const BEATS = 4
 
-/** What the worker does when its supervisor orders it. */
-export interface Orders {
-  /** Stops, with the signal that the supervisor got itself; null for none. */
-  stop(signal: NodeJS.Signals | null): void
-  /** Does what the program has mapped this signal to: the supervisor got it, and passes it on. */
-  signal(signal: NodeJS.Signals): void
-}
-
 /** What a program's own call wants of its supervisor, and the start left open. */
 export interface Wishes {
   supervision?: Supervision
@@ -23,6 +15,14 @@ export interface Wishes {
   stopTimeout?: number
   /** Whether the daemon stops when every worker is idle. */
   endsIdle?: boolean
+}
+
+/** What the worker does when its supervisor orders it. */
+export interface Orders {
+  /** Stops, with the signal that the supervisor got itself; null for none. */
+  stop(signal: NodeJS.Signals | null): void
+  /** Does what the program has mapped this signal to: the supervisor got it, and passes it on. */
+  signal(signal: NodeJS.Signals): void
 }
 
 /** The channel to the supervisor, from its worker. */

@@ -1,5 +1,4 @@
-//! How a process that is being started says what failed, to whoever started it: the one line that the channel of a start
-//! ([`start_channel`](crate::start_channel)) and that of a worker ([`worker_channel`](crate::worker_channel)) share.
+//! How a process that is being started says what failed, on any channel; between fork and exec, too.
 
 use std::os::fd::RawFd;
 
@@ -28,20 +27,21 @@ pub fn send_failure(to: RawFd, step: Step, errno: Errno) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
     use crate::error::Failure;
 
     #[test]
     fn a_failure_is_read_as_it_was_written() {
-        let (writer, mut reader) = std::os::unix::net::UnixStream::pair().unwrap();
-        send_failure(std::os::fd::AsRawFd::as_raw_fd(&writer), Step::Exec, Errno::ENOENT);
+        let (writer, mut reader) = UnixStream::pair().unwrap();
+        send_failure(writer.as_raw_fd(), Step::Exec, Errno::ENOENT);
         drop(writer);
         let mut text = String::new();
-        std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
-        let failure = Failure::parse(text.trim_end().strip_prefix("FAILURE=").unwrap());
-        assert!(matches!(
-            failure,
-            Some(Failure { step: Step::Exec, errno: Errno::ENOENT, syscall: "execve", path: None, .. })
-        ));
+        reader.read_to_string(&mut text).unwrap();
+        let failure = text.trim().strip_prefix("FAILURE=").and_then(Failure::parse).unwrap();
+        assert_eq!((failure.step, failure.errno, failure.syscall), (Step::Exec, Errno::ENOENT, "execve"));
     }
 }

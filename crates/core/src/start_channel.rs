@@ -60,20 +60,22 @@ impl StartLine {
     }
 }
 
-/// Lines of a start out of a stream that comes in pieces; unknown ones are skipped.
+/// Splits a stream that comes in pieces into lines; skips unknown ones.
 #[derive(Debug, Default)]
-pub struct StartLines(Lines);
+pub struct StartLines {
+    lines: Lines,
+}
 
 impl StartLines {
     /// Takes the next bytes of the stream.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.0.feed(bytes);
+        self.lines.feed(bytes);
     }
 
     /// Takes the next complete line, if there is one, with its text.
     pub fn take(&mut self) -> Option<(StartLine, String)> {
         loop {
-            let text = self.0.next()?;
+            let text = self.lines.next()?;
             if let Some(line) = StartLine::parse(&text) {
                 return Some((line, text));
             }

@@ -25,7 +25,7 @@ pub enum WorkerLine {
     Stopping,
     /// `WISHES=json`: how the program's own call of daemonize() wants it to be supervised.
     Wishes(String),
-    /// `SIGNALS=json`: which signals the program maps, and what the supervisor is to do with them.
+    /// `SIGNALS=json`: what the supervisor is to do with the signals that the program maps.
     Signals(String),
     /// `BIND=number json`: the socket that it wants to have. The number stands in the answer.
     Bind { request: u64, listen: String },

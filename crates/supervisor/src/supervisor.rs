@@ -191,7 +191,11 @@ impl Supervisor {
         match line {
             WorkerLine::Ready => self.said_ready(pid),
             WorkerLine::Status(text) => self.fleet.set_status(pid, text),
-            WorkerLine::Waiting(what) if self.is_booting(pid) => self.world.waits_for(pid, &what),
+            WorkerLine::Waiting(what) => {
+                if self.is_booting(pid) {
+                    self.world.waits_for(pid, &what);
+                }
+            }
             WorkerLine::Beat => self.fleet.heartbeat(pid, now()),
             WorkerLine::Idle(idle) => self.fleet.set_idle(&mut self.world, pid, idle),
             WorkerLine::Wishes(text) => self.grant(pid, &text),
@@ -201,7 +205,6 @@ impl Supervisor {
             }
             WorkerLine::Stopping => self.fleet.worker_stopping(&mut self.world, pid),
             WorkerLine::LostLog(numbers) => self.world.hand_log_later(pid, numbers),
-            WorkerLine::Waiting(_) => {}
             WorkerLine::Failure(_) => {} // kept with the process, for its exit
         }
     }
