@@ -7,7 +7,7 @@ import { finished, programs, Scene } from './support/scene.js'
 const starts = programs<Starts>('starts')
 const supervised = programs<Supervised>('supervised')
 
-const ROUNDS = Number(process.env.EARLY_SIGNALS ?? 12)
+const ROUNDS = Number(process.env.EARLY_SIGNALS ?? 6)
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
 /** Milliseconds in which a supervisor comes to listen, and some more. */
 const A_TAKEOVER = 12
@@ -15,10 +15,13 @@ const A_TAKEOVER = 12
 const WAYS = {
   'that becomes a supervisor in the foreground': {
     detach: 'false',
-    program: supervised('stays', { monitor: true, log: 'inherit', listen: { web: './d.sock' } }),
+    program: supervised('stays', { monitor: true, log: 'inherit', listen: { web: './web.sock' } }),
   },
   'that detaches': { detach: 'true', program: starts('isNeverReady') },
-  'that detaches a supervisor': { detach: 'true', program: starts('becomes', { monitor: true, log: 'inherit' }) },
+  'that detaches a supervisor': {
+    detach: 'true',
+    program: starts('becomes', { monitor: true, log: 'inherit', listen: { web: './web.sock' } }),
+  },
 } as const
 
 for (const [what, { detach, program }] of Object.entries(WAYS)) {
@@ -27,7 +30,7 @@ for (const [what, { detach, program }] of Object.entries(WAYS)) {
     for (let round = 0; round < ROUNDS; round++) {
       const child = scene.spawnNode(program, { detach })
       const end = finished(child)
-      await scene.until('the pid file is there', () => scene.exists('d.pid'))
+      await scene.until('the pid file is there', () => scene.exists('d.pid') || child.exitCode !== null)
       // Spinning, since timers count whole milliseconds.
       for (const moment = performance.now() + Math.random() * A_TAKEOVER; performance.now() < moment; );
       child.kill(SIGNALS[round % SIGNALS.length])

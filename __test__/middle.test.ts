@@ -4,7 +4,6 @@ import { chmodSync, cpSync, readdirSync, readlinkSync, renameSync } from 'node:f
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
-import { stop } from 'daemonic'
 import type { Programs } from './fixtures/middles.js'
 import { inScene } from './support/launching.js'
 import { finished, fixture, programs, Scene } from './support/scene.js'
@@ -108,7 +107,6 @@ withStrace('one that hangs is given up after `startTimeout`, and holds up no oth
   t.truthy(quick?.pid)
   t.true((quick?.at ?? Number.NaN) < 3_000, 'it did not wait for the other')
   t.deepEqual([slow?.name, slow?.late], ['StartError', true])
-  await stop(scene.path('quick.pid'))
   await scene.empty()
   t.deepEqual(
     scene.files().filter(file => file.startsWith('slow.pid')),

@@ -141,7 +141,7 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   [
     'workdir',
     { workdir: '/' },
-    /Unknown option `workdir`; there are 'name', 'instance', 'detach', .* or 'stopTimeout'/,
+    /Unknown option `workdir`; there are 'name', 'instance', 'detach', .* or 'drainTimeout'/,
   ],
 ]
 

@@ -226,6 +226,7 @@ const OPTIONS: { [K in keyof DaemonizeOptions]-?: Option<DaemonizeOptions[K]> | 
   workers: 'several processes: supervisor-workers.test.ts',
   startTimeout: { good: [[50_000, () => '', '']], bad: [[0], ['1s']] },
   stopTimeout: { good: [[5_000, () => '', '']], bad: [[-1], ['1s']] },
+  drainTimeout: { good: [[2_000, () => '', '']], bad: [[0], ['1s'], [10_000_000]] },
   chroot: 'paths mean something else: identity.test.ts',
   user: {
     good: [

@@ -18,10 +18,10 @@ export declare class Arrival {
   /** Has the supervisor bind a socket. `listen` is its plan, as JSON. */
   bind(name: string, listen: string): Answer<Socket>
   /**
-   * Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none. If the
-   * supervisor dies, this process exits at once.
+   * Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none; `signal` that
+   * of a signal that the program maps. If the supervisor dies, this process exits at once.
    */
-  listen(stop: (arg: number) => void): void
+  listen(stop: (arg: number) => void, signal: (arg: number) => void): void
   /** Takes over the pid file that the launcher has locked for this process; null if there is none. */
   pidFile(path: string): Answer<PidFile> | null
   /** Redirects the outputs that had to wait for the call of daemonize(). */
@@ -45,7 +45,7 @@ export declare class PidFile {
   /** Announces that this process is stopping: whoever wants a daemon waits for the next one. */
   ending(): void
   /** Takes byte 0 again, in case other code of this process closed a descriptor of the file. */
-  assertOwnership(): Refusal | null
+  assertOwnership(): void
   /** Removes the file and its companions, and unlocks it: at once, or with `untilExit` when the process exits. */
   release(companions: Array<string>, untilExit: boolean): Refusal | null
 }
@@ -224,6 +224,9 @@ export interface NamedAddress {
   name: string
   address: string
 }
+
+/** Finds a live process that an unlocked pid file names: another system's daemon, perhaps. */
+export declare function namedProcess(path: string): number | null
 
 /** Notifies a service manager: sd_notify(3). False if it could not be sent. */
 export declare function notifyManager(address: string, text: string): boolean

@@ -79,6 +79,7 @@ export const OPTIONS = {
   workers: { takesEffect: ['launcher'], decidedBy: 'supervision', default: 1 },
   startTimeout: { takesEffect: ['launcher'], decidedBy: 'start', default: 30_000 },
   stopTimeout: { takesEffect: ['call'], decidedBy: 'each', default: 25_000 },
+  drainTimeout: { takesEffect: ['call'], decidedBy: 'each' },
   args: { takesEffect: ['exec'], decidedBy: 'launch', default: [] },
   interpreter: { takesEffect: ['exec'], decidedBy: 'launch' },
   interpreterArgs: { takesEffect: ['exec'], decidedBy: 'launch' },
@@ -300,6 +301,14 @@ export const FLAGS = {
     group: 'Readiness',
     help: 'from the stop signal to SIGKILL',
     default: '25s',
+  },
+  drainTimeout: {
+    name: 'drain-timeout',
+    kind: 'duration',
+    value: 'TIME',
+    group: 'Readiness',
+    help: 'how much of that requests and connections have to end',
+    default: 'four fifths of it',
   },
   args: null,
   interpreter: {

@@ -20,8 +20,8 @@ export interface Launching {
   hints: boolean
 }
 
-/** Makes the plan; with the supervisor's where there is to be one. */
-export function planOf(settings: Settings, program: Program, launching?: Launching): Plan {
+/** Makes the plan; with the supervisor's where there is to be one. `foreground`: it takes the place of this very process. */
+export function planOf(settings: Settings, program: Program, launching?: Launching, foreground = false): Plan {
   const supervision = supervisionFor(settings, program)
   const { name, pidFile, stdin, stdout, stderr, listen, resources, environment, preserve } = settings
   const { user = process.geteuid?.(), group = process.getegid?.() } = settings.identity.change
@@ -29,7 +29,7 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
   const owner = isOther && user !== undefined && group !== undefined ? { user, group } : undefined
   const logs = logsOf(settings)
   const paths = pathsOf(listen)
-  const note: Note = { name, pidFile: pidFile?.path ?? null, logs, paths, given: launching?.given ?? null }
+  const note: Note = { name, pidFile: pidFile?.path ?? null, logs, paths, given: launching?.given ?? null, foreground }
   return {
     executable: supervisorPath(),
     program: program.path,

@@ -26,7 +26,7 @@ export function takeOver(settings: Settings, program: Program, launching?: Launc
   const listen = withPassed(settings.listen)
   const here = { ...settings, listen }
   return namingErrors(settings, () => {
-    const refusal = native.executeSupervisor(planOf(here, program, launching), bound => {
+    const refusal = native.executeSupervisor(planOf(here, program, launching, true), bound => {
       if (!pidFile) return
       const addresses = Object.fromEntries(listen.map(({ name }, index) => [name, bound[index] ?? '']))
       const known = knownOf(here, program, true, [], launching?.record)

@@ -209,7 +209,9 @@ impl Arrival {
     /// Has the supervisor bind a socket, which it keeps for the other workers and for successors. `listen` is a line of
     /// JSON. Blocks until the answer is there, which another thread must read by [`Arrival::orders`].
     pub fn bind(&self, listen: &str) -> Result<(OwnedFd, String)> {
-        self.say(&format!("BIND={listen}"));
+        let Some(channel) = &self.channel else { return Err(Failure::new(Step::Listen, "send", Errno::EPIPE).into()) };
+        let line = format!("BIND={} {}\n", self.answers.expect(), listen.replace('\n', " "));
+        fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Listen, "send")?;
         self.answers.wait_for_socket()
     }
 

@@ -35,8 +35,8 @@ pub struct Child {
     /// Whether exec closes the channel, which says that the program was executed: for a program that doesn't know
     /// daemonic.
     pub channel_ends_at_exec: bool,
-    /// Target number of the claimed pid file.
-    pub pid_file: Option<RawFd>,
+    /// Target number of the claimed pid file, and the mode that it gets.
+    pub pid_file: Option<(RawFd, u32)>,
     /// Whether signals wait, from the pid file on, until the program takes them: a supervisor does.
     pub holds_signals: bool,
     pub resources: Resources,
@@ -93,9 +93,9 @@ fn prepare(child: &Child) -> Result<(), (Step, Errno)> {
         // From the pid file on, others know the pid and may signal it.
         signal::block_all().map_err(|errno| (Step::Sigprocmask, errno))?;
     }
-    if let Some(pid_file) = child.pid_file {
+    if let Some((pid_file, mode)) = child.pid_file {
         // ManuallyDrop: the only descriptor of the file must stay open over exec.
-        pidfile::own(&RealKernel, &ManuallyDrop::new(fd::adopt(pid_file)))?;
+        pidfile::own(&RealKernel, &ManuallyDrop::new(fd::adopt(pid_file)), mode)?;
     }
     // After everything that opens files: a limit on their number or size must not stop it.
     child.resources.apply()?;

@@ -113,7 +113,7 @@ fn start_middle(
         directory: if direct { c_path(&plan.directory, Step::Chdir)? } else { c"/".to_owned() },
         moves,
         channel: marker.channel.unwrap_or(channel_source),
-        pid_file: marker.pid_file,
+        pid_file: marker.pid_file.zip(plan.pid_file.as_ref().map(|file| file.mode)),
         resources: if direct { plan.resources.clone() } else { Resources::default() },
         executes_supervisor: !direct,
         launcher,
@@ -139,7 +139,10 @@ fn start_middle(
 
 /// Collects the files that are to be removed if the start fails.
 fn leftovers(plan: &Plan, claimed: Option<&Claim>, sockets: &[Bound]) -> Leftovers {
-    let sweep = |(file, claim): (&PidFile, &Claim)| Sweep::of(&file.path, Some(claim.identity), &file.companions);
+    let sweep = |(file, claim): (&PidFile, &Claim)| {
+        let sweep = Sweep::of(&file.path, Some(claim.identity), &file.companions)?;
+        Some(Sweep { previous: claim.previous.clone(), ..sweep })
+    };
     Leftovers {
         pid_file: plan.pid_file.as_ref().zip(claimed).and_then(sweep),
         sockets: sockets.iter().filter_map(|bound| bound.file.clone()).collect(),

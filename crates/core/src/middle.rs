@@ -40,6 +40,13 @@ pub struct Leftovers {
 pack_fields!(Leftovers { pid_file, sockets });
 
 impl Leftovers {
+    /// Gives up the file that this start's pid file has replaced: the daemon is ready.
+    fn keep(&self) {
+        if let Some(pid_file) = &self.pid_file {
+            pid_file.forget_previous();
+        }
+    }
+
     /// Removes the files that are still those of this start.
     pub fn remove(&self) {
         if let Some(pid_file) = &self.pid_file {
@@ -146,7 +153,7 @@ impl<'a> Watch<'a> {
             let Seen { daemon_wrote, mut launcher_gone } = self.wait_for_event();
             if daemon_wrote {
                 match self.pass_on() {
-                    Passed::Ready => return,
+                    Passed::Ready => return self.order.leftovers.keep(),
                     Passed::More => continue,
                     Passed::Closed => self.from_daemon = None,
                     Passed::LauncherGone => launcher_gone = true,
@@ -188,10 +195,8 @@ impl<'a> Watch<'a> {
     /// Passes on what the daemon has written.
     fn pass_on(&mut self) -> Passed {
         let mut buffer = [0; READ_SIZE];
-        let length = match self.from_daemon.as_ref().map(|channel| fd::read(channel.as_raw_fd(), &mut buffer)) {
-            Some(Ok(length @ 1..)) => length,
-            _ => return Passed::Closed,
-        };
+        let read = self.from_daemon.as_ref().map(|channel| fd::read(channel.as_raw_fd(), &mut buffer));
+        let Some(Ok(length @ 1..)) = read else { return Passed::Closed };
         self.lines.feed(&buffer[..length]);
         while let Some((line, text)) = self.lines.take() {
             if line.is_from_daemon() && !self.tell(&text) && !self.order.outlives_launcher {
@@ -209,7 +214,7 @@ impl<'a> Watch<'a> {
     fn report_end(&mut self) {
         while self.from_daemon.is_some() {
             match self.pass_on() {
-                Passed::Ready => return,
+                Passed::Ready => return self.order.leftovers.keep(),
                 Passed::More => {}
                 Passed::Closed | Passed::LauncherGone => self.from_daemon = None,
             }

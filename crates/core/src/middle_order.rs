@@ -21,7 +21,7 @@ pub struct MiddleOrder {
     /// Number of the channel in the daemon.
     pub channel: RawFd,
     /// Number of the claimed pid file in the daemon.
-    pub pid_file: Option<RawFd>,
+    pub pid_file: Option<(RawFd, u32)>,
     pub resources: Resources,
     /// Whether the daemon is a supervisor, rather than the program.
     pub executes_supervisor: bool,

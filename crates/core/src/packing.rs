@@ -90,7 +90,9 @@ impl Pack for CString {
 impl<T: Pack> Pack for Vec<T> {
     fn pack(&self, to: &mut Vec<u8>) {
         pack_length(self.len(), to);
-        self.iter().for_each(|each| each.pack(to));
+        for each in self {
+            each.pack(to);
+        }
     }
 
     fn unpack(from: &mut &[u8]) -> Option<Self> {
@@ -102,7 +104,9 @@ impl<T: Pack> Pack for Vec<T> {
 impl<T: Pack> Pack for Option<T> {
     fn pack(&self, to: &mut Vec<u8>) {
         self.is_some().pack(to);
-        self.iter().for_each(|each| each.pack(to));
+        if let Some(each) = self {
+            each.pack(to);
+        }
     }
 
     fn unpack(from: &mut &[u8]) -> Option<Self> {

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use crate::arrival::Marker;
 use crate::error::{During, Failure, Result, Step};
 use crate::handover::command;
-use crate::pidfile::{self, RealKernel, claim};
+use crate::pidfile::{self, Claim, RealKernel, claim};
 use crate::plan::{Plan, Stream, Supervisor};
 use crate::sockets::{self, Bound};
 use crate::stdio;
@@ -34,7 +34,7 @@ pub fn execute_supervisor(plan: &Plan, bound: impl FnOnce(&[String])) -> Result<
     let result = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => {
             bound(&sockets.iter().map(|each| each.address.clone()).collect::<Vec<_>>());
-            let result = execute(plan, supervisor, claimed.as_ref().map(|claim| &claim.file), &sockets);
+            let result = execute(plan, supervisor, claimed.as_ref(), &sockets);
             sockets::remove_files(&sockets);
             result
         }
@@ -47,13 +47,13 @@ pub fn execute_supervisor(plan: &Plan, bound: impl FnOnce(&[String])) -> Result<
 }
 
 /// Executes the supervisor with everything that it inherits.
-fn execute(plan: &Plan, supervisor: &Supervisor, pid_file: Option<&OwnedFd>, sockets: &[Bound]) -> Result<Infallible> {
+fn execute(plan: &Plan, supervisor: &Supervisor, claim: Option<&Claim>, sockets: &[Bound]) -> Result<Infallible> {
     let config = memory_file::with_text(&supervisor.config).during(Step::Channel, "memfd_create")?;
     let config = fd::duplicate_above(&config, LOWEST).during(Step::Channel, "fcntl")?;
     let block = Block::of(sockets)?;
     let mut marker = Marker::default();
     marker.config = Some(config.as_raw_fd());
-    marker.pid_file = pid_file.map(AsRawFd::as_raw_fd);
+    marker.pid_file = claim.map(|claim| claim.file.as_raw_fd());
     marker.first_socket = block.first;
     let names: Vec<_> = plan.listen.iter().map(|each| each.name.as_str()).collect();
     let arguments = [supervisor.executable.to_string_lossy().into_owned()];
@@ -71,9 +71,9 @@ fn execute(plan: &Plan, supervisor: &Supervisor, pid_file: Option<&OwnedFd>, soc
     for &number in &plan.preserve {
         changes.keep_at_exec(number).during(Step::Exec, "fcntl")?;
     }
-    if let Some(file) = pid_file {
+    if let Some(Claim { file, mode, .. }) = claim {
         changes.keep_at_exec(file.as_raw_fd()).during(Step::Exec, "fcntl")?;
-        pidfile::own(&RealKernel, file).map_err(|(step, errno)| Failure::new(step, step.syscall(), errno))?;
+        pidfile::own(&RealKernel, file, *mode).map_err(|(step, errno)| Failure::new(step, step.syscall(), errno))?;
     }
     let errno = image.execute();
     Err(Failure::new(Step::Exec, "execve", errno).at(&supervisor.executable).into())

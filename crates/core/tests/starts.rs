@@ -71,6 +71,8 @@ fn starts_come_to_their_end_while_other_threads_fork() {
     });
     let result = all.recv_timeout(DEADLINE);
     over.store(true, Ordering::Relaxed);
-    forking.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in forking {
+        thread.join().unwrap();
+    }
     result.expect("all starts have come to their end");
 }

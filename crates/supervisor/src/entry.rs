@@ -77,7 +77,7 @@ fn from_launcher() -> Option<Supervisor> {
         let held = Held::register(file, &pid_file.path).ok()?;
         // Kernels before 5.11 drop POSIX locks at the exec of a process with several threads: in the foreground, Node
         // was one.
-        let _ = held.assert_ownership();
+        held.assert_ownership();
         world.pid_file = Some(held);
     }
     let copy = |file: &Option<OwnedFd>| file.as_ref().and_then(|file| file.try_clone().ok());
@@ -85,7 +85,7 @@ fn from_launcher() -> Option<Supervisor> {
     world.late.stderr_at_call = copy(&arrival.stderr_at_call);
     world.late.stderr_at_ready = copy(&arrival.stderr_at_ready);
     world.arrival = arrival.has_listener().then_some(arrival);
-    let notify_socket = NotifySocket::open().ok().filter(|_| world.config.foreign.is_some());
+    let notify_socket = world.config.foreign.as_ref().and_then(|_| NotifySocket::open(&world.config).ok());
     let fleet = Fleet::new(world.config.terms(), now());
     let mut supervisor = Supervisor::new(fleet, world, notify_socket).ok()?;
     supervisor.fleet.start_all(&mut supervisor.world);
@@ -121,10 +121,13 @@ fn parse(file: &OwnedFd) -> Option<Config> {
     }
 }
 
-/// Removes control socket and pid file. If a signal killed the worker that made the first start fail, the supervisor
+/// Removes notify socket, control socket and pid file. If a signal killed the worker that made the first start fail, the supervisor
 /// is killed by the same signal, so that its parent sees what happened.
 fn clean_up(supervisor: &mut Supervisor) {
-    let Supervisor { world, control, fleet, .. } = supervisor;
+    let Supervisor { world, control, fleet, notify_socket, .. } = supervisor;
+    if let Some(notify_socket) = notify_socket {
+        notify_socket.remove();
+    }
     if let Some(control) = control {
         control.remove();
     }

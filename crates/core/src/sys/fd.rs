@@ -133,6 +133,12 @@ pub fn rename(from: &std::ffi::CStr, to: &std::ffi::CStr) -> Result<()> {
     Errno::result(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(drop)
 }
 
+/// Gives a file another name: link(2). Async-signal-safe.
+pub fn link(from: &std::ffi::CStr, to: &std::ffi::CStr) -> Result<()> {
+    // SAFETY: both paths are C strings.
+    Errno::result(unsafe { libc::link(from.as_ptr(), to.as_ptr()) }).map(drop)
+}
+
 /// Writes all of `bytes` to a file. Async-signal-safe.
 pub fn write_all(fd: RawFd, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {

@@ -228,15 +228,12 @@ pub fn exits_within(child: Pid, time: Duration) -> bool {
     let process = super::pidfd::open(child.as_raw());
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let exited = match &process {
-            Ok(process) => {
-                let timeout = PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::MAX);
-                poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], timeout).is_ok_and(|ready| ready > 0)
-            }
-            Err(_) => {
-                std::thread::sleep(LOOK_EVERY.min(left));
-                has_exited(child)
-            }
+        let exited = if let Ok(process) = &process {
+            let timeout = PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::MAX);
+            poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], timeout).is_ok_and(|ready| ready > 0)
+        } else {
+            std::thread::sleep(LOOK_EVERY.min(left));
+            has_exited(child)
         };
         if exited || left.is_zero() {
             return exited;
