@@ -8,15 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::policy::signal_name;
 
 /// Signals with a default meaning for the supervisor: the log says that the program takes them.
-const WITH_DEFAULT: [i32; 7] = [
-    libc::SIGHUP,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGTTIN,
-    libc::SIGTTOU,
-];
+const WITH_DEFAULT: [i32; 7] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2, libc::SIGTTIN, libc::SIGTTOU];
 /// Signals that the supervisor sends for itself, or that are always a stop.
 const NEVER_MAPPED: [i32; 4] = [libc::SIGTERM, libc::SIGKILL, libc::SIGABRT, libc::SIGCHLD];
 

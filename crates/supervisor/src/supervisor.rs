@@ -55,7 +55,8 @@ impl Supervisor {
         let signals: Vec<i32> = OWN_SIGNALS.iter().chain(&PASSED_SIGNALS).copied().chain(real_time_signals()).collect();
         let watch = Watch::start(&signals)?;
         world.notify_address = notify_socket.as_ref().map(|socket| socket.address.clone());
-        let mut supervisor = Self { fleet, world, control: None, notify_socket, watch, started_at: now(), has_new_signals: false };
+        let mut supervisor =
+            Self { fleet, world, control: None, notify_socket, watch, started_at: now(), has_new_signals: false };
         supervisor.watch_mapped();
         supervisor.open_control();
         Ok(supervisor)
