@@ -47,7 +47,7 @@ asRoot('an unprivileged reader of a leftover delays neither a start nor a wait n
 })
 
 withPython(
-  'where anyone can put files, a wait names the reader when its time is over, and goes on when it goes',
+  'where anyone can put files, a wait goes on when the reader goes',
   async t => {
     const scene = new Scene(t)
     chmodSync(scene.directory, 0o777)

@@ -394,6 +394,13 @@ fn stop(kernel: &Simulated, file: &File, identity: FileId, companions: &[CString
     let _ = claim::remove(kernel, file, NAME, identity, companions, None);
 }
 
+/// Ends the process that reads the leftover: its locks go.
+fn departing(kernel: &Simulated) {
+    kernel.call(|world| {
+        world.inodes[0].process_locks.iter_mut().for_each(|locks| locks.retain(|&(pid, _)| pid != READER));
+    });
+}
+
 /// Looks once: the report must be true of some moment during the look.
 fn reader(kernel: &Simulated) {
     kernel.note(|world, _| {
@@ -593,6 +600,7 @@ fn without_the_starting_byte_a_start_looks_ready() {
 fn a_reader_neither_stops_a_start_nor_is_taken_for_its_owner() {
     assert_sound_with(true, &[daemon]);
     assert_sound_with(true, &[daemon, reader]);
+    assert_sound_with(true, &[daemon, departing]);
 }
 
 #[test]
@@ -607,7 +615,7 @@ fn a_sweeper_never_removes_the_companions_of_an_owner() {
 
 #[test]
 fn without_the_replacers_read_lock_an_owner_is_replaced() {
-    assert_needed_with(Without::TheReplacersReadLock, true, &[daemon, daemon]);
+    assert_needed_with(Without::TheReplacersReadLock, true, &[daemon, departing, daemon]);
 }
 
 #[test]
