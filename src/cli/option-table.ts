@@ -240,6 +240,13 @@ const MONITOR_FLAGS: { readonly [K in keyof typeof MONITOR_OPTIONS]: Flag } = {
     help: 'end what hangs for this long: for good without --monitor, --restart or --workers',
     default: 'never',
   },
+  settle: {
+    kind: 'duration',
+    value: 'TIME',
+    group: 'Supervision',
+    help: 'a new worker serves for so long before a reload stops the first old one',
+    default: '1s',
+  },
   killTree: { group: 'Supervision', help: 'end a worker’s whole process group with it' },
 }
 

@@ -16,7 +16,8 @@ export interface StartedBy {
 
 /** What the end of a start needs of the daemon. */
 export interface StartingDaemon {
-  ready(): void
+  /** Called when all is there that readiness waits for, without a word of the program. */
+  becomeReady(): void
   log(level: LogLevel, text: string): void
 }
 
@@ -56,14 +57,14 @@ export class Starting {
 
   /**
    * Tells launcher or supervisor, and who waits for the pid file, that the daemon is ready. Exits with 1 where the
-   * launcher was killed before it could tell anybody of this daemon.
+   * launcher was killed before it could tell anybody of this daemon. `byProgram`: the program said so itself.
    * @throws SystemCallError the channel to the launcher, or the pid file, fails
    */
-  finish(): void {
+  finish(byProgram: boolean): void {
     const { arrival, pidFile, outlivesLauncher } = this.#startedBy
     this.#isOver = true
     pidFile?.assertOwnership()
-    const refusal = arrival?.ready(pidFile?.native) ?? null
+    const refusal = arrival?.ready(pidFile?.native, byProgram) ?? null
     if (!arrival) pidFile?.started()
     if (refusal && refusal.errno !== constants.errno.EPIPE) throw errorOf(refusal)
     if (refusal && !outlivesLauncher) {
@@ -75,6 +76,6 @@ export class Starting {
   async #readyWhenServing(): Promise<void> {
     // A server that can't listen rejects what serve() returned: the program handles that, or it is an uncaught error.
     const results = await Promise.allSettled(this.#servers)
-    if (results.every(({ status }) => status === 'fulfilled')) this.#daemon.ready()
+    if (results.every(({ status }) => status === 'fulfilled')) this.#daemon.becomeReady()
   }
 }

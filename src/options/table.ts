@@ -96,6 +96,7 @@ export const MONITOR_OPTIONS = {
   maxFailures: { flag: 'max-failures' },
   watchdog: { flag: 'watchdog' },
   maxMemory: { flag: 'max-memory' },
+  settle: { flag: 'settle', default: 1_000 },
   killTree: { flag: 'kill-tree', default: false },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: { readonly flag: string; readonly default?: unknown } }
 

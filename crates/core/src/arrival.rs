@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::channel::{READY, TIMEOUT};
+use crate::channel::{READY, READY_BY_SIGHT, TIMEOUT};
 use crate::descriptors::FIRST_PASSED;
 use crate::error::{During, Failure, Result, Step};
 use crate::orders::{Answers, Orders};
@@ -166,8 +166,8 @@ impl Arrival {
 
     /// Completes the start when the daemon is ready: it no longer dies with its parent (a worker goes on dying with its
     /// supervisor), the pid file counts as started, stderr is redirected, and the launcher or supervisor is notified.
-    /// EPIPE: the launcher no longer waits.
-    pub fn ready(&mut self, pid_file: Option<&Held>) -> Result<()> {
+    /// A supervisor hears whether the program said itself that it is ready. EPIPE: the launcher no longer waits.
+    pub fn ready(&mut self, pid_file: Option<&Held>, by_program: bool) -> Result<()> {
         if self.role == Role::Daemon {
             process::die_with_parent(false).during(Step::Process, "prctl")?;
         }
@@ -178,7 +178,8 @@ impl Arrival {
         let Some(channel) = &self.channel else {
             return Ok(());
         };
-        let sent = fd::send_all(channel.as_raw_fd(), READY).during(Step::Channel, "send");
+        let line = if self.role == Role::Worker && !by_program { READY_BY_SIGHT } else { READY };
+        let sent = fd::send_all(channel.as_raw_fd(), line).during(Step::Channel, "send");
         if self.role == Role::Daemon {
             self.channel = None;
         }

@@ -14,6 +14,8 @@ use crate::sys::process::decimal;
 
 /// Daemon's line when it is ready.
 pub const READY: &[u8] = b"READY=1\n";
+/// Worker's line when it is ready by what the library sees, and the program itself did not say so.
+pub const READY_BY_SIGHT: &[u8] = b"READY=seen\n";
 /// Supervisor's line when its workers were not ready in time.
 pub const TIMEOUT: &[u8] = b"TIMEOUT=1\n";
 /// Launcher's order to kill the daemon, needed where closing the channel doesn't say that already.
@@ -81,6 +83,8 @@ impl ReadyScan {
 pub enum Line {
     Pid(i32),
     Ready,
+    /// READY=seen: the library found a worker's program ready, which didn't say so itself.
+    ReadyBySight,
     TimedOut,
     Ended(i32),
     Failure(Failure),
@@ -135,6 +139,7 @@ fn parse(line: &str) -> Option<Line> {
     match line.split_once('=')? {
         ("MAINPID", pid) => Some(Line::Pid(pid.parse().ok()?)),
         ("READY", "1") => Some(Line::Ready),
+        ("READY", "seen") => Some(Line::ReadyBySight),
         ("TIMEOUT", "1") => Some(Line::TimedOut),
         ("STATUS", text) => Some(Line::Status(text.to_owned())),
         ("WATCHDOG", "1") => Some(Line::Beat),

@@ -16,12 +16,13 @@ use daemonic_core::stdio::{STDERR_KEPT, Tail};
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{fd, memory_file, process};
 use daemonic_core::worker::{Kind, LateStreams, WorkerPlan};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::Pid;
 
 use crate::clock::{Millis, now};
 use crate::config::{Config, Environment};
-use crate::fleet::{ClientId, Level, World};
+use crate::fleet::{ClientId, Level, Refused, World};
 use crate::listeners::Listeners;
 use crate::readiness_probe::ReadinessProbe;
 use crate::supervisor_log::SupervisorLog;
@@ -202,27 +203,26 @@ impl World for RealWorld {
         now()
     }
 
-    fn start(&mut self, slot: usize) -> Result<i32, String> {
+    fn start(&mut self, slot: usize) -> Result<i32, Refused> {
         self.start_worker(slot).map_err(|error| match error {
             Error::System(failure) => {
-                let text = self.explain(&failure);
+                let reason = self.explain(&failure);
+                let is_passing = is_passing(failure.errno);
                 self.start_failure = Some(failure);
-                text
+                Refused { reason, is_passing }
             }
-            _ => "the worker could not be started".to_owned(),
+            _ => Refused { reason: "the worker could not be started".to_owned(), is_passing: false },
         })
     }
 
-    fn signal(&mut self, pid: i32, signal: i32) {
-        let _ = process::signal_child(Pid::from_raw(pid), signal, false);
+    fn signal(&mut self, pid: i32, signal: i32) -> Result<(), String> {
+        process::signal_child(Pid::from_raw(pid), signal, false).map_err(|errno| errno.desc().to_owned())
     }
 
-    fn ask_to_stop(&mut self, pid: i32, signal: i32) {
+    fn ask_to_stop(&mut self, pid: i32, signal: i32) -> Result<(), String> {
         let channel = self.processes.get(&pid).and_then(|process| process.channel.as_ref());
         let is_sent = channel.is_some_and(|channel| orders::tell_to_stop(channel.as_fd(), signal).is_ok());
-        if !is_sent {
-            self.signal(pid, libc::SIGTERM);
-        }
+        if is_sent { Ok(()) } else { self.signal(pid, libc::SIGTERM) }
     }
 
     fn first_start_succeeded(&mut self) {
@@ -233,7 +233,7 @@ impl World for RealWorld {
             }
             return;
         };
-        let reported = arrival.take_streams().and_then(|()| arrival.ready(self.pid_file.as_ref()));
+        let reported = arrival.take_streams().and_then(|()| arrival.ready(self.pid_file.as_ref(), true));
         if reported.is_err() && !self.config.outlives_launcher {
             self.log(Level::Error, "the launcher ended before the daemon was ready");
             process::exit_now(1);
@@ -371,4 +371,9 @@ impl World for RealWorld {
             let _ = notify(manager, text);
         }
     }
+}
+
+/// Whether the system lacks something just now, so that the same call may succeed a little later.
+fn is_passing(errno: Errno) -> bool {
+    matches!(errno, Errno::EAGAIN | Errno::ENOMEM | Errno::ENOBUFS | Errno::EMFILE | Errno::ENFILE)
 }

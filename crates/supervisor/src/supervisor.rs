@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::clock::{Millis, now};
 use crate::control_socket::{Answer, ControlSocket, Request};
-use crate::fleet::{ClientId, Fleet, Level, Phase, World};
+use crate::fleet::{ClientId, Fleet, Level, Phase, ReadyBy, Worker, World};
 use crate::notify_socket::{NotifySocket, ancestor};
 use crate::policy::{Exit, Supervision};
 use crate::readiness_probe::ReadinessProbe;
@@ -151,10 +151,11 @@ impl Supervisor {
 
     fn handle_line(&mut self, pid: i32, line: Line) {
         match line {
-            Line::Ready if self.world.config.ready.is_probed() => {}
-            Line::Ready => self.fleet.worker_ready(&mut self.world, pid),
+            Line::Ready | Line::ReadyBySight if self.world.config.ready.is_probed() => {}
+            Line::Ready => self.fleet.worker_ready(&mut self.world, pid, ReadyBy::Program),
+            Line::ReadyBySight => self.fleet.worker_ready(&mut self.world, pid, ReadyBy::Sight),
             Line::Status(text) => self.fleet.set_status(pid, text),
-            Line::Beat => self.fleet.heartbeat(pid, now()),
+            Line::Beat => self.fleet.heartbeat(&mut self.world, pid),
             Line::Idle(idle) => self.fleet.set_idle(&mut self.world, pid, idle),
             Line::Supervision(text) => self.change_supervision(pid, &text),
             Line::Bind(listen) => self.world.hand_socket(pid, &listen, self.is_booting(pid)),
@@ -175,7 +176,7 @@ impl Supervisor {
     }
 
     fn is_booting(&self, pid: i32) -> bool {
-        self.fleet.workers.iter().any(|worker| worker.pid == pid && !worker.ready)
+        self.fleet.workers.iter().any(|worker| worker.pid == pid && worker.is_booting())
     }
 
     fn reap(&mut self) {
@@ -198,8 +199,9 @@ impl Supervisor {
             .iter_mut()
             .filter_map(|(&pid, process)| (is_due(&process.readiness) && process.readiness.look(now)).then_some(pid))
             .collect();
+        let by = self.world.config.ready.probed_by();
         for pid in ready {
-            self.fleet.worker_ready(&mut self.world, pid);
+            self.fleet.worker_ready(&mut self.world, pid, by);
         }
     }
 
@@ -210,7 +212,7 @@ impl Supervisor {
         if self.fleet.phase != Phase::Running || self.fleet.is_reloading() {
             return self.world.log(Level::Warning, "not executed anew: a start, stop or reload is under way");
         }
-        if self.fleet.workers.iter().any(|worker| !worker.ready) {
+        if self.fleet.workers.iter().any(Worker::is_booting) {
             return self.world.log(Level::Warning, "not executed anew: a worker is starting");
         }
         let next = match NextImage::prepare(&self.fleet, &self.world, self.notify_socket.as_ref()) {

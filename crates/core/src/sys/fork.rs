@@ -107,7 +107,7 @@ fn retrying(tries: u32, mut fork: impl FnMut() -> libc::pid_t) -> Result<Pid> {
 
 /// Returns the number of tries of a fork before it fails.
 #[must_use]
-pub fn tries() -> u32 {
+pub const fn tries() -> u32 {
     FORK_TRIES
 }
 
