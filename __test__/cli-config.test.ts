@@ -1,17 +1,21 @@
 // `--config`: daemons of a file, by name or all of them.
 import { mkdirSync } from 'node:fs'
+import { pathToFileURL } from 'node:url'
 import test from 'ava'
-import { cli, isReadable, ownLines, SERVER, spawnCli } from './support/cli.js'
-import { STAY } from './support/locks.js'
-import { LIBRARY } from './support/program.js'
-import { finished, Scene } from './support/scene.js'
+import { cli, isReadable, ownLines, place, spawnCli } from './support/cli.js'
+import { finished, fixture, Scene } from './support/scene.js'
 
 /** Two daemons in a directory of their own. */
 function project(scene: Scene, daemons: object = { web: { script: 'web.mjs' }, worker: { script: './worker.mjs' } }) {
   mkdirSync(scene.path('project'))
-  scene.write('project/web.mjs', SERVER)
-  scene.write('project/worker.mjs', `console.log(process.cwd(), ...process.argv.slice(2), process.env.GIVEN); ${STAY}`)
+  place(scene, 'server', 'project/web.mjs')
+  place(scene, 'prints-its-place', 'project/worker.mjs')
   return scene.write('project/daemons.json', JSON.stringify({ daemons }))
+}
+
+/** A configuration that is a module, under the name of the project's. */
+function placeConfig(scene: Scene, what: string): void {
+  scene.write('project/daemons.mjs', `export { default } from '${pathToFileURL(fixture(`scripts/${what}`))}'\n`)
 }
 
 test('start, status, restart and stop take all daemons of the file, in its directory', async t => {
@@ -58,11 +62,7 @@ test('options of the line win over the file’s, which are launch()’s', async 
 test('a module with defineConfig() is one too', async t => {
   const scene = new Scene(t)
   project(scene)
-  scene.write(
-    'project/daemons.mjs',
-    `import { defineConfig } from '${LIBRARY}'
-export default defineConfig({ daemons: { sleeper: { program: 'sleep', args: ['1000'] } } })`,
-  )
+  placeConfig(scene, 'sleeper-config')
   const { code, stdout, stderr } = await cli(scene, ['start', '--config', 'project/daemons.mjs'])
   t.is(code, 0, stderr)
   t.regex(stdout, /^sleeper: running as pid/)
@@ -102,7 +102,7 @@ test('nothing is started if one of the daemons can’t be', async t => {
 test('who interrupts a start wants none of those that follow', async t => {
   const scene = new Scene(t)
   const config = project(scene, { slow: { script: 'slow.mjs' }, web: { script: 'web.mjs' } })
-  scene.write('project/slow.mjs', `console.log('booting'); await new Promise(() => setInterval(() => {}, 1_000_000))`)
+  place(scene, 'boots-for-ever', 'project/slow.mjs')
   const child = spawnCli(scene, ['start', '--config', config])
   const end = finished(child)
   await scene.until('it boots', () => ownLines(scene, 'state/slow.log').includes('booting'))
@@ -115,10 +115,7 @@ test('who interrupts a start wants none of those that follow', async t => {
 test('restart loads a module once, wherever it is called', async t => {
   const scene = new Scene(t)
   project(scene)
-  scene.write(
-    'project/daemons.mjs',
-    `console.error('loaded'); export default { daemons: { sleeper: { program: 'sleep', args: ['1000'] } } }`,
-  )
+  placeConfig(scene, 'loud-config')
   mkdirSync(scene.path('elsewhere'))
   const { code, stderr } = await cli(scene, ['restart', '--config', '../project/daemons.mjs', 'sleeper'], {
     cwd: scene.path('elsewhere'),

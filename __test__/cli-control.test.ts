@@ -1,9 +1,8 @@
 // stop, signal, reload: what the command says and does to daemons that run, and to those that don't.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import test from 'ava'
-import { cli, isReadable, spawnCli, started } from './support/cli.js'
-import { asRoot, NOBODY, owner, STAY, withNamespaces } from './support/locks.js'
-import { program } from './support/program.js'
+import { cli, isReadable, place, spawnCli, started } from './support/cli.js'
+import { asRoot, locks, NOBODY, owner, withNamespaces } from './support/locks.js'
 import { finished, Scene } from './support/scene.js'
 
 test('stop ends it and waits; a second one is content', async t => {
@@ -48,7 +47,7 @@ test('several targets, by name and by pid file, are stopped one after the other'
 
 test('what doesn’t end is killed at the timeout, or left with --no-force', async t => {
   const scene = new Scene(t)
-  program(scene, `daemonize().onStop(() => new Promise(() => {})); ${STAY}`, 'tough.mjs')
+  place(scene, 'never-stops', 'tough.mjs')
   const { code, stderr } = await cli(scene, ['start', 'tough.mjs'])
   t.is(code, 0, stderr)
   const left = await cli(scene, ['stop', '--timeout', '200ms', '--no-force', 'tough'])
@@ -70,11 +69,7 @@ test('--signal is what asks it to end; --json tells what came of it', async t =>
 
 test('signal sends one, by name or number', async t => {
   const scene = new Scene(t)
-  program(
-    scene,
-    `for (const name of ['SIGALRM', 'SIGIO', 'SIGWINCH']) process.on(name, () => tell('got', name)); ${STAY}`,
-    'app.mjs',
-  )
+  place(scene, 'tells-signals', 'app.mjs')
   await cli(scene, ['start', 'app.mjs'])
   for (const [given, name] of [
     ['IO', 'SIGIO'],
@@ -144,8 +139,8 @@ asRoot('a daemon of another user is not touched, and the message says whose it i
 
 withNamespaces('a daemon in another pid namespace is refused', async t => {
   const scene = new Scene(t)
-  const path = program(scene, `daemonic.PidLock.acquire('./d.pid'); tell('up', '1'); ${STAY}`, 'owner.mjs')
-  scene.spawn('unshare', ['--pid', '--fork', '--kill-child', process.execPath, path])
+  const argv = [process.execPath, ...locks('tellsSignals')]
+  scene.spawn('unshare', ['--pid', '--fork', '--kill-child', ...argv])
   await scene.until('it has the file', () => scene.exists('up'))
   const result = await cli(scene, ['stop', './d.pid'])
   t.is(result.code, 1)

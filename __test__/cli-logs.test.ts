@@ -1,8 +1,7 @@
 // `daemonic logs`: last lines, several files, following across rotation and truncation.
 import { appendFileSync, mkdirSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
 import test from 'ava'
-import { cli, isReadable, spawnCli, started } from './support/cli.js'
-import { STAY } from './support/locks.js'
+import { cli, isReadable, place, spawnCli, started } from './support/cli.js'
 import { Scene } from './support/scene.js'
 
 /** The log of a daemon that isn't there: the default file. */
@@ -64,11 +63,7 @@ test('what can’t be read doesn’t keep the others from being shown', async t 
 
 test('both outputs are in the order of their times, and labelled', async t => {
   const scene = new Scene(t)
-  scene.write(
-    'two.mjs',
-    `console.log('2026-01-01T00:00:01Z first'); console.error('2026-01-01T00:00:02Z second')
-console.log('2026-01-01T00:00:03Z third'); console.log('  at its place'); console.error('2026-01-01T00:00:04Z fourth'); ${STAY}`,
-  )
+  place(scene, 'prints-times', 'two.mjs')
   const { code, stderr } = await cli(scene, ['start', '--stdout', 'out.log', '--stderr', 'err.log', 'two.mjs'])
   t.is(code, 0, stderr)
   await scene.until('all is written', () => scene.read('err.log').includes('fourth'))

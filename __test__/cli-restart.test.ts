@@ -2,19 +2,15 @@
 import { closeSync, openSync, readFileSync, realpathSync } from 'node:fs'
 import test from 'ava'
 import { PidLock } from 'daemonic'
-import { cli, isReadable, ownLines, SERVER, started, workerOf } from './support/cli.js'
-import { areWaiting, asRoot, NOBODY, STAY } from './support/locks.js'
-import { program } from './support/program.js'
+import { cli, isReadable, ownLines, place, placeEnding, started, workerOf } from './support/cli.js'
+import { areWaiting, asRoot, NOBODY } from './support/locks.js'
 import { Scene } from './support/scene.js'
 
 const environment = (pid: number) => readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
 
 test('what `start` started keeps its options, arguments and directory, from anywhere', async t => {
   const scene = new Scene(t)
-  scene.write(
-    'app.mjs',
-    `console.log(JSON.stringify([process.argv.slice(2), process.env.GIVEN, process.env.CALLER, process.cwd(), process.umask()])); ${STAY}`,
-  )
+  place(scene, 'prints-its-start', 'app.mjs')
   const options = ['--env', 'GIVEN=yes', '--umask', '077', '--log', 'own.log', '--name', 'mine']
   t.is((await cli(scene, ['start', ...options, 'app.mjs', 'x', '-y'], { env: { CALLER: 'first' } })).code, 0)
   const first = Number(scene.read('run/mine.pid'))
@@ -40,10 +36,7 @@ test('a third start is like the second', async t => {
 
 test('a program that made itself a daemon is run again, in its directory, with its flags', async t => {
   const scene = new Scene(t)
-  const path = program(
-    scene,
-    `daemonize({ pidFile: true, log: './d.log' }); console.log(process.argv[2], ...process.execArgv); ${STAY}`,
-  )
+  const path = place(scene, 'becomes-a-daemon', 'program.mjs')
   const env = { DAEMONIC_RUNTIME_DIR: scene.path('run') }
   t.is((await scene.node(path, { args: ['word'], execArgv: ['--stack-size=900'], env })).code, 0)
   const first = Number(scene.read('run/program.pid'))
@@ -99,12 +92,12 @@ test('two restarts at once are one', async t => {
 test('a start that fails ends with the program’s code, and the old one is gone', async t => {
   const scene = new Scene(t)
   await started(scene)
-  scene.write('web.mjs', `console.error('broken'); process.exit(9)`)
+  placeEnding(scene, 'web.mjs', { says: 'broken', exits: 9 })
   const result = await cli(scene, ['restart', 'web'])
   t.is(result.code, 9)
   t.regex(result.stderr, /^web: the daemon exited with 9 before it was ready; it wrote:\n {4}broken\n/)
   isReadable(t, result)
-  scene.write('web.mjs', SERVER)
+  place(scene, 'server', 'web.mjs')
 })
 
 test('the caller’s descriptors are not taken for the next caller’s, nor is the pid file taken over again', async t => {
@@ -141,9 +134,9 @@ test('what can’t be started isn’t stopped', async t => {
 test('after a start that failed it is still known how it is started', async t => {
   const scene = new Scene(t)
   await started(scene, 'web', ['--env', 'GIVEN=yes'])
-  scene.write('web.mjs', 'process.exit(9)')
+  placeEnding(scene, 'web.mjs', { exits: 9 })
   for (const _ of [1, 2]) t.is((await cli(scene, ['restart', 'web'], { cwd: '/' })).code, 9)
-  scene.write('web.mjs', SERVER)
+  place(scene, 'server', 'web.mjs')
   const { code, stderr } = await cli(scene, ['restart', 'web'], { cwd: '/' })
   t.is(code, 0, stderr)
   t.true(environment(await workerOf(scene, 'web')).includes('GIVEN=yes'))
@@ -152,10 +145,10 @@ test('after a start that failed it is still known how it is started', async t =>
 test('a program that made itself a daemon, and then fails, can be restarted when it is mended', async t => {
   const scene = new Scene(t)
   const env = { DAEMONIC_RUNTIME_DIR: scene.path('run') }
-  const path = program(scene, `daemonize({ pidFile: true }); ${STAY}`)
+  const path = place(scene, 'becomes-a-daemon', 'program.mjs')
   const text = scene.read('program.mjs')
   t.is((await scene.node(path, { env })).code, 0)
-  scene.write('program.mjs', 'process.exit(9)')
+  placeEnding(scene, 'program.mjs', { exits: 9 })
   t.is((await cli(scene, ['restart', 'program'], { cwd: '/', detach: 'auto' })).code, 9)
   scene.write('program.mjs', text)
   const { code, stderr } = await cli(scene, ['restart', 'program'], { cwd: '/', detach: 'auto' })
@@ -166,7 +159,7 @@ asRoot('what another user’s file says is not executed', async t => {
   const scene = new Scene(t)
   scene.giveTo(NOBODY)
   const stranger = { uid: NOBODY, gid: NOBODY }
-  scene.write('web.mjs', SERVER)
+  place(scene, 'server', 'web.mjs')
   t.is((await cli(scene, ['start', '--pid-file', './d.pid', 'web.mjs'], stranger)).code, 0)
   const result = await cli(scene, ['restart', './d.pid'])
   t.is(result.code, 1)

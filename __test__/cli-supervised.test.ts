@@ -2,11 +2,10 @@
 import { renameSync } from 'node:fs'
 import test from 'ava'
 import { status } from 'daemonic'
-import { cli, cliOnTerminal, ownLines, spawnCli, started, workerOf } from './support/cli.js'
+import { cli, cliOnTerminal, ownLines, place, placeEnding, spawnCli, started, workerOf } from './support/cli.js'
 import { freePort } from './support/listening.js'
-import { STAY, withPython } from './support/locks.js'
-import { LIBRARY, program } from './support/program.js'
-import { finished, Scene } from './support/scene.js'
+import { withPython } from './support/locks.js'
+import { finished, fixture, Scene } from './support/scene.js'
 
 interface Worker {
   pid: number
@@ -18,11 +17,9 @@ async function workersOf(scene: Scene, name: string): Promise<Worker[]> {
   return JSON.parse((await cli(scene, ['status', '--json', name])).stdout).daemons[0].workers
 }
 
-const TELLING = `daemonize(); console.log('worker ' + process.pid); ${STAY}`
-
 test('scale sets, adds and takes workers; status counts them', async t => {
   const scene = new Scene(t)
-  program(scene, TELLING, 'app.mjs')
+  place(scene, 'says-its-worker', 'app.mjs')
   t.is((await cli(scene, ['start', '--workers', '2', 'app.mjs'])).code, 0)
   for (const [change, count] of [
     ['+1', 3],
@@ -32,14 +29,17 @@ test('scale sets, adds and takes workers; status counts them', async t => {
     const { code, stdout, stderr } = await cli(scene, ['scale', 'app', change])
     t.is(code, 0, stderr)
     t.true(stdout.startsWith(`app: scaled to ${change} (`), stdout)
-    for (;;) if ((await workersOf(scene, 'app')).filter(each => each.ready).length === count) break
+    await scene.until(
+      `${count} are ready`,
+      async () => (await workersOf(scene, 'app')).filter(each => each.ready).length === count,
+    )
   }
   t.regex((await cli(scene, ['status', 'app'])).stdout, /^app +\d+ +running +\d+s +4 +0 /m)
 })
 
 test('reload rolls the workers over; one that isn’t ready keeps the old', async t => {
   const scene = new Scene(t)
-  program(scene, TELLING, 'app.mjs')
+  place(scene, 'says-its-worker', 'app.mjs')
   t.is((await cli(scene, ['start', '--workers', '2', 'app.mjs'])).code, 0)
   const before = (await workersOf(scene, 'app')).map(({ pid }) => pid)
   const reloaded = await cli(scene, ['reload', 'app'])
@@ -50,7 +50,7 @@ test('reload rolls the workers over; one that isn’t ready keeps the old', asyn
     before.filter(pid => after.includes(pid)),
     [],
   )
-  scene.write('app.mjs', 'process.exit(3)')
+  placeEnding(scene, 'app.mjs', { exits: 3 })
   const failed = await cli(scene, ['reload', 'app'])
   t.is(failed.code, 1)
   t.regex(failed.stderr, /^app: /)
@@ -62,7 +62,7 @@ test('reload rolls the workers over; one that isn’t ready keeps the old', asyn
 
 test('reopen takes moved logs up again, of one daemon or all', async t => {
   const scene = new Scene(t)
-  scene.write('app.mjs', `setInterval(() => console.log('tick'), 20)`)
+  place(scene, 'ticks', 'app.mjs')
   t.is((await cli(scene, ['start', 'app.mjs'])).code, 0)
   for (const args of [['app'], ['--all']]) {
     renameSync(scene.path('state/app.log'), scene.path('old.log'))
@@ -75,7 +75,7 @@ test('reopen takes moved logs up again, of one daemon or all', async t => {
 
 test('what a script’s own call wants of its supervisor wins over the defaults, not over what was given', async t => {
   const scene = new Scene(t)
-  program(scene, `daemonize({ workers: 3, monitor: { maxDelay: 50 } }); ${STAY}`, 'app.mjs')
+  place(scene, 'wants-three-workers', 'app.mjs')
   const plain = await cli(scene, ['start', '--name', 'own', 'app.mjs'])
   t.is(plain.code, 0, plain.stderr)
   const [first] = await workersOf(scene, 'own')
@@ -93,28 +93,15 @@ test('what a script’s own call wants of its supervisor wins over the defaults,
   )
 })
 
-/** Says who it is, and listens as it does without us. */
-const PLAIN = `const server = require('node:http').createServer((_, response) => response.end(String(process.pid)))
-const port = Number(process.argv[2])
-// A port that is closed may be listened on again.
-server.listen(port, () => server.close(() => server.listen(port, () => console.log('listening'))))
-`
-const OWN = `import { createServer } from 'node:http'
-import { daemonize } from '${LIBRARY}'
-const daemon = daemonize({ listen: { http: '127.0.0.1:0' } })
-await daemon.serve(createServer((_, response) => response.end(String(process.pid))), 'http')
-`
-
-for (const [what, file, text] of [
-  ['listens on a port that was given for it', 'plain.cjs', PLAIN],
-  ['calls daemonize() with sockets of its own', 'own.mjs', OWN],
+for (const [what, script, isPlain] of [
+  ['listens on a port that was given for it', fixture('scripts/listens-twice', 'cjs'), true],
+  ['calls daemonize() with sockets of its own', fixture('scripts/serves-its-own-sockets'), false],
 ] as const) {
   test(`workers of a script that ${what} share one socket, and a reload drops nothing`, async t => {
     const scene = new Scene(t)
     const port = await freePort()
-    scene.write(file, text)
-    const listen = text === PLAIN ? ['--listen', `127.0.0.1:${port}`] : []
-    const start = await cli(scene, ['start', '--name', 'web', '--workers', '2', ...listen, file, String(port)])
+    const listen = isPlain ? ['--listen', `127.0.0.1:${port}`] : []
+    const start = await cli(scene, ['start', '--name', 'web', '--workers', '2', ...listen, script, String(port)])
     t.is(start.code, 0, start.stderr)
     const [address] = Object.values((await status(scene.path('run/web.pid'))).addresses)
     const ask = async () =>
@@ -144,10 +131,10 @@ test('--monitor restarts what is killed, and status counts it', async t => {
   await started(scene, 'web', ['--monitor'])
   const worker = await workerOf(scene, 'web')
   process.kill(worker, 'SIGKILL')
-  for (;;) {
+  await scene.until('its successor is ready', async () => {
     const [now] = await workersOf(scene, 'web')
-    if (now?.ready && now.pid !== worker && now.restarts === 1) break
-  }
+    return now?.ready && now.pid !== worker && now.restarts === 1
+  })
   t.pass()
 })
 
@@ -173,7 +160,7 @@ test('any program becomes a daemon', async t => {
 
 test('run stays in the foreground with our streams, passes a stop on, and has no pid file', async t => {
   const scene = new Scene(t)
-  scene.write('app.mjs', `console.log('up ' + process.pid); process.on('SIGTERM', () => {}); ${STAY}`)
+  place(scene, 'ignores-term', 'app.mjs')
   const child = spawnCli(scene, ['run', 'app.mjs'])
   let text = ''
   child.stdout?.setEncoding('utf8').on('data', chunk => (text += chunk))
@@ -186,7 +173,7 @@ test('run stays in the foreground with our streams, passes a stop on, and has no
 
 test('run ends with the program’s code; what can’t be run is 127, a wrong option 2', async t => {
   const scene = new Scene(t)
-  scene.write('app.mjs', `console.log('out'); console.error('err'); setTimeout(() => process.exit(7), 200)`)
+  place(scene, 'prints-and-exits', 'app.mjs')
   const { code, stdout, stderr } = await cli(scene, ['run', 'app.mjs'])
   t.is(code, 7, stderr)
   t.regex(stdout, /^out$/m)
@@ -199,14 +186,14 @@ test('run ends with the program’s code; what can’t be run is 127, a wrong op
 
 withPython('run on a terminal ends by Ctrl-C', async t => {
   const scene = new Scene(t)
-  scene.write('app.mjs', `console.log('up'); ${STAY}`)
+  place(scene, 'stays', 'app.mjs')
   const { code, stdout } = await cliOnTerminal(scene, ['run', 'app.mjs'], { dialog: [['up', '\x03']] })
   t.true(code === 0 || code === 130, `${code}: ${stdout}`)
 })
 
 test('run with --pid-file can be asked and stopped by the command', async t => {
   const scene = new Scene(t)
-  scene.write('app.mjs', STAY)
+  place(scene, 'stays', 'app.mjs')
   const child = spawnCli(scene, ['run', '--pid-file', 'app.pid', 'app.mjs'])
   const end = finished(child)
   await scene.until('it has its file', () => scene.exists('run/app.pid'))

@@ -1,6 +1,6 @@
 // Wrong command lines: a sentence that says what is expected, exit code 2, and nothing done.
 import test from 'ava'
-import { cli, isReadable } from './support/cli.js'
+import { cli, isReadable, place } from './support/cli.js'
 import { Scene } from './support/scene.js'
 
 const WRONG: Readonly<Record<string, RegExp>> = {
@@ -80,7 +80,7 @@ const WRONG: Readonly<Record<string, RegExp>> = {
 for (const [line, says] of Object.entries(WRONG)) {
   test(`2: daemonic ${line}`, async t => {
     const scene = new Scene(t)
-    scene.write('app.js', 'setInterval(() => {}, 1_000_000)')
+    place(scene, 'stays', 'app.js')
     const result = await cli(scene, line.split(' '))
     t.regex(result.stderr, says)
     t.is(result.code, 2)

@@ -2,24 +2,10 @@
 import test from 'ava'
 import { PidLock } from 'daemonic'
 import { isReadable } from './support/cli.js'
-import { LIBRARY } from './support/program.js'
-import { finished, type Result, type RunOptions, Scene } from './support/scene.js'
-
-const PROGRAM = `import { command, commandHelp } from '${LIBRARY}'
-import * as fs from 'node:fs'
-const here = import.meta.dirname
-const tell = (file, text) => fs.appendFileSync(here + '/' + file, text + '\\n')
-if (process.argv[2] === 'explain') console.log(commandHelp({ name: 'app' }))
-else await command({ name: 'app', log: here + '/app.log' }, daemon => {
-  tell('main', JSON.stringify({ pid: daemon.pid, detached: daemon.detached, args: process.argv.slice(2), cwd: process.cwd() }))
-  daemon.onReload(() => tell('reloaded', 'yes'))
-  setInterval(() => {}, 1_000_000)
-})
-tell('after', String(process.pid))
-`
+import { finished, fixture, type Result, type RunOptions, Scene } from './support/scene.js'
 
 function app(scene: Scene, args: readonly string[], run: RunOptions = {}): Promise<Result> {
-  return scene.node(scene.write('app.mjs', PROGRAM), { args, ...run, env: environment(scene, run) })
+  return scene.node([fixture('scripts/app'), ...args], { ...run, env: environment(scene, run) })
 }
 
 const environment = (scene: Scene, run: RunOptions) => ({ DAEMONIC_RUNTIME_DIR: scene.path('run'), ...run.env })
@@ -79,8 +65,7 @@ test('reload runs the hooks; of what doesn’t run it is 7', async t => {
 
 test('run stays in the foreground', async t => {
   const scene = new Scene(t)
-  const path = scene.write('app.mjs', PROGRAM)
-  const child = scene.spawn(process.execPath, [path, 'run', '-v'], { env: environment(scene, {}) })
+  const child = scene.spawnNode([fixture('scripts/app'), 'run', '-v'], { env: environment(scene, {}) })
   const end = finished(child)
   await scene.until('main was called', () => scene.exists('main') && scene.read('main').endsWith('\n'))
   t.like(JSON.parse(scene.read('main')), { pid: child.pid, detached: false, args: [], cwd: scene.directory })
@@ -115,7 +100,7 @@ test('help explains the options with their defaults as they resolve here', async
   for (const args of [['help'], ['--help'], ['-h']]) {
     const { code, stdout } = await app(scene, args)
     t.is(code, 0)
-    t.regex(stdout, /^Usage: app\.mjs start\|stop\|restart\|reload\|status\|run\|help /)
+    t.regex(stdout, /^Usage: app\.js start\|stop\|restart\|reload\|status\|run\|help /)
     t.true(stdout.includes(`default: ${scene.path('run/app.pid')}`))
   }
   t.true((await app(scene, ['explain'])).stdout.includes('--overwrite-pid-file'))

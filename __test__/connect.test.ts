@@ -2,13 +2,8 @@
 import { mkdirSync } from 'node:fs'
 import test from 'ava'
 import { connect, stop } from 'daemonic'
-import { caller, inScene, knowing, launchOnce, type Told, told } from './support/launching.js'
+import { callers, inScene, launched, launchOf, launchOnce, type Told, told } from './support/launching.js'
 import { Scene } from './support/scene.js'
-
-const SERVE = `import { createServer } from 'node:net'
-const daemon = daemonize()
-for (const name of Object.keys(daemon.sockets)) await daemon.serve(createServer(socket => socket.end(name + ' of ' + process.pid)), name)
-`
 
 async function answer(target: string, socket: string): Promise<string> {
   let text = ''
@@ -25,7 +20,7 @@ test('a client is connected by the name of the socket', async t => {
     own: { path: true },
     named: { path: 'named.sock' },
   } as const
-  const { pid, target = '', addresses } = await launchOnce(scene, knowing(scene, SERVE), { listen })
+  const { pid, target = '', addresses } = await launchOnce(scene, launched('saysItsSockets'), { listen })
   for (const name of Object.keys(listen)) t.is(await answer(target, name), `${name} of ${pid}`)
   t.like(addresses, {
     unix: scene.path('d.sock'),
@@ -33,7 +28,7 @@ test('a client is connected by the name of the socket', async t => {
     named: scene.path('named.sock'),
   })
   await stop(target)
-  t.deepEqual(scene.files(), ['caller.mjs', 'd.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test('a socket’s path may be longer than the kernel’s addresses', async t => {
@@ -42,29 +37,32 @@ test('a socket’s path may be longer than the kernel’s addresses', async t =>
   mkdirSync(directory)
   const options = { listen: { main: { path: true } }, instance: '/home/me/project' } as const
   const run = inScene(scene, { env: { DAEMONIC_RUNTIME_DIR: directory } })
-  const { pid, target, addresses, error }: Told = told(
-    await scene.node(caller(scene, knowing(scene, SERVE), options), run),
-  )
+  const {
+    pid,
+    target = '',
+    addresses,
+    error,
+  }: Told = told(await scene.node(callers('launches', ...launchOf(launched('saysItsSockets'), options)), run))
   t.is(error, undefined)
   t.true((addresses?.main ?? '').length > 108)
-  t.is(await answer(target ?? '', 'main'), `main of ${pid}`)
-  await stop(target ?? '')
+  t.is(await answer(target, 'main'), `main of ${pid}`)
+  await stop(target)
 })
 
 test('a daemon’s own environment doesn’t move its socket', async t => {
   const scene = new Scene(t)
   const options = { listen: { main: { path: true } }, env: { DAEMONIC_RUNTIME_DIR: '/nowhere' } } as const
-  const { pid, target = '' } = await launchOnce(scene, knowing(scene, SERVE), options)
+  const { pid, target = '' } = await launchOnce(scene, launched('saysItsSockets'), options)
   t.is(await answer(target, 'main'), `main of ${pid}`)
   await stop(target)
-  t.deepEqual(scene.files(), ['caller.mjs', 'd.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test('what doesn’t run, has no such socket, or no longer answers is told apart', async t => {
   const scene = new Scene(t)
   const target = scene.path('d.pid')
   await t.throwsAsync(connect(target, 'main'), { code: 'ERR_DAEMON_NOT_RUNNING' })
-  await launchOnce(scene, knowing(scene, 'daemonize()'), { listen: { main: './d.sock', other: 0 } })
+  await launchOnce(scene, launched('callsDaemonize'), { listen: { main: './d.sock', other: 0 } })
   await t.throwsAsync(connect(target, 'web'), {
     code: 'ERR_DAEMON_OPTION',
     message: /no socket 'web'; it has: main, other/,

@@ -5,44 +5,43 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { text } from 'node:stream/consumers'
 import test from 'ava'
 import type { DetachContext } from 'daemonic'
-import { AUTO, isAsExpected, TELLING, told } from './support/contexts.js'
-import { STAY, withNamespaces } from './support/locks.js'
-import { program } from './support/program.js'
+import { AUTO, contexts, isAsExpected, told } from './support/contexts.js'
+import { withNamespaces } from './support/locks.js'
 import { finished, Scene } from './support/scene.js'
 
 const node = process.execPath
 
 // ── Pid 1 and its children ───────────────────────────────────────────────────────────────
 
-/** `sh "$2"` becomes node when its parent is pid 1. */
+/** `sh "$0"` becomes the program when its parent is pid 1. */
 const ORPHAN = `until grep -q '^PPid:.1$' "/proc/$$/status"; do :; done\nexec "$@"\n`
 /** What keeps a shell that is pid 1, and reaps, until the test ends. */
 const REAP = 'cat >/dev/null; :'
-const CHILD_OF_INIT = `(setsid sh "$2" "$0" "$1" &); ${REAP}`
+const CHILD_OF_INIT = `(setsid sh "$0" "$@" &); ${REAP}`
 
 const NAMESPACES: Record<string, { init: 'sh' | 'setsid sh'; command: string; context: DetachContext | null }> = {
-  'pid 1': { init: 'sh', command: 'exec "$0" "$1"', context: 'container' },
-  'a child of a shell that is pid 1': { init: 'sh', command: '"$0" "$1"; :', context: 'container' },
+  'pid 1': { init: 'sh', command: 'exec "$@"', context: 'container' },
+  'a child of a shell that is pid 1': { init: 'sh', command: '"$@"; :', context: 'container' },
   'a child of a shell that is pid 1 and leads a session': {
     init: 'setsid sh',
-    command: '"$0" "$1"; :',
+    command: '"$@"; :',
     context: 'container',
   },
   'a leader of a session that is not init’s child': {
     init: 'setsid sh',
-    command: `sh -c 'setsid -w "$0" "$1"; :' "$0" "$1"; ${REAP}`,
+    command: `sh -c 'setsid -w "$@"; :' sh "$@"; ${REAP}`,
     context: null,
   },
   'a leader of a session whose parent is init': { init: 'setsid sh', command: CHILD_OF_INIT, context: 'init' },
-  'an orphan in init’s session': { init: 'setsid sh', command: `(sh "$2" "$0" "$1" &); ${REAP}`, context: 'container' },
+  'an orphan in init’s session': { init: 'setsid sh', command: `(sh "$0" "$@" &); ${REAP}`, context: 'container' },
   'an orphan of a shell’s `&`': {
     init: 'setsid sh',
-    command: `setsid sh -c 'sh "$2" "$0" "$1" & exit 0' "$0" "$1" "$2"; ${REAP}`,
+    command: `setsid sh -c 'sh "$0" "$@" & exit 0' "$0" "$@"; ${REAP}`,
     context: null,
   },
   'a leader of a session on a terminal whose parent is init': {
     init: 'sh',
-    command: `SHELL=/bin/sh exec script -qec "exec '$0' '$1'" /dev/null`,
+    command: `SHELL=/bin/sh exec script -qec "exec $*" /dev/null`,
     context: null,
   },
   'a child of launchd': {
@@ -59,8 +58,7 @@ const NAMESPACES: Record<string, { init: 'sh' | 'setsid sh'; command: string; co
 
 /** Runs a shell as pid 1 of a namespace. */
 function inNamespace(scene: Scene, init: 'sh' | 'setsid sh', command: string) {
-  const path = program(scene, `${TELLING}\n${STAY}`)
-  const shell = [...init.split(' '), '-c', command, node, path, scene.write('orphan.sh', ORPHAN)]
+  const shell = [...init.split(' '), '-c', command, scene.write('orphan.sh', ORPHAN), node, ...contexts('tells')]
   return scene.spawn('unshare', ['--pid', '--fork', '--kill-child', '--mount-proc', ...shell], {
     ...AUTO,
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -81,7 +79,7 @@ for (const [what, { init, command, context }] of Object.entries(NAMESPACES)) {
 
 withNamespaces('pid 1 stops on SIGTERM', async t => {
   const scene = new Scene(t)
-  const unshare = inNamespace(scene, 'sh', 'exec "$0" "$1"')
+  const unshare = inNamespace(scene, 'sh', 'exec "$@"')
   const end = finished(unshare)
   t.is((await told(scene)).pid, 1)
   const child = readFileSync(`/proc/${unshare.pid}/task/${unshare.pid}/children`, 'utf8')
@@ -90,22 +88,6 @@ withNamespaces('pid 1 stops on SIGTERM', async t => {
 })
 
 // ── Internet superservers ────────────────────────────────────────────────────────────────
-
-/** Serves one client over its standard streams: tells it the context, and gives back what it sends. */
-const SERVICE = `const context = daemonic.detachContext()
-const { detached } = daemonize()
-process.stdout.write(\`\${context} \${detached}\\n\`)
-process.stdin.pipe(process.stdout)`
-
-/** Serves one client of the listening socket that is its stdin. */
-const WAITING_SERVICE = `import { createServer } from 'node:net'
-const context = daemonic.detachContext()
-const { detached } = daemonize()
-const server = createServer({ allowHalfOpen: true }, client => {
-  server.close()
-  client.write(\`\${context} \${detached}\\n\`)
-  client.pipe(client)
-}).listen({ fd: 0 })`
 
 /** All that the server at `port` answers, in the end. */
 async function answer(port: number): Promise<string> {
@@ -122,9 +104,8 @@ async function portOf(server: Server): Promise<number> {
 
 test('one socket for standard input, output and errors is a superserver’s: it stays, and talks to the client', async t => {
   const scene = new Scene(t)
-  const path = program(scene, SERVICE)
   const superserver = createServer({ pauseOnConnect: true }, client => {
-    scene.spawn('setsid', ['-w', node, path], { ...AUTO, stdio: [client, client, client] })
+    scene.spawn('setsid', ['-w', node, ...contexts('servesItsInput')], { ...AUTO, stdio: [client, client, client] })
     client.destroy()
   })
   t.teardown(() => superserver.close())
@@ -133,8 +114,8 @@ test('one socket for standard input, output and errors is a superserver’s: it 
 })
 
 for (const [kind, service] of [
-  ['nowait', SERVICE],
-  ['wait', WAITING_SERVICE],
+  ['nowait', 'servesItsInput'],
+  ['wait', 'servesAtItsInput'],
 ] as const) {
   withNamespaces(`under inetd(8) a \`${kind}\` service stays, and talks to the client`, async t => {
     const scene = new Scene(t)
@@ -145,7 +126,7 @@ for (const [kind, service] of [
     const placeholder = createServer()
     const port = await portOf(placeholder)
     await once(placeholder.close(), 'close')
-    const line = `127.0.0.1:${port} stream tcp4 ${kind} root ${node} node ${program(scene, service)}\n`
+    const line = `127.0.0.1:${port} stream tcp4 ${kind} root ${node} node ${contexts(service).join(' ')}\n`
     // -d: in the foreground; -E: the environment stays. Its pid file must not replace that of the host's own.
     const command = 'mount -t tmpfs none /run && exec inetd -d -E "$0"'
     const inetd = scene.spawn('unshare', ['--mount', 'sh', '-c', command, scene.write('inetd.conf', line)], AUTO)

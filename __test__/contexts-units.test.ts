@@ -2,10 +2,10 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import test from 'ava'
-import { lines, UNSUPERVISED } from './support/contexts.js'
-import { STAY, withPython } from './support/locks.js'
-import { inForeground, program } from './support/program.js'
-import { type RunOptions, Scene } from './support/scene.js'
+import { contexts, lines, UNSUPERVISED } from './support/contexts.js'
+import { withPython } from './support/locks.js'
+import { inForeground } from './support/program.js'
+import { type RunOptions, Scene, script } from './support/scene.js'
 
 const node = process.execPath
 
@@ -14,25 +14,11 @@ interface Manager {
   heard(): Promise<string[]>
 }
 
-const MANAGER = `import json, socket, sys
-address = sys.argv[1]
-own = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-own.bind('\\0' + address[1:] if address[0] == '@' else address)
-print('bound', flush=True)
-sys.stdin.read()
-messages = []
-own.setblocking(False)
-try:
-    while True:
-        messages.append(own.recv(65536).decode())
-except BlockingIOError:
-    print(json.dumps(messages))
-`
-
 /** A service manager's socket: Node has none of that kind. */
 async function manager(scene: Scene, address: string): Promise<Manager> {
-  const path = scene.write('manager.py', MANAGER)
-  const { stdin, stdout } = scene.spawn('python3', [path, address], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const { stdin, stdout } = scene.spawn('python3', [script('manager.py'), address], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   if (!stdin || !stdout) throw new Error('it has no pipes')
   stdout.setEncoding('utf8')
   const [bound] = await once(stdout, 'data')
@@ -49,9 +35,7 @@ async function manager(scene: Scene, address: string): Promise<Manager> {
 
 // ── What a service manager hears ─────────────────────────────────────────────────────────
 
-const UNIT = `const daemon = daemonize({ name: 'unit', pidFile: './d.pid' })
-daemon.setStatus('warming\\n  up')
-${STAY}`
+const UNIT = contexts('isAUnit')
 
 for (const [kind, address] of [
   ['a path', (scene: Scene) => scene.path('notify')],
@@ -70,11 +54,8 @@ for (const [kind, address] of [
 withPython('so they do where the manager says that we are its process', async t => {
   const scene = new Scene(t)
   const { heard } = await manager(scene, scene.path('notify'))
-  const text = `const daemon = daemonize({ ready: 'manual' })
-setImmediate(() => { daemon.ready('serving'); daemon.ready('twice'); daemon.stop() })`
-  const command = 'SYSTEMD_EXEC_PID=$$ exec "$0" "$1"'
   const run: RunOptions = { detach: 'auto', env: { ...UNSUPERVISED, NOTIFY_SOCKET: scene.path('notify') } }
-  const { code } = await scene.run('sh', ['-c', command, node, program(scene, text)], run)
+  const { code } = await scene.by('sh', 'SYSTEMD_EXEC_PID=$$ exec "$@"', contexts('isReadyTwiceAndStops'), run)
   t.is(code, 0)
   t.deepEqual(await heard(), ['STATUS=serving', 'READY=1', 'STATUS=twice', 'STOPPING=1'])
 })
@@ -82,8 +63,7 @@ setImmediate(() => { daemon.ready('serving'); daemon.ready('twice'); daemon.stop
 withPython('a daemon that stops before it is ready does not say that it is', async t => {
   const scene = new Scene(t)
   const { heard } = await manager(scene, scene.path('notify'))
-  const path = program(scene, `daemonize({ ready: 'manual' }).stop(3)`)
-  const { code } = await scene.node(path, {
+  const { code } = await scene.node(contexts('stopsBeforeItIsReady', 3), {
     detach: 'false',
     env: { ...UNSUPERVISED, NOTIFY_SOCKET: scene.path('notify') },
   })
@@ -104,10 +84,8 @@ withPython('a manager hears nothing of a process that inherited its socket', asy
 withPython('nor of a daemon that a unit’s process detached', async t => {
   const scene = new Scene(t)
   const { heard } = await manager(scene, scene.path('notify'))
-  const path = program(scene, UNIT)
-  const command = 'SYSTEMD_EXEC_PID=$$ exec "$0" "$1"'
   const run: RunOptions = { detach: 'true', env: { ...UNSUPERVISED, NOTIFY_SOCKET: scene.path('notify') } }
-  const { code, stderr } = await scene.run('sh', ['-c', command, node, path], run)
+  const { code, stderr } = await scene.by('sh', 'SYSTEMD_EXEC_PID=$$ exec "$@"', UNIT, run)
   t.is(code, 0, stderr)
   process.kill(Number(scene.read('d.pid')), 'SIGTERM')
   await scene.until('it has ended', () => scene.processes().length === 1)
@@ -133,20 +111,6 @@ for (const [what, address] of [
 
 // ── What stays as it is ──────────────────────────────────────────────────────────────────
 
-const STATE = `const status = fs.readFileSync('/proc/self/status', 'utf8')
-const mask = name => [...BigInt('0x' + new RegExp(name + ':\\\\s*(\\\\S+)').exec(status)[1]).toString(2)].reverse()
-const signals = name => mask(name).flatMap((bit, index) => (bit === '1' ? [index + 1] : []))
-tell('told', JSON.stringify({
-  cwd: process.cwd(),
-  streams: [0, 1, 2].map(fd => fs.readlinkSync('/proc/self/fd/' + fd)),
-  umask: process.umask(),
-  title: process.title,
-  pid: process.pid,
-  tty: daemonic.processInfo().tty,
-  ignored: signals('SigIgn'),
-  caught: signals('SigCgt'),
-}))`
-
 interface State {
   cwd: string
   streams: string[]
@@ -168,15 +132,14 @@ const JOB_CONTROL = [20, 21, 22]
 const HUP = 1
 
 /** For the dispositions of signals, which are of the process and settled when it is ready. */
-const PLAIN = `daemonize({ name: 'plain', pidFile: './d.pid' })
-${STATE}
-${STAY}`
+const PLAIN = contexts('tellsItsState', { name: 'plain', pidFile: './d.pid' })
+const PLAIN_COMMAND = `'${node}' ${PLAIN.join(' ')}`
 
 test('standard streams and directory stay; umask and title are the daemon’s', async t => {
   const scene = new Scene(t)
-  const command = 'umask 0; exec "$0" "$1" <in >>out 2>>err'
+  const command = 'umask 0; exec "$@" <in >>out 2>>err'
   for (const file of ['in', 'out', 'err']) scene.write(file, '')
-  const shell = scene.spawn('sh', ['-c', command, node, program(scene, PLAIN)], { detach: 'false' })
+  const shell = scene.spawn('sh', ['-c', command, 'sh', node, ...PLAIN], { detach: 'false' })
   const { cwd, streams, umask, title } = await state(scene)
   t.is(cwd, scene.directory)
   t.deepEqual(streams, ['in', 'out', 'err'].map(scene.path, scene))
@@ -187,9 +150,9 @@ test('standard streams and directory stay; umask and title are the daemon’s', 
 
 test('so they do whatever the options say', async t => {
   const scene = new Scene(t)
-  const text = `daemonize({ chdir: '/', stdin: '/dev/null', log: './d.log' })\n${STATE}\n${STAY}`
+  const telling = contexts('tellsItsState', { chdir: '/', stdin: '/dev/null', log: './d.log' })
   const stdio: RunOptions['stdio'] = ['pipe', 'pipe', 'pipe']
-  scene.spawn(node, [program(scene, text)], { detach: 'false', stdio })
+  scene.spawnNode(telling, { detach: 'false', stdio })
   const { cwd, streams } = await state(scene)
   t.is(cwd, scene.directory)
   for (const stream of streams) t.regex(stream, /^socket:/)
@@ -198,7 +161,7 @@ test('so they do whatever the options say', async t => {
 
 test('without a terminal its signals are ignored and HUP reloads', async t => {
   const scene = new Scene(t)
-  scene.spawn('setsid', ['-w', node, program(scene, PLAIN)], { detach: 'false' })
+  scene.spawn('setsid', ['-w', node, ...PLAIN], { detach: 'false' })
   const { tty, ignored, caught } = await state(scene)
   t.is(tty, null)
   for (const signal of JOB_CONTROL) t.true(ignored.includes(signal), `${signal} is ignored`)
@@ -215,7 +178,7 @@ test('on a terminal they keep their defaults: HUP ends it, and INT still stops i
       t.pass('skipped: there is no script(1) to make a terminal with')
       return
     }
-    const command = `'${node}' '${program(scene, PLAIN)}'; echo $? >draft; mv draft ended`
+    const command = `${PLAIN_COMMAND}; echo $? >draft; mv draft ended`
     const env = { SHELL: '/bin/sh' }
     scene.spawn('script', ['-qec', command, '/dev/null'], { detach: 'false', env, stdio: ['pipe', 'ignore', 'ignore'] })
     const { tty, pid, ignored, caught } = await state(scene)
@@ -237,7 +200,7 @@ test('on a terminal a stopped daemon goes on when it is continued', async t => {
     return
   }
   // Job control puts it in a group of its own, without which the kernel would not stop it: setpgid(2).
-  const command = `set -m; '${node}' '${program(scene, PLAIN)}' & while :; do wait; done`
+  const command = `set -m; ${PLAIN_COMMAND} & while :; do wait; done`
   const env = { SHELL: '/bin/sh' }
   scene.spawn('script', ['-qec', command, '/dev/null'], { detach: 'false', env, stdio: ['pipe', 'ignore', 'ignore'] })
   const { pid } = await state(scene)

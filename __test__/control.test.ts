@@ -3,30 +3,27 @@ import { readFileSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import test from 'ava'
 import { type DaemonError, OptionError, PidLock, processInfo, signal, status, stop } from 'daemonic'
-import { asRoot, killed, NOBODY, owner, STAY } from './support/locks.js'
-import { LIBRARY, program, runProgram, startProgram } from './support/program.js'
-import { type RunOptions, Scene } from './support/scene.js'
+import type { Programs } from './fixtures/control.js'
+import { asRoot, killed, NOBODY, owner } from './support/locks.js'
+import { startProgram } from './support/program.js'
+import { type Program, programs, type RunOptions, Scene } from './support/scene.js'
 
 const NOWHERE = { state: 'absent', pid: null, verified: false }
 /** The default of stopTimeout, milliseconds. */
 const STOP_TIMEOUT = 25_000
 /** What a daemon that ends at once may take on a busy machine, milliseconds. */
-const SOON = 2_000
+const SOON = 5_000
 /** How long a daemon takes to stop, so that a second signal had time to come, milliseconds. */
 const LINGER = 350
 
 /** Who may name a target in a run directory of the test's own: root's is the system's. */
 const user = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
 
-function daemon(options: string, more = ''): string {
-  return `const daemon = daemonize({ name: 'd', pidFile: './d.pid', ${options} }); ${more}; ${STAY}`
-}
+const program = programs<Programs>('control')
 
 /** Does something with the library in a process of its own; gives the result, or the error's parts. */
-async function elsewhere(scene: Scene, expression: string, run: RunOptions = {}) {
-  const text = `const { signal } = daemonic
-console.log(JSON.stringify(await (${expression}).catch(({ name, code, message, exitCode }) => ({ name, code, message, exitCode })) ?? null))`
-  const { stdout, stderr } = await scene.node(program(scene, text, 'other.mjs'), run)
+async function elsewhere(scene: Scene, calling: Program, run: RunOptions = {}) {
+  const { stdout, stderr } = await scene.node(calling, run)
   if (!stdout) throw new Error(stderr)
   return JSON.parse(stdout)
 }
@@ -34,28 +31,28 @@ console.log(JSON.stringify(await (${expression}).catch(({ name, code, message, e
 // In turn: what takes how long is measured.
 test.serial('stop ends the daemon by its own means, waits for its end, and leaves no file', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, daemon('', `daemon.onStop(signal => tell('hook', signal))`))
+  const pid = await startProgram(scene, program('tellsOfItsStop'))
   const { elapsed, ...stopped } = await stop(scene.path('d.pid'))
   t.deepEqual(stopped, { pid, wasRunning: true, forced: false })
   t.true(elapsed > 0 && elapsed < SOON, `${elapsed} ms`)
   t.deepEqual(scene.processes(), [])
   t.is(scene.read('hook'), 'SIGTERM\n')
-  t.deepEqual(scene.files(), ['hook', 'program.mjs'])
+  t.deepEqual(scene.files(), ['hook'])
 })
 
 test.serial('a daemon that ignores the signal is killed at the timeout', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, daemon(`signals: { SIGTERM: 'ignore' }`))
+  const pid = await startProgram(scene, program('stays', { signals: { SIGTERM: 'ignore' } }))
   const { elapsed, ...stopped } = await stop(scene.path('d.pid'), { timeout: 200 })
   t.deepEqual(stopped, { pid, wasRunning: true, forced: true })
   t.true(elapsed >= 199 && elapsed < 200 + SOON, `${elapsed} ms`)
   t.deepEqual(scene.processes(), [])
-  t.deepEqual(scene.files(), ['program.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test.serial('the timeout is the daemon’s own, and some seconds, unless it is given', async t => {
   const scene = new Scene(t)
-  await startProgram(scene, daemon(`stopTimeout: 100, signals: { SIGTERM: 'ignore' }`))
+  await startProgram(scene, program('stays', { stopTimeout: 100, signals: { SIGTERM: 'ignore' } }))
   const { forced, elapsed } = await stop(scene.path('d.pid'))
   t.true(forced)
   t.true(elapsed >= 2_099 && elapsed < 2_100 + SOON, `${elapsed} ms`)
@@ -63,7 +60,7 @@ test.serial('the timeout is the daemon’s own, and some seconds, unless it is g
 
 test('a daemon that ignores the signal goes on where force is not wanted, and the error says so', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, daemon(`signals: { SIGTERM: 'ignore' }`))
+  const pid = await startProgram(scene, program('stays', { signals: { SIGTERM: 'ignore' } }))
   const error = await t.throwsAsync<DaemonError>(stop(scene.path('d.pid'), { timeout: 100, force: false }), {
     code: 'ERR_DAEMON_STOP_TIMEOUT',
   })
@@ -74,18 +71,17 @@ test('a daemon that ignores the signal goes on where force is not wanted, and th
 
 test('stop sends the signal that it is given, and a stopped process ends too', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, daemon('', `daemon.onStop(signal => tell('hook', signal))`))
+  const pid = await startProgram(scene, program('tellsOfItsStop'))
   t.like(await stop(scene.path('d.pid'), { signal: 'SIGINT' }), { pid, forced: false })
   t.is(scene.read('hook'), 'SIGINT\n')
-  const second = await startProgram(scene, daemon(''))
+  const second = await startProgram(scene, program('stays'))
   process.kill(second, 'SIGSTOP')
   t.like(await stop(scene.path('d.pid'), { timeout: 100 }), { pid: second, forced: true })
 })
 
 test('one signal is sent, however long the daemon takes', async t => {
   const scene = new Scene(t)
-  const signals = `signals: { SIGTERM: () => { tell('terms', 'x'); setTimeout(() => process.exit(), ${LINGER}) } }`
-  await startProgram(scene, daemon(signals))
+  await startProgram(scene, program('takesItsTime', LINGER))
   const { elapsed, forced } = await stop(scene.path('d.pid'))
   t.false(forced)
   t.true(elapsed >= LINGER - 1, `${elapsed} ms`)
@@ -94,8 +90,7 @@ test('one signal is sent, however long the daemon takes', async t => {
 
 test('several stops at once all see the daemon’s end', async t => {
   const scene = new Scene(t)
-  const signals = `signals: { SIGTERM: () => setTimeout(() => process.exit(), ${LINGER}) }`
-  const pid = await startProgram(scene, daemon(signals))
+  const pid = await startProgram(scene, program('takesItsTime', LINGER))
   const stops = await Promise.all(Array.from({ length: 6 }, () => stop(scene.path('d.pid'))))
   for (const { elapsed: _, ...stopped } of stops) t.deepEqual(stopped, { pid, wasRunning: true, forced: false })
 })
@@ -103,31 +98,27 @@ test('several stops at once all see the daemon’s end', async t => {
 test('where nothing runs, stop says so, and removes a stale file and what lies beside it', async t => {
   const scene = new Scene(t)
   t.like(await stop(scene.path('d.pid')), { pid: null, wasRunning: false, forced: false })
-  const pid = await startProgram(scene, daemon(''))
+  const pid = await startProgram(scene, program('stays'))
   process.kill(pid, 'SIGKILL')
   await scene.empty()
-  t.deepEqual(scene.files(), ['d.json', 'd.pid', 'program.mjs'])
+  t.deepEqual(scene.files(), ['d.json', 'd.pid'])
   t.like(await stop(scene.path('d.pid')), { pid: null, wasRunning: false, forced: false })
-  t.deepEqual(scene.files(), ['program.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test('a daemon that is killed while it is being stopped leaves nothing either', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, daemon(`signals: { SIGTERM: () => tell('terms', 'x') }`))
+  const pid = await startProgram(scene, program('takesItsTime', null))
   const stopping = stop(scene.path('d.pid'))
   await scene.until('the signal has come', () => scene.exists('terms'))
   process.kill(pid, 'SIGKILL')
   t.like(await stopping, { pid, wasRunning: true, forced: false })
-  t.deepEqual(scene.files(), ['program.mjs', 'terms'])
+  t.deepEqual(scene.files(), ['terms'])
 })
 
 test('signals reach the daemon', async t => {
   const scene = new Scene(t)
-  const text = daemon(
-    `signals: { SIGUSR2: name => tell('signals', name) }`,
-    `daemon.onReload(() => tell('signals', 'reload'))`,
-  )
-  const pid = await startProgram(scene, text)
+  const pid = await startProgram(scene, program('tellsSignals'))
   for (const [name, says] of [
     ['SIGUSR2', 'SIGUSR2'],
     ['SIGHUP', 'reload'],
@@ -141,10 +132,7 @@ test('signals reach the daemon', async t => {
 
 test('a signal that would end a booting daemon waits until it is ready', async t => {
   const scene = new Scene(t)
-  // Its handlers come late, as those of a program that does something before the call.
-  const text = `if (process.env.DAEMONIC_START) { tell('booting', 'x'); while (!fs.existsSync(here + '/go')) {} }
-${daemon(`ready: 'manual'`, `daemon.onReload(() => tell('signals', 'reload')); daemon.ready()`)}`
-  const launcher = runProgram(scene, text)
+  const launcher = scene.node(program('bootsLate'))
   await scene.until('the daemon boots', () => scene.exists('booting'))
   t.is(PidLock.inspect(scene.path('d.pid')).state, 'starting')
   let sent = false
@@ -159,7 +147,7 @@ ${daemon(`ready: 'manual'`, `daemon.onReload(() => tell('signals', 'reload')); d
 
 test('one that waits for a daemon which then fails to start is told that nothing runs', async t => {
   const scene = new Scene(t)
-  const launcher = runProgram(scene, daemon(`ready: 'manual'`, `tell('booting', 'x')`))
+  const launcher = scene.node(program('isNeverReady'))
   const pid = await scene.until(
     'the daemon boots',
     () => scene.exists('booting') && PidLock.inspect(scene.path('d.pid')).pid,
@@ -173,7 +161,7 @@ test('one that waits for a daemon which then fails to start is told that nothing
 
 test('a starting daemon can be stopped at once, and its launcher hears of it', async t => {
   const scene = new Scene(t)
-  const launcher = runProgram(scene, daemon(`ready: 'manual'`, `tell('booting', 'x')`))
+  const launcher = scene.node(program('isNeverReady'))
   const pid = await scene.until(
     'the daemon boots',
     () => scene.exists('booting') && PidLock.inspect(scene.path('d.pid')).pid,
@@ -181,7 +169,7 @@ test('a starting daemon can be stopped at once, and its launcher hears of it', a
   t.like(await stop(scene.path('d.pid')), { pid, wasRunning: true, forced: false })
   const { code, stderr } = await launcher
   t.is(code, 1, stderr)
-  t.deepEqual(scene.files(), ['booting', 'program.mjs'])
+  t.deepEqual(scene.files(), ['booting'])
 })
 
 test('a signal to nobody is an error', async t => {
@@ -208,11 +196,11 @@ test('every signal that Node knows is one, and nothing else', async t => {
 
 asRoot('another user’s daemon is refused with the reason, and goes on', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, daemon(''))
+  const pid = await startProgram(scene, program('stays'))
   scene.giveTo(NOBODY)
-  const path = JSON.stringify(scene.path('d.pid'))
-  for (const expression of [`daemonic.stop(${path})`, `signal(${path}, 'SIGHUP')`]) {
-    const { name, code, message, exitCode } = await elsewhere(scene, expression, { uid: NOBODY, gid: NOBODY })
+  const path = scene.path('d.pid')
+  for (const calling of [program('calls', 'stop', path), program('calls', 'signal', path, 'SIGHUP')]) {
+    const { name, code, message, exitCode } = await elsewhere(scene, calling, { uid: NOBODY, gid: NOBODY })
     t.like({ name, code, exitCode }, { name: 'SystemCallError', code: 'EPERM', exitCode: 1 })
     t.regex(
       message,
@@ -225,20 +213,20 @@ asRoot('another user’s daemon is refused with the reason, and goes on', async 
 test('a target without a slash is a name in the run directory', async t => {
   const scene = new Scene(t)
   if (user.uid !== undefined) scene.giveTo(user.uid)
-  const text = `daemonize({ name: 'web', pidFile: true }); ${STAY}`
-  t.is((await runProgram(scene, text, user)).code, 0)
+  t.is((await scene.node(program('stays', { name: 'web', pidFile: true }), user)).code, 0)
   const pid = Number(scene.read('web.pid'))
-  t.like(await elsewhere(scene, `daemonic.status('web')`, user), { name: 'web', state: 'running', pid })
-  t.is(await elsewhere(scene, `signal('web', 'SIGHUP')`, user), null)
-  t.like(await elsewhere(scene, `daemonic.stop('web')`, user), { pid, wasRunning: true, forced: false })
+  t.like(await elsewhere(scene, program('calls', 'status', 'web'), user), { name: 'web', state: 'running', pid })
+  t.is(await elsewhere(scene, program('calls', 'signal', 'web', 'SIGHUP'), user), null)
+  t.like(await elsewhere(scene, program('calls', 'stop', 'web'), user), { pid, wasRunning: true, forced: false })
   t.false(scene.exists('web.pid'))
-  t.like(await elsewhere(scene, `daemonic.stop('other')`, user), { wasRunning: false })
+  t.like(await elsewhere(scene, program('calls', 'stop', 'other'), user), { wasRunning: false })
 })
 
 test('status tells what the daemon is, from the kernel and its own words', async t => {
   const scene = new Scene(t)
-  const options = `stopTimeout: 1234, log: './d.log', listen: { web: '127.0.0.1:0', admin: './admin.sock' }`
-  const pid = await startProgram(scene, daemon(options, `daemon.ready('serving  all\\n of them')`))
+  const listen = { web: '127.0.0.1:0', admin: './admin.sock' }
+  const options = { stopTimeout: 1234, log: './d.log', listen }
+  const pid = await startProgram(scene, program('saysItsStatus', options, 'serving  all\n of them'))
   const { workers, uptime, addresses, ...report } = await status(scene.path('d.pid'))
   t.deepEqual(report, {
     state: 'running',
@@ -275,7 +263,7 @@ test('status tells of a start, of one that has ended, and of nothing', async t =
     workers: [],
   }
   t.deepEqual(await status(scene.path('d.pid')), { ...NOWHERE, ...rest, state: 'absent' })
-  const launcher = runProgram(scene, daemon(`ready: 'manual'`, `tell('booting', 'x')`))
+  const launcher = scene.node(program('isNeverReady'))
   const pid = await scene.until(
     'the daemon boots',
     () => scene.exists('booting') && PidLock.inspect(scene.path('d.pid')).pid,
@@ -296,21 +284,14 @@ test('a process that only took the lock can be asked and stopped as a daemon can
   const { pid = 0 } = await owner(scene)
   t.like(await status(scene.path('d.pid')), { state: 'running', pid, name: 'd', statusText: null })
   t.like(await stop(scene.path('d.pid')), { pid, wasRunning: true, forced: false })
-  t.deepEqual(scene.files(), ['owner.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test('a process that ends does not wait for a stop of its own, nor does a worker thread', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, daemon(`signals: { SIGTERM: () => tell('terms', 'x') }`))
-  const path = JSON.stringify(scene.path('d.pid'))
-  const worker = `import('${LIBRARY}').then(({ stop }) => stop(${path}))`
-  const text = `const { Worker } = await import('node:worker_threads')
-daemonic.stop(${path}); const worker = new Worker(${JSON.stringify(worker)}, { eval: true })
-const poll = setInterval(async () => {
-  if (!fs.existsSync(here + '/terms') || fs.readFileSync(here + '/terms', 'utf8') !== 'x\\nx\\n') return
-  clearInterval(poll); await worker.terminate(); process.exit(5)
-}, 10)`
-  t.like(await scene.node(program(scene, text, 'other.mjs')), { code: 5, signal: null, stderr: '' })
+  const pid = await startProgram(scene, program('takesItsTime', null))
+  const { code, signal, stderr } = await scene.node(program('stopsAndExits', scene.path('d.pid')))
+  t.deepEqual({ code, signal, stderr }, { code: 5, signal: null, stderr: '' })
   t.is(processInfo(pid).pid, pid)
 })
 

@@ -1,12 +1,12 @@
 // What a Daemon does once it is one: readiness, stopping, signals, its pid file.
 import test from 'ava'
 import { PidLock } from 'daemonic'
-import { inForeground, program, runProgram, startProgram } from './support/program.js'
-import { finished, Scene } from './support/scene.js'
+import type { Programs } from './fixtures/daemon.js'
+import type { End } from './fixtures/programs.js'
+import { inForeground, isReadyAtGo, startProgram } from './support/program.js'
+import { programs, Scene } from './support/scene.js'
 
-const D = `const become = more => daemonize({ name: 'd', pidFile: './d.pid', log: './d.log', ...more })
-const stay = () => setInterval(() => {}, 1_000_000)
-`
+const program = programs<Programs>('daemon')
 const LINE = (pid: number | undefined, text: string) => new RegExp(`^[0-9T:.-]+Z d\\[${pid}\\] ${text}$`, 'm')
 
 const lines = (scene: Scene, file: string) => scene.read(file).trimEnd().split('\n')
@@ -14,32 +14,19 @@ const lines = (scene: Scene, file: string) => scene.read(file).trimEnd().split('
 // ── Readiness ────────────────────────────────────────────────────────────────────────────
 
 test('a launcher waits until a daemon says itself that it is ready', async t => {
-  const scene = new Scene(t)
-  const text = `${D}const daemon = become({ ready: 'manual' }); tell('booted', 'x')
-const asked = setInterval(() => fs.existsSync(here + '/go') && (clearInterval(asked), daemon.ready(), daemon.ready('twice')), 10); stay()`
-  const launcher = scene.spawn(process.execPath, [program(scene, text)])
-  const end = finished(launcher)
-  await scene.until('the daemon has booted', () => scene.exists('booted'))
-  t.is(PidLock.inspect(scene.path('d.pid')).state, 'starting')
-  t.is(launcher.exitCode, null)
-  scene.write('go', '')
-  t.is((await end).code, 0)
-  t.is(PidLock.inspect(scene.path('d.pid')).state, 'running')
+  await isReadyAtGo(t, new Scene(t), program('isReadyAtGo'), 'booted')
 })
 
 test('a daemon keeps no event loop alive: with nothing to do it ends, and leaves nothing', async t => {
   const scene = new Scene(t)
-  const { code } = await runProgram(scene, `${D}become({ listen: { web: '127.0.0.1:0' } })`)
+  const { code } = await scene.node(program('hasNothingToDo', { listen: { web: '127.0.0.1:0' } }))
   t.is(code, 0)
   await scene.empty()
-  t.deepEqual(scene.files(), ['d.log', 'program.mjs'])
+  t.deepEqual(scene.files(), ['d.log'])
 })
 
 test('what is printed before the call, in launcher and daemon, appears once where the output is inherited', async t => {
-  const text = `console.log('before'); console.error('before, too')
-daemonize({ stdout: 'inherit', stderr: 'inherit' })
-console.log('after'); console.error('after, too')`
-  const { code, stdout, stderr } = await runProgram(new Scene(t), text)
+  const { code, stdout, stderr } = await new Scene(t).node(program('printsBeforeAndAfterTheCall'))
   t.is(stdout, 'before\nafter\n')
   t.is(stderr, 'before, too\nafter, too\n')
   t.is(code, 0)
@@ -47,28 +34,23 @@ console.log('after'); console.error('after, too')`
 
 test('a second call gives the same daemon, and refuses options', async t => {
   const scene = new Scene(t)
-  const text = `const one = daemonize(); const two = daemonize()
-try { daemonize({}) } catch ({ name, code, option }) { tell('told', JSON.stringify([one === two, name, code, option])) }`
-  t.is((await runProgram(scene, text)).code, 0)
+  t.is((await scene.node(program('callsAgain'))).code, 0)
   await scene.empty()
   t.deepEqual(JSON.parse(scene.read('told')), [true, 'OptionError', 'ERR_DAEMON_OPTION', 'options'])
 })
 
 test('its status is its title, in one line', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, `${D}become().setStatus('serving 3 clients\\n  and a half'); stay()`)
+  const pid = await startProgram(scene, program('saysItsStatus', 'serving 3 clients\n  and a half'))
   const { stdout } = await scene.run('ps', ['-o', 'args=', '-p', String(pid)])
   t.is(stdout.trim(), 'd: serving 3 clients and a half')
 })
 
 // ── Stopping ─────────────────────────────────────────────────────────────────────────────
 
-const HOOKS = `const hook = name => daemon.onStop(async signal => { await null; tell('hooks', name + ' ' + signal) })\n`
-
 test('TERM runs the stop hooks, the last added first, says so, and exits with 0', async t => {
   const scene = new Scene(t)
-  const text = `${D}const daemon = become(); ${HOOKS} hook('first'); hook('second'); stay()`
-  const { child, end } = await inForeground(scene, text)
+  const { child, end } = await inForeground(scene, program('hasStopHooks', ['first', 'second']))
   child.kill('SIGTERM')
   const { code, stderr } = await end
   t.is(code, 0)
@@ -78,18 +60,17 @@ test('TERM runs the stop hooks, the last added first, says so, and exits with 0'
 
 test('of a daemon that has detached, the log tells of the stop, and the pid file goes', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, `${D}become(); stay()`)
+  const pid = await startProgram(scene, program('stays'))
   t.true(scene.exists('d.json'))
   process.kill(pid, 'SIGTERM')
   await scene.empty()
   t.regex(scene.read('d.log'), LINE(pid, 'info: stopping on SIGTERM'))
-  t.deepEqual(scene.files(), ['d.log', 'program.mjs'])
+  t.deepEqual(scene.files(), ['d.log'])
 })
 
 test('a stop hook that fails is logged, keeps no other from running, and makes the exit code 1', async t => {
   const scene = new Scene(t)
-  const text = `${D}const daemon = become(); ${HOOKS} hook('first'); daemon.onStop(() => { throw new Error('broken') }); stay()`
-  const { child, end } = await inForeground(scene, text)
+  const { child, end } = await inForeground(scene, program('hasAStopHookThatFails'))
   child.kill('SIGTERM')
   const { code, stderr } = await end
   t.is(code, 1)
@@ -103,8 +84,7 @@ for (const [second, code] of [
 ] as const) {
   test(`${second} while it stops ends it at once with ${code}`, async t => {
     const scene = new Scene(t)
-    const text = `${D}become().onStop(() => { tell('stopping', 'x'); return new Promise(() => {}) }); stay()`
-    const { child, end } = await inForeground(scene, text)
+    const { child, end } = await inForeground(scene, program('neverStops'))
     child.kill('SIGTERM')
     await scene.until('it is stopping', () => scene.exists('stopping'))
     child.kill(second)
@@ -117,8 +97,7 @@ for (const [second, code] of [
 
 test('a stop that takes longer than the stop timeout is ended with 1', async t => {
   const scene = new Scene(t)
-  const text = `${D}become({ stopTimeout: 300 }).onStop(() => new Promise(() => {})); stay()`
-  const { child, end } = await inForeground(scene, text)
+  const { child, end } = await inForeground(scene, program('neverStops', { stopTimeout: 300 }))
   child.kill('SIGTERM')
   const { code, stderr } = await end
   t.is(code, 1)
@@ -128,28 +107,16 @@ test('a stop that takes longer than the stop timeout is ended with 1', async t =
 
 test('stop() runs the hooks and exits with the code that it is given', async t => {
   const scene = new Scene(t)
-  const text = `${D}const daemon = become(); ${HOOKS} hook('only'); process.once('SIGUSR2', () => daemon.stop(3)); stay()`
-  const { child, end } = await inForeground(scene, text)
+  const { child, end } = await inForeground(scene, program('stopsItselfOnUsr2', 3))
   child.kill('SIGUSR2')
   t.is((await end).code, 3)
   t.deepEqual(lines(scene, 'hooks'), ['only null'])
 })
 
-const ABORTED: Record<string, string> = {
-  'nobody handles': `delay(1_000_000, null, { signal: daemon.stopping })`,
-  'a top-level await throws': `await delay(1_000_000, null, { signal: daemon.stopping })`,
-  'a callback throws': `daemon.stopping.addEventListener('abort', () => setImmediate(() => { throw daemon.stopping.reason })); stay()`,
-}
-
-for (const [what, text] of Object.entries(ABORTED)) {
+for (const what of ['nobody handles', 'a top-level await throws', 'a callback throws'] as const) {
   test(`an AbortError of its \`stopping\` signal that ${what} is no failure`, async t => {
     const scene = new Scene(t)
-    const { child, end } = await inForeground(
-      scene,
-      `import { setTimeout as delay } from 'node:timers/promises'
-${D}const daemon = become(); daemon.onStop(() => delay(50)); daemon.onStop(() => tell('aborted', String(daemon.stopping.aborted)))
-${text}`,
-    )
+    const { child, end } = await inForeground(scene, program('isAborted', what))
     child.kill('SIGTERM')
     const { code, stderr } = await end
     t.is(code, 0, stderr)
@@ -158,14 +125,10 @@ ${text}`,
   })
 }
 
-for (const [what, text] of [
-  ['an error that nobody catches', `setImmediate(() => { throw new Error('another') })`],
-  ['a rejection that nobody handles', `Promise.reject(new Error('another'))`],
-]) {
+for (const what of ['an error that nobody catches', 'a rejection that nobody handles'] as const) {
   test(`${what} while it stops is a failure`, async t => {
     const scene = new Scene(t)
-    const text2 = `${D}become().onStop(() => { ${text}; return new Promise(() => {}) }); stay()`
-    const { child, end } = await inForeground(scene, text2)
+    const { child, end } = await inForeground(scene, program('failsWhileItStops', what))
     child.kill('SIGTERM')
     const { code, stderr } = await end
     t.is(code, 1)
@@ -176,33 +139,32 @@ for (const [what, text] of [
 
 // ── The pid file ─────────────────────────────────────────────────────────────────────────
 
-const ENDS: Record<string, string> = {
-  'calls process.exit()': 'process.exit(5)',
-  'comes to its natural end': '',
-  'throws what nobody catches': `throw new Error('later')`,
-  'rejects what nobody handles': `Promise.reject(new Error('later'))`,
+const ENDS: Record<string, End> = {
+  'calls process.exit()': { exits: 5 },
+  'comes to its natural end': {},
+  'throws what nobody catches': { throws: 'later' },
+  'rejects what nobody handles': { rejects: 'later' },
 }
 
-for (const [what, does] of Object.entries(ENDS)) {
+for (const [what, how] of Object.entries(ENDS)) {
   test(`a daemon that ${what} removes its pid file`, async t => {
     const scene = new Scene(t)
-    const text = `${D}become(); const staying = stay(); process.once('SIGUSR2', () => { clearInterval(staying); ${does} })`
-    const pid = await startProgram(scene, text)
+    const pid = await startProgram(scene, program('endsOnUsr2', how))
     t.true(scene.exists('d.json'))
     process.kill(pid, 'SIGUSR2')
     await scene.empty()
-    t.deepEqual(scene.files(), ['d.log', 'program.mjs'])
+    t.deepEqual(scene.files(), ['d.log'])
   })
 }
 
 test('a daemon that is killed leaves a pid file that nobody holds, and the next one takes it over', async t => {
   const scene = new Scene(t)
-  const first = await startProgram(scene, `${D}become(); stay()`)
+  const first = await startProgram(scene, program('stays'))
   process.kill(first, 'SIGKILL')
   await scene.empty()
   t.is(scene.read('d.pid'), `${first}\n`)
   t.is(PidLock.inspect(scene.path('d.pid')).state, 'free')
-  const second = await startProgram(scene, `${D}become(); stay()`)
+  const second = await startProgram(scene, program('stays'))
   t.deepEqual(PidLock.inspect(scene.path('d.pid')), { state: 'running', pid: second, verified: true })
 })
 
@@ -210,9 +172,7 @@ test('a daemon that is killed leaves a pid file that nobody holds, and the next 
 
 test('a signal does what `signals` says', async t => {
   const scene = new Scene(t)
-  const signals = `{ SIGHUP: 'ignore', SIGUSR2: name => tell('heard', name), SIGINT: 'reload', SIGTERM: 'default' }`
-  const text = `${D}become({ signals: ${signals} }).onReload(() => tell('heard', 'reload')); stay()`
-  const { child, end } = await inForeground(scene, text)
+  const { child, end } = await inForeground(scene, program('mapsSignals'))
   for (const signal of ['SIGHUP', 'SIGUSR2'] as const) child.kill(signal)
   await scene.until('it has heard USR2', () => scene.exists('heard'))
   child.kill('SIGINT')
@@ -225,7 +185,7 @@ test('a signal does what `signals` says', async t => {
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
   test(`${signal} stops a daemon unless told otherwise`, async t => {
     const scene = new Scene(t)
-    const pid = await startProgram(scene, `${D}become(); stay()`)
+    const pid = await startProgram(scene, program('stays'))
     process.kill(pid, signal)
     await scene.empty()
     t.regex(scene.read('d.log'), LINE(pid, `info: stopping on ${signal}`))

@@ -13,9 +13,9 @@ import {
   symlinkSync,
 } from 'node:fs'
 import { PidLock, processInfo } from 'daemonic'
-import { call, ofAllThreads, refused, STRANGER, start } from './support/identity.js'
-import { asRoot, NOBODY, STAY } from './support/locks.js'
-import { program } from './support/program.js'
+import { identity, ofAllThreads, STRANGER, start, withEverything } from './support/identity.js'
+import { asRoot, NOBODY } from './support/locks.js'
+import { refused } from './support/refused.js'
 import { finished, Scene } from './support/scene.js'
 
 // ── Another root ─────────────────────────────────────────────────────────────────────────
@@ -38,11 +38,10 @@ for (const [what, chdir, cwd] of [
     async t => {
       const scene = new Scene(t)
       const root = newRoot(scene)
-      const text = `fs.writeFileSync('/told', process.cwd())`
       const pid = await start(
         scene,
         { chroot: root, user: 'nobody', log: './d.log', ...(chdir !== undefined && { chdir }) },
-        text,
+        'writesItsDirectory',
       )
       await scene.until('it has told', () => scene.exists('root/told'))
       t.is(readlinkSync(`/proc/${pid}/root`), root)
@@ -57,7 +56,8 @@ for (const [what, chdir, cwd] of [
 
 asRoot('a directory that the new root does not have is refused by name', async t => {
   const scene = new Scene(t)
-  await refused(t, scene, { chroot: newRoot(scene), chdir: '/etc' }, /cannot change to the directory \/etc: ENOENT/, 1)
+  const says = /cannot change to the directory \/etc: ENOENT/
+  await refused(t, scene, withEverything({ chroot: newRoot(scene), chdir: '/etc' }), { says })
 })
 
 for (const [what, options] of [
@@ -67,15 +67,14 @@ for (const [what, options] of [
 ] as const) {
   asRoot(`a daemon behind ${what} stops with 0, and leaves its pid file empty: free, for the next start`, async t => {
     const scene = new Scene(t)
-    const text = `process.on('exit', code => process._rawDebug('exit ' + code))`
     const socket = { listen: { web: './d.sock' }, log: './d.log' }
-    const pid = await start(scene, { ...options(scene), ...socket }, text)
+    const pid = await start(scene, { ...options(scene), ...socket }, 'tellsItsExitCode')
     process.kill(pid, 'SIGTERM')
     await scene.empty()
     t.regex(scene.read('d.log'), /stopping on SIGTERM\nexit 0\n$/)
     t.is(scene.read('d.pid'), '')
     t.like(PidLock.inspect(scene.path('d.pid')), { state: 'free', pid: null })
-    const next = await start(scene, { ...options(scene), ...socket }, text)
+    const next = await start(scene, { ...options(scene), ...socket }, 'tellsItsExitCode')
     t.like(PidLock.inspect(scene.path('d.pid')), { state: 'running', pid: next })
   })
 }
@@ -112,7 +111,7 @@ for (const [what, plant] of Object.entries(PLANTED)) {
       open(scene.path('logs'))
       plant(scene, scene.path('logs/d.log'))
       const log = { path: scene.path('logs/d.log'), truncate: true }
-      await refused(t, scene, { user: 'nobody', log }, /cannot open the log .*\/logs\/d\.log/, 1)
+      await refused(t, scene, withEverything({ user: 'nobody', log }), { says: /cannot open the log .*\/logs\/d\.log/ })
       t.is(scene.read('secret'), 'root’s')
       if (what !== 'a symbolic link') t.is(scene.read('logs/d.log'), 'root’s') // the kernel follows it for nobody
     })
@@ -123,18 +122,14 @@ for (const [what, plant] of Object.entries(PLANTED)) {
 
 asRoot('a daemon that is somebody else ends with the process between, as long as it is not ready', async t => {
   const scene = new Scene(t)
-  const path = program(
-    scene,
-    `fs.writeFileSync(here + '/up', ''); ${call({ pidFile: './d.pid', user: 'nobody', ready: 'manual' })} ${STAY}`,
-  )
-  const launcher = scene.spawn(process.execPath, [path])
+  const launcher = scene.spawnNode(identity('stays', { name: 'dropped', user: 'nobody', ready: 'manual' }))
   const end = finished(launcher)
   const pid = await scene.until('it has dropped', () => {
     const { pid } = PidLock.inspect(scene.path('d.pid'))
     return pid !== null && ofAllThreads(pid, 'Uid')[0]?.[0]?.startsWith(`${NOBODY}`) && pid
   })
   // Not dumpable any more: the last step but the directory.
-  await scene.until('its title is set', () => readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('program\0'))
+  await scene.until('its title is set', () => readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('dropped\0'))
   process.kill(processInfo(pid).ppid, 'SIGKILL')
   const { code, stderr } = await end
   t.is(code, 1)

@@ -2,32 +2,38 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { PidLock } from 'daemonic'
-import { program, runProgram } from './support/program.js'
+import type { Programs } from './fixtures/starts.js'
 import { asRoot } from './support/root.js'
-import { finished, Scene } from './support/scene.js'
+import { finished, type Program, programs, type Result, Scene } from './support/scene.js'
+
+const program = programs<Programs>('starts')
 
 /** How often a race is tried. */
 const ROUNDS = 15
 /** Milliseconds from a program's start until the daemon has booted, and some more. */
 const A_START = 150
 
-const BECOME = `const options = { name: 'd', pidFile: './d.pid', listen: { web: './d.sock' }, ready: 'manual' }
-const become = more => daemonize({ ...options, ...more })
-`
-/** A daemon that is never ready; once it has booted, it tells its session, whose leader is the middle. */
-const UNREADY = `${BECOME}become(); tell('session', String(daemonic.processInfo().sid)); setInterval(() => {}, 1_000_000)`
-
-/** A launcher whose daemon has booted and is not ready. */
-async function unready(scene: Scene, text = UNREADY) {
-  const launcher = scene.spawn(process.execPath, [program(scene, text)])
+/** A launcher whose daemon has booted, and told its session, but is not ready. */
+async function unready(scene: Scene, booting: Program = program('isNeverReady')) {
+  const launcher = scene.spawnNode(booting)
   const end = finished(launcher)
-  const middle = await scene.until('the daemon has booted', () => scene.exists('session') && scene.read('session'))
+  const middle = await scene.until(
+    'the daemon has booted',
+    () => scene.exists('session') && /^\d+\n$/.exec(scene.read('session'))?.[0],
+  )
   return { launcher, end, middle: Number(middle) }
 }
 
 async function leavesNothing(t: ExecutionContext, scene: Scene, ...but: string[]): Promise<void> {
   await scene.empty()
-  t.deepEqual(scene.files(), ['program.mjs', 'session', ...but].sort())
+  t.deepEqual(scene.files(), ['session', ...but].sort())
+}
+
+async function hasFailed(t: ExecutionContext, scene: Scene, result: Result, code: number, says: string): Promise<void> {
+  t.deepEqual(scene.processes(), [])
+  t.is(result.stderr, `d: ${says}\n`)
+  t.is(result.code, code)
+  await leavesNothing(t, scene)
 }
 
 for (const signal of ['SIGKILL', 'SIGHUP', 'SIGINT', 'SIGTERM', 'SIGQUIT'] as const) {
@@ -43,9 +49,8 @@ for (const signal of ['SIGKILL', 'SIGHUP', 'SIGINT', 'SIGTERM', 'SIGQUIT'] as co
 for (const signal of ['SIGKILL', 'SIGHUP'] as const) {
   test(`at whatever moment ${signal} ends the launcher, nobody holds the lock and the next start succeeds`, async t => {
     const scene = new Scene(t)
-    const path = program(scene, UNREADY)
     for (let round = 0; round < ROUNDS; round++) {
-      const launcher = scene.spawn(process.execPath, [path])
+      const launcher = scene.spawnNode(program('isNeverReady'))
       const end = finished(launcher)
       // From the launcher's start, or from the moment when there is a lock.
       if (round % 2) await scene.until('the pid file is there', () => scene.exists('d.pid'))
@@ -55,24 +60,17 @@ for (const signal of ['SIGKILL', 'SIGHUP'] as const) {
       await scene.empty()
       // A launcher that is killed before its first fork has nobody to tidy up after it.
       t.true(['absent', 'free'].includes(PidLock.inspect(scene.path('d.pid')).state))
-      const left = scene.files().filter(file => !['program.mjs', 'session', 'd.pid', 'd.sock'].includes(file))
+      const left = scene.files().filter(file => !['session', 'd.pid', 'd.sock'].includes(file))
       t.deepEqual(left, [])
     }
-    t.is((await runProgram(scene, `${BECOME}become().ready(); setInterval(() => {}, 1_000_000)`)).code, 0)
+    t.is((await scene.node(program('isReadyAtOnce'))).code, 0)
     t.is(PidLock.inspect(scene.path('d.pid')).state, 'running')
   })
 }
 
 test('a launcher that listens to SIGINT itself gets a StartError, and then its signal', async t => {
   const scene = new Scene(t)
-  const text = `${BECOME}
-process.on('SIGINT', () => { tell('events', 'heard'); process.exit(9) })
-try { become() } catch ({ name, code, signal, exitCode, message }) {
-  tell('events', JSON.stringify({ name, code, signal, exitCode, message }))
-  setInterval(() => {}, 1_000_000) // goes on until the listener ends it
-}
-tell('session', String(daemonic.processInfo().sid)); setInterval(() => {}, 1_000_000)`
-  const { launcher, end } = await unready(scene, text)
+  const { launcher, end } = await unready(scene, program('catchesAnInterruptedStart'))
   launcher.kill('SIGINT')
   t.is((await end).code, 9)
   const [error = '', heard] = scene.read('events').split('\n')
@@ -92,11 +90,13 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     const scene = new Scene(t)
     const { end, middle } = await unready(scene)
     process.kill(middle, signal)
-    const { code, stderr } = await end
-    t.deepEqual(scene.processes(), [])
-    t.is(stderr, 'd: the process between launcher and daemon was killed, and the daemon with it\n')
-    t.is(code, 1)
-    await leavesNothing(t, scene)
+    await hasFailed(
+      t,
+      scene,
+      await end,
+      1,
+      'the process between launcher and daemon was killed, and the daemon with it',
+    )
   })
 }
 
@@ -105,19 +105,13 @@ test('a daemon that is killed before it is ready fails the start', async t => {
   const { end, middle } = await unready(scene)
   const pid = scene.processes().find(each => each !== middle && readPid(scene) === each)
   process.kill(pid ?? 0, 'SIGKILL')
-  const { code, stderr } = await end
-  t.deepEqual(scene.processes(), [])
-  t.is(stderr, 'd: the daemon was killed by SIGKILL before it was ready\n')
-  t.is(code, 137)
-  await leavesNothing(t, scene)
+  await hasFailed(t, scene, await end, 137, 'the daemon was killed by SIGKILL before it was ready')
 })
 
 test('a launcher that is killed while the daemon gets ready leaves a daemon that runs, or nothing', async t => {
   const scene = new Scene(t)
-  const text = `${BECOME}const daemon = become(); tell('session', 'x'); setTimeout(() => daemon.ready(), 5); setInterval(() => {}, 1_000_000)`
-  const path = program(scene, text)
   for (let round = 0; round < ROUNDS; round++) {
-    const launcher = scene.spawn(process.execPath, [path])
+    const launcher = scene.spawnNode(program('isReadySoon'))
     const end = finished(launcher)
     await scene.until('the daemon is about to be ready', () => scene.exists('session'))
     await delay(Math.random() * 12)
@@ -135,7 +129,7 @@ test('a launcher that is killed while the daemon gets ready leaves a daemon that
       process.kill(pid, 'SIGKILL')
       await scene.empty()
     } else {
-      t.deepEqual(scene.files(), ['program.mjs', 'session'])
+      t.deepEqual(scene.files(), ['session'])
     }
     scene.remove('session')
   }
@@ -143,8 +137,7 @@ test('a launcher that is killed while the daemon gets ready leaves a daemon that
 
 test('a daemon that is ready lives on without its launcher', async t => {
   const scene = new Scene(t)
-  const text = `${BECOME}const daemon = become(); daemon.ready(); setInterval(() => tell('beat', 'x'), 10)`
-  const { code } = await runProgram(scene, text)
+  const { code } = await scene.node(program('isReadyAndBeats'))
   t.is(code, 0)
   const beats = () => (scene.exists('beat') ? scene.read('beat').length : 0)
   const before = beats()
@@ -161,17 +154,11 @@ for (const { step, uid, more } of FORKS) {
   asRoot(`a ${step} that the system refuses is tried several times, then fails the start`, async t => {
     const scene = new Scene(t)
     scene.giveTo(uid)
-    // The limit counts a user's threads; this user has those of the launcher alone.
-    const text = `${BECOME}
-const threads = fs.readdirSync('/proc/self/task').length + ${more}
-if (!process.env.DAEMONIC_START) (await import('node:child_process')).execFileSync('prlimit', ['--pid', process.pid, '--nproc=' + threads])
-become()`
-    const path = program(scene, text)
-    const { code, stderr } = await scene.node(path, { uid, gid: uid })
+    const { code, stderr } = await scene.node(program('mayForkOnly', more), { uid, gid: uid })
     t.deepEqual(scene.processes(), [])
     t.is(stderr, `cannot fork (${step}): EAGAIN, resource temporarily unavailable; tried 5 times\n`)
     t.is(code, 1)
-    t.deepEqual(scene.files(), ['program.mjs'])
+    t.deepEqual(scene.files(), [])
   })
 }
 

@@ -7,7 +7,7 @@ test('every step at which the core can fail has words, and no words are left ove
   t.deepEqual(Object.keys(DOING).toSorted(), native.stepNames().toSorted())
 })
 
-test('a supervisor that does not answer is named in plain words', t => {
+test('the message names a control socket on which no supervisor answers', t => {
   const what = { step: 'control', syscall: 'read', errno: 110, path: '/run/daemonic/d.sock' }
   t.regex(explain(what), /^cannot ask the supervisor at \/run\/daemonic\/d\.sock: ETIMEDOUT/)
 })

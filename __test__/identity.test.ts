@@ -3,10 +3,13 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, copyFileSync, readdirSync, readFileSync } from 'node:fs'
 import { inspect } from 'node:util'
 import type { DaemonizeOptions } from 'daemonic'
-import { call, idOf, ofAllThreads, refused, STRANGER, sociable, sorted, start, THREADS } from './support/identity.js'
-import { asRoot, NOBODY, STAY } from './support/locks.js'
-import { program, runProgram } from './support/program.js'
-import { Scene } from './support/scene.js'
+import type { Programs as Launchers } from './fixtures/launchers.js'
+import { identity, idOf, ofAllThreads, STRANGER, sociable, sorted, start, withEverything } from './support/identity.js'
+import { asRoot, NOBODY } from './support/locks.js'
+import { refused } from './support/refused.js'
+import { programs, Scene } from './support/scene.js'
+
+const launchers = programs<Launchers>('launchers')
 
 // ── Ids ──────────────────────────────────────────────────────────────────────────────────
 
@@ -46,11 +49,11 @@ const IDENTITIES: Record<string, () => { options: DaemonizeOptions; uid: number;
   'a group alone': () => ({ options: { group: 'daemon', groups: [] }, uid: 0, gid: 1, groups: '' }),
 }
 
-for (const [what, identity] of Object.entries(IDENTITIES)) {
+for (const [what, made] of Object.entries(IDENTITIES)) {
   asRoot(`${what} gives every thread these ids and groups, and none of the caller’s`, async t => {
     const scene = new Scene(t)
-    const { options, uid, gid, groups } = identity()
-    const pid = await start(scene, options, '', THREADS)
+    const { options, uid, gid, groups } = made()
+    const pid = await start(scene, options, 'staysWithThreads')
     t.true(readdirSync(`/proc/${pid}/task`).length > 6)
     const [uids, gids, lists] = ofAllThreads(pid, 'Uid', 'Gid', 'Groups')
     t.deepEqual(uids, [[uid, uid, uid, uid].join('\t')])
@@ -62,14 +65,7 @@ for (const [what, identity] of Object.entries(IDENTITIES)) {
 asRoot('root can’t be had again, in no thread, and has no capability left', async t => {
   const scene = new Scene(t)
   scene.giveTo(NOBODY)
-  const text = `
-for (const [what, attempt] of Object.entries({
-  setuid: () => process.setuid(0), seteuid: () => process.seteuid(0), setgid: () => process.setgid(0),
-  setegid: () => process.setegid(0), setgroups: () => process.setgroups([0]), initgroups: () => process.initgroups('root', 0),
-  shadow: () => fs.readFileSync('/etc/shadow'),
-})) try { attempt(); tell('told', what + ' done') } catch (error) { tell('told', what + ' ' + error.code) }
-await fs.promises.readFile('/etc/shadow').catch(error => tell('told', 'thread ' + error.code)); tell('done', '')`
-  const pid = await start(scene, { user: 'nobody' }, text, THREADS)
+  const pid = await start(scene, { user: 'nobody' }, 'triesToBeRootAgain')
   await scene.until('it has tried', () => scene.exists('done'))
   const errors = [
     'setuid EPERM',
@@ -85,9 +81,8 @@ await fs.promises.readFile('/etc/shadow').catch(error => tell('told', 'thread ' 
 
 asRoot('effective ids that are not the real ones become the real ones for good', async t => {
   const scene = new Scene(t)
-  const path = program(scene, `${THREADS}daemonize({ pidFile: './d.pid' }); ${STAY}`)
   const flags = ['--ruid', `${NOBODY}`, '--rgid', `${NOBODY}`, '--clear-groups']
-  const { code, stderr } = await scene.run('setpriv', [...flags, process.execPath, path])
+  const { code, stderr } = await scene.run('setpriv', [...flags, process.execPath, ...identity('staysWithThreads', {})])
   t.is(code, 0, stderr)
   const [uids, gids] = ofAllThreads(Number(scene.read('d.pid')), 'Uid', 'Gid')
   t.deepEqual([uids, gids], [[Array(4).fill(NOBODY).join('\t')], [Array(4).fill(NOBODY).join('\t')]])
@@ -144,14 +139,15 @@ const REFUSED: [options: object, says: RegExp][] = [
 
 for (const [options, says] of REFUSED) {
   asRoot(`${inspect(options, { breakLength: Infinity })} is refused, and nothing is left`, async t => {
-    await refused(t, new Scene(t), options, says, 1)
+    await refused(t, new Scene(t), withEverything(options), { says })
   })
 }
 
 asRoot('another identity can’t be had with io_uring, whose thread would keep the old one', async t => {
   const scene = new Scene(t)
-  await refused(t, scene, { user: 'nobody' }, /unset UV_USE_IO_URING/, 1, { env: { UV_USE_IO_URING: '1' } })
-  const { code } = await runProgram(scene, `${call({ user: 'nobody' })} ${STAY}`, { env: { UV_USE_IO_URING: '0' } })
+  const becoming = withEverything({ user: 'nobody' })
+  await refused(t, scene, becoming, { says: /unset UV_USE_IO_URING/, run: { env: { UV_USE_IO_URING: '1' } } })
+  const { code } = await scene.node(becoming, { env: { UV_USE_IO_URING: '0' } })
   t.is(code, 0)
 })
 
@@ -168,16 +164,18 @@ for (const [what, options] of Object.entries(FORBIDDEN)) {
     const scene = new Scene(t)
     scene.giveTo(NOBODY)
     const run = { uid: NOBODY, gid: NOBODY }
-    await refused(t, scene, options, /^.*EPERM, operation not permitted; only root may do that\n$/, 1, run)
-    const caught = `try { ${call(options)} } catch ({ name, code, exitCode }) { console.log(name, code, exitCode) }`
-    t.is((await runProgram(scene, caught, run)).stdout, 'SystemCallError EPERM 1\n')
+    const says = /^.*EPERM, operation not permitted; only root may do that\n$/
+    await refused(t, scene, withEverything(options), { says, run })
+    const catching = launchers('catches', options, {}, ['name', 'code', 'exitCode'])
+    const { stdout } = await scene.node(catching, run)
+    t.deepEqual(JSON.parse(stdout), { name: 'SystemCallError', code: 'EPERM', exitCode: 1 })
   })
 }
 
 asRoot('an ordinary user can ask to be who it is', async t => {
   const scene = new Scene(t)
   scene.giveTo(NOBODY)
-  const { code, stderr } = await runProgram(scene, `${call({ user: 'nobody', group: NOBODY })} ${STAY}`, {
+  const { code, stderr } = await scene.node(identity('stays', { user: 'nobody', group: NOBODY }), {
     uid: NOBODY,
     gid: NOBODY,
   })
@@ -187,7 +185,7 @@ asRoot('an ordinary user can ask to be who it is', async t => {
 asRoot('a root that is not there is refused by name', async t => {
   const scene = new Scene(t)
   const says = /cannot change the root to .*\/missing: ENOENT, no such file or directory/
-  await refused(t, scene, { chroot: scene.path('missing') }, says, 1)
+  await refused(t, scene, withEverything({ chroot: scene.path('missing') }), { says })
 })
 
 asRoot('a set-uid start ends as who started it, for good', async t => {
@@ -197,13 +195,7 @@ asRoot('a set-uid start ends as who started it, for good', async t => {
   copyFileSync(process.execPath, node)
   chownSync(node, NOBODY, NOBODY)
   chmodSync(node, 0o4755)
-  const path = program(
-    scene,
-    `daemonize({ pidFile: './d.pid', log: './d.log' })
-try { process.setuid(${NOBODY}); console.log('regained') } catch (error) { console.log(error.code) }
-${STAY}`,
-  )
-  const { code, stderr } = await scene.run(node, [path], { uid: STRANGER, gid: STRANGER })
+  const { code, stderr } = await scene.run(node, identity('triesToBe', NOBODY), { uid: STRANGER, gid: STRANGER })
   t.is(code, 0, stderr)
   const status = readFileSync(`/proc/${Number(scene.read('d.pid'))}/status`, 'utf8')
   for (const ids of ['Uid', 'Gid']) t.regex(status, new RegExp(`^${ids}:(\\t${STRANGER}){4}$`, 'm'))

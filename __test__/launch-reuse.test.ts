@@ -1,14 +1,12 @@
 // launch() with `ifRunning: 'reuse'`: any number of callers, one daemon.
 import test from 'ava'
 import { PidLock, status, stop } from 'daemonic'
-import { knowing, launchMany, launchOnce, script, type Told } from './support/launching.js'
+import { launched, launchMany, launchOnce, type Told } from './support/launching.js'
 import { Scene } from './support/scene.js'
 
 const CALLERS = 50
-/** Ready a while after its start, and noted. */
-const SLOW = `await new Promise(resolve => setTimeout(resolve, 300)); tell('ready', 'x')`
-/** One line for each that starts. */
-const COUNTED = `tell('starts', process.pid);`
+/** Milliseconds from a program's start until it is ready. */
+const SLOW = 300
 
 function pids(all: readonly Told[]): number[] {
   return [...new Set(all.map(each => each.pid ?? 0))]
@@ -23,8 +21,8 @@ function starting(scene: Scene): Promise<number> {
 
 test(`${CALLERS} concurrent callers end with one daemon, and each resolves only once it is ready`, async t => {
   const scene = new Scene(t)
-  const path = script(scene, COUNTED + SLOW)
-  const all = await launchMany(scene, CALLERS, path, { ifRunning: 'reuse', listen: { main: { path: true } } })
+  const program = launched('tellsItsStartAndIsReadyAfter', SLOW)
+  const all = await launchMany(scene, CALLERS, program, { ifRunning: 'reuse', listen: { main: { path: true } } })
   t.deepEqual(
     all.filter(each => each.error),
     [],
@@ -38,11 +36,8 @@ test(`${CALLERS} concurrent callers end with one daemon, and each resolves only 
 
 test('if the first one dies before it is ready, another is started, and nobody hangs', async t => {
   const scene = new Scene(t)
-  const path = script(
-    scene,
-    `const isFirst = !fs.existsSync(here + '/starts'); ${COUNTED} ${SLOW.replace(';', '; if (isFirst) process.exit(4);')}`,
-  )
-  const all = await launchMany(scene, 20, path, { ifRunning: 'reuse' })
+  const program = launched('failsOnceAfter', SLOW, { exits: 4 })
+  const all = await launchMany(scene, 20, program, { ifRunning: 'reuse' })
   const failed = all.filter(each => each.error)
   t.is(failed.length, 1)
   t.like(failed[0]?.error, { code: 'ERR_DAEMON_START', exitCode: 4 })
@@ -52,19 +47,16 @@ test('if the first one dies before it is ready, another is started, and nobody h
 
 test('if none ever gets ready, every caller hears why', async t => {
   const scene = new Scene(t)
-  const path = script(scene, `await new Promise(resolve => setTimeout(resolve, 50)); throw new Error('no database')`)
-  const all = await launchMany(scene, 8, path, { ifRunning: 'reuse' })
+  const program = launched('failsAfter', 50, { throws: 'no database' })
+  const all = await launchMany(scene, 8, program, { ifRunning: 'reuse' })
   t.true(all.every(each => each.error?.message.includes('no database')))
   t.deepEqual(scene.processes(), [])
 })
 
 test('if the first one is killed while it starts, those who wait start another', async t => {
   const scene = new Scene(t)
-  const path = script(
-    scene,
-    `if (!fs.existsSync(here + '/starts')) { ${COUNTED} await new Promise(() => {}) } ${COUNTED}`,
-  )
-  const all = launchMany(scene, 10, path, { ifRunning: 'reuse' })
+  const program = launched('failsOnceAfter', 0, { hangs: 'waiting' })
+  const all = launchMany(scene, 10, program, { ifRunning: 'reuse' })
   const first = await starting(scene)
   process.kill(first, 'SIGKILL')
   const told = await all
@@ -76,10 +68,10 @@ test('if the first one is killed while it starts, those who wait start another',
 
 test('one that somebody else starts is waited for no longer than `startTimeout`, and left alone', async t => {
   const scene = new Scene(t)
-  const path = script(scene, `${COUNTED} await new Promise(() => {})`)
-  const first = launchOnce(scene, path, { startTimeout: 60_000 })
+  const program = launched('tellsItsStartAndIsNeverReady')
+  const first = launchOnce(scene, program, { startTimeout: 60_000 })
   const pid = await starting(scene)
-  const { error } = await launchOnce(scene, path, { ifRunning: 'reuse', startTimeout: 200 })
+  const { error } = await launchOnce(scene, program, { ifRunning: 'reuse', startTimeout: 200 })
   t.like(error, { code: 'ERR_DAEMON_START_TIMEOUT', exitCode: 124 })
   t.is(PidLock.inspect(scene.path('d.pid')).pid, pid)
   process.kill(pid, 'SIGKILL')
@@ -88,13 +80,13 @@ test('one that somebody else starts is waited for no longer than `startTimeout`,
 
 test('a daemon of another version is replaced once, also when many callers find out together', async t => {
   const scene = new Scene(t)
-  const path = script(scene, COUNTED)
+  const program = launched('tellsItsStart')
   const options = { ifRunning: 'reuse', log: './d.log' } as const
-  const { pid: old } = await launchOnce(scene, path, { ...options, version: '1' })
-  t.is((await launchOnce(scene, path, { ...options, version: '1' })).pid, old)
-  t.is((await launchOnce(scene, path, options)).pid, old, 'without a version any will do')
+  const { pid: old } = await launchOnce(scene, program, { ...options, version: '1' })
+  t.is((await launchOnce(scene, program, { ...options, version: '1' })).pid, old)
+  t.is((await launchOnce(scene, program, options)).pid, old, 'without a version any will do')
 
-  const all = await launchMany(scene, CALLERS, path, { ...options, version: '2' })
+  const all = await launchMany(scene, CALLERS, program, { ...options, version: '2' })
   t.deepEqual(
     all.filter(each => each.error),
     [],
@@ -110,23 +102,20 @@ test('a daemon of another version is replaced once, also when many callers find 
 
 test('one that has no version is of another version', async t => {
   const scene = new Scene(t)
-  const path = script(scene, '')
-  const { pid } = await launchOnce(scene, path)
-  const { pid: second, started } = await launchOnce(scene, path, { ifRunning: 'reuse', version: '1' })
+  const program = launched('stays')
+  const { pid } = await launchOnce(scene, program)
+  const { pid: second, started } = await launchOnce(scene, program, { ifRunning: 'reuse', version: '1' })
   t.true(started)
   t.not(second, pid)
 })
 
 test('a daemon that is just ending is waited for, and followed by a new one', async t => {
   const scene = new Scene(t)
-  const path = knowing(
-    scene,
-    `daemonize().onStop(() => { tell('stopping', 'x'); return new Promise(resolve => setTimeout(resolve, 500)) })`,
-  )
-  const { pid } = await launchOnce(scene, path)
+  const program = launched('takesTimeToStop', 500)
+  const { pid } = await launchOnce(scene, program)
   const stopped = stop(scene.path('d.pid'))
   await scene.until('it is stopping', () => scene.exists('stopping'))
-  const { pid: next, started, error } = await launchOnce(scene, path, { ifRunning: 'reuse' })
+  const { pid: next, started, error } = await launchOnce(scene, program, { ifRunning: 'reuse' })
   t.is(error, undefined)
   t.true(started)
   t.not(next, pid)
@@ -135,10 +124,10 @@ test('a daemon that is just ending is waited for, and followed by a new one', as
 
 test('instances are daemons of their own, whatever their names look like', async t => {
   const scene = new Scene(t)
-  const path = script(scene, '')
+  const program = launched('stays')
   const instances = ['/home/me/project', '/home/me/project/', `/${'long/'.repeat(200)}`, 'ü\n"\\']
   const all: Told[][] = []
-  for (const instance of instances) all.push(await launchMany(scene, 2, path, { ifRunning: 'reuse', instance }))
+  for (const instance of instances) all.push(await launchMany(scene, 2, program, { ifRunning: 'reuse', instance }))
   t.is(pids(all.flat()).length, instances.length)
   for (const [index, [told]] of all.entries()) {
     t.regex(told?.pidFile ?? '', /\/d@[0-9a-f]{12}\.pid$/)

@@ -1,17 +1,11 @@
 // Logs under a running daemon: moved away, removed, opened again.
 import { mkdirSync, renameSync, statSync } from 'node:fs'
 import test from 'ava'
-import { runProgram, startProgram } from './support/program.js'
-import { Scene } from './support/scene.js'
+import type { Programs } from './fixtures/logs.js'
+import { startProgram } from './support/program.js'
+import { programs, Scene } from './support/scene.js'
 
-/** Says something all the time, and on USR2 tells how many logs it reopened. */
-const TALKER = (options: string, more = '') => `
-const daemon = daemonize({ name: 'd', pidFile: './d.pid', signals: { SIGUSR2: reopen }, ${options} })
-function reopen() {
-  try { tell('reopened', String(daemon.reopenLogs(${more}))) } catch ({ name, code, step, path }) { tell('reopened', [name, code, step, path].join()) }
-}
-setInterval(() => { console.log('out'); console.error('err') }, 5)
-`
+const program = programs<Programs>('logs')
 
 const move = (scene: Scene, name: string) => renameSync(scene.path(name), scene.path(`${name}.1`))
 const size = (scene: Scene, name: string) => statSync(scene.path(name), { throwIfNoEntry: false })?.size ?? 0
@@ -20,8 +14,7 @@ const grown = (scene: Scene, name: string, from = 0) =>
 
 test('HUP makes a daemon write to a new log where the old one was moved away, and loses no line', async t => {
   const scene = new Scene(t)
-  const text = `const daemon = daemonize({ name: 'd', pidFile: './d.pid', log: './d.log' }); let n = 0; setInterval(() => console.log(++n), 5)`
-  const pid = await startProgram(scene, text)
+  const pid = await startProgram(scene, program('counts'))
   for (const round of [1, 2, 3]) {
     await grown(scene, 'd.log')
     renameSync(scene.path('d.log'), scene.path(`d.log.${round}`))
@@ -40,11 +33,7 @@ test('HUP makes a daemon write to a new log where the old one was moved away, an
 
 test('HUP runs the reload hooks after that, the first added first, and one that fails is logged', async t => {
   const scene = new Scene(t)
-  const text = `const daemon = daemonize({ name: 'd', pidFile: './d.pid', log: './d.log' }); setInterval(() => {}, 1_000_000)
-daemon.onReload(async () => { await null; console.log('first') })
-daemon.onReload(() => { throw new Error('broken') })
-daemon.onReload(() => console.log('last'))`
-  const pid = await startProgram(scene, text)
+  const pid = await startProgram(scene, program('hasReloadHooks'))
   move(scene, 'd.log')
   process.kill(pid, 'SIGHUP')
   await scene.until('all hooks have run', () => scene.exists('d.log') && /^last$/m.test(scene.read('d.log')))
@@ -55,7 +44,7 @@ daemon.onReload(() => console.log('last'))`
 
 test('reopenLogs() tells how many were moved or removed', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, TALKER(`stdout: './out.log', stderr: './err.log'`))
+  const pid = await startProgram(scene, program('talks', { stdout: './out.log', stderr: './err.log' }))
   const reopened = async (times: number) => {
     process.kill(pid, 'SIGUSR2')
     const answers = () => (scene.exists('reopened') ? scene.read('reopened').trimEnd().split('\n') : [])
@@ -80,8 +69,7 @@ for (const [what, away] of [
 ] as const) {
   test(`with \`all\`, other files that it appends to are reopened where they were ${what}`, async t => {
     const scene = new Scene(t)
-    const extra = `const extra = fs.openSync(here + '/extra.log', 'a'); setInterval(() => fs.writeSync(extra, 'extra\\n'), 5)`
-    const pid = await startProgram(scene, `${TALKER(`log: './d.log'`, '{ all: true }')}${extra}`)
+    const pid = await startProgram(scene, program('talksToAnotherFileToo', { all: true }))
     await grown(scene, 'extra.log')
     away(scene, 'extra.log')
     process.kill(pid, 'SIGUSR2')
@@ -93,8 +81,7 @@ for (const [what, away] of [
 
 test('without `all` they are left alone', async t => {
   const scene = new Scene(t)
-  const extra = `const extra = fs.openSync(here + '/extra.log', 'a'); setInterval(() => fs.writeSync(extra, 'extra\\n'), 5)`
-  const pid = await startProgram(scene, `${TALKER(`log: './d.log'`)}${extra}`)
+  const pid = await startProgram(scene, program('talksToAnotherFileToo'))
   await grown(scene, 'extra.log')
   move(scene, 'extra.log')
   process.kill(pid, 'SIGUSR2')
@@ -107,7 +94,7 @@ test('without `all` they are left alone', async t => {
 test('where a log can’t be opened again, the old one goes on being used and says why', async t => {
   const scene = new Scene(t)
   mkdirSync(scene.path('logs'))
-  const pid = await startProgram(scene, TALKER(`log: './logs/d.log'`))
+  const pid = await startProgram(scene, program('talks', { log: './logs/d.log' }))
   move(scene, 'logs')
   process.kill(pid, 'SIGHUP')
   const old = () => scene.read('logs.1/d.log')
@@ -126,8 +113,7 @@ test('where a log can’t be opened again, the old one goes on being used and sa
 test('a log is appended to, and truncated only where that is asked for', async t => {
   const scene = new Scene(t)
   for (const name of ['out.log', 'err.log']) scene.write(name, 'old\n')
-  const text = `daemonize({ stdout: './out.log', stderr: { path: './err.log', truncate: true } }); console.log('new'); console.error('new')`
-  t.is((await runProgram(scene, text)).code, 0)
+  t.is((await scene.node(program('saysNewToBoth'))).code, 0)
   await scene.empty()
   t.is(scene.read('out.log'), 'old\nnew\n')
   t.is(scene.read('err.log'), 'new\n')

@@ -7,8 +7,8 @@ import { OptionError } from '../src/errors/classes.js'
 import { checkLaunch } from '../src/launch.js'
 import { normalise } from '../src/options/normalise.js'
 import { DAEMONIZE_OPTIONS, LAUNCH_OPTIONS, MONITOR_OPTIONS } from '../src/options/table.js'
-import { runProgram } from './support/program.js'
-import { Scene } from './support/scene.js'
+import type { Programs } from './fixtures/launchers.js'
+import { programs, Scene } from './support/scene.js'
 
 /** Values as a JavaScript program may give them: the option that is to be named, what is given, what is said of it. */
 const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
@@ -184,20 +184,22 @@ test('undefined is as not given, everywhere', t => {
   t.like(normalise({ log }).stdout, normalise({ log: './d.log' }).stdout)
 })
 
-const FROM_OUTSIDE = [`umask: '022'`, `pidfile: true`, `log: 'ingore'`, `listen: { web: 'nowhere' }`]
+const FROM_OUTSIDE: [option: string, bad: object][] = [
+  ['umask', { umask: '022' }],
+  ['pidfile', { pidfile: true }],
+  ['log', { log: 'ingore' }],
+  ['listen.web', { listen: { web: 'nowhere' } }],
+]
 
-for (const bad of FROM_OUTSIDE) {
-  test(`nothing is started or made where an option is bad: { ${bad} }`, async t => {
+for (const [option, bad] of FROM_OUTSIDE) {
+  test(`nothing is started or made where an option is bad: ${inspect(bad)}`, async t => {
     const scene = new Scene(t)
-    const text = `try { daemonize({ pidFile: './d.pid', stdout: './d.log', listen: { one: './d.sock' }, ${bad} }) } catch (error) {
-  console.log(JSON.stringify({ ...error, known: error instanceof daemonic.OptionError, name: error.name }))
-}`
-    const { code, stdout } = await runProgram(scene, text)
-    const option = bad.startsWith('listen') ? 'listen.web' : bad.split(':')[0]
+    const options = { pidFile: './d.pid', stdout: './d.log', listen: { one: './d.sock' }, ...bad }
+    const { code, stdout } = await scene.node(programs<Programs>('launchers')('catches', options, {}))
     const expected = { known: true, name: 'OptionError', code: 'ERR_DAEMON_OPTION', exitCode: 2, option }
     t.deepEqual(JSON.parse(stdout), expected)
     t.is(code, 0)
     t.deepEqual(scene.processes(), [])
-    t.deepEqual(scene.files(), ['program.mjs'])
+    t.deepEqual(scene.files(), [])
   })
 }

@@ -2,18 +2,13 @@
 import { once } from 'node:events'
 import test, { type ExecutionContext } from 'ava'
 import { type DaemonError, PidLock, signal, stop } from 'daemonic'
-import { bystander, foreignLock, killed, owner, withNamespaces, withPython } from './support/locks.js'
-import { LIBRARY, program } from './support/program.js'
+import { bystander, foreignLock, killed, locks, owner, withNamespaces, withPython } from './support/locks.js'
 import { finished, Scene } from './support/scene.js'
 
 test('a text that disagrees with the kernel keeps both from being signalled', async t => {
   const scene = new Scene(t)
   const victim = bystander(scene)
-  const { pid = 0 } = await owner(
-    scene,
-    // Through a descriptor that stays open: closing it would make the kernel forget the owner.
-    `process.on('SIGUSR2', () => tell('alive', 'x')); const fd = fs.openSync('d.pid', 'r+'); fs.ftruncateSync(fd); fs.writeSync(fd, '${victim.pid}\\n')`,
-  )
+  const { pid = 0 } = await owner(scene, locks('lies', victim.pid))
   await scene.until('it has lied', () => scene.read('d.pid') === `${victim.pid}\n`)
   await isUnverified(t, scene, pid)
   const error = await t.throwsAsync<DaemonError>(terminate(scene))
@@ -99,11 +94,8 @@ withPython('so does one on the byte that says “starting”, where readers wait
 withNamespaces('an owner in another PID namespace is seen, not named, and refused with that reason', async t => {
   const scene = new Scene(t)
   const outside = await owner(scene)
-  const text = `import { PidLock, stop } from '${LIBRARY}'
-const error = await stop('./d.pid').catch(error => error)
-console.log(JSON.stringify({ report: PidLock.inspect('./d.pid'), code: error.code, message: error.message }))`
-  const path = scene.write('inside.mjs', text)
-  const inside = await scene.run('unshare', ['--pid', '--fork', '--mount-proc', process.execPath, path])
+  const argv = [process.execPath, ...locks('looksAndStops')]
+  const inside = await scene.run('unshare', ['--pid', '--fork', '--mount-proc', ...argv])
   const { report, code, message } = JSON.parse(inside.stdout || inside.stderr)
   t.deepEqual(report, { state: 'running', pid: null, verified: false })
   t.is(code, 'ERR_DAEMON_UNVERIFIED')
@@ -114,9 +106,8 @@ console.log(JSON.stringify({ report: PidLock.inspect('./d.pid'), code: error.cod
 
 withNamespaces('one in a namespace below has another number there, and is refused too', async t => {
   const scene = new Scene(t)
-  const text = `process.on('SIGTERM', () => tell('signals', 'x')); daemonic.PidLock.acquire('./d.pid')
-setInterval(() => {}, 1_000_000)`
-  scene.spawn('unshare', ['--pid', '--fork', '--mount-proc', process.execPath, program(scene, text)])
+  const argv = [process.execPath, ...locks('tellsSignals')]
+  scene.spawn('unshare', ['--pid', '--fork', '--mount-proc', ...argv])
   const pid = await scene.until('it owns the file', () => PidLock.inspect(scene.path('d.pid')).pid)
   await scene.until('it has said so', () => PidLock.inspect(scene.path('d.pid')).state === 'running')
   t.is(scene.read('d.pid'), '1\n')
@@ -127,21 +118,8 @@ setInterval(() => {}, 1_000_000)`
 
 withNamespaces('the first process of a namespace is never signalled, though it owns the file', async t => {
   const scene = new Scene(t)
-  program(
-    scene,
-    `console.log((await daemonic.stop('./d.pid', { timeout: 100, force: false }).catch(error => error)).code)`,
-    'stop.mjs',
-  )
-  const text = `process.on('SIGTERM', () => tell('signals', 'x')); daemonic.PidLock.acquire('./d.pid')
-const { spawnSync } = await import('node:child_process')
-console.log(process.pid, spawnSync(process.execPath, ['stop.mjs'], { encoding: 'utf8' }).stdout)`
-  const { stdout } = await scene.run('unshare', [
-    '--pid',
-    '--fork',
-    '--mount-proc',
-    process.execPath,
-    program(scene, text),
-  ])
+  const argv = [process.execPath, ...locks('letsItselfBeStopped')]
+  const { stdout } = await scene.run('unshare', ['--pid', '--fork', '--mount-proc', ...argv])
   t.is(stdout.trim(), '1 ERR_DAEMON_UNVERIFIED')
   t.false(scene.exists('signals'))
 })

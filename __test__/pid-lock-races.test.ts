@@ -2,9 +2,9 @@
 import { lstatSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import test from 'ava'
 import { PidLock, stop } from 'daemonic'
-import { owner, STAY } from './support/locks.js'
+import { locks, owner } from './support/locks.js'
 import { launchProbe } from './support/probe.js'
-import { program, runProgram, startProgram } from './support/program.js'
+import { startProgram } from './support/program.js'
 import { Scene } from './support/scene.js'
 import { soak } from './support/soak.js'
 
@@ -15,8 +15,8 @@ const KILLS = Number(process.env.SOAK_KILLS ?? 60)
 /** Milliseconds for each, and a start of the next, on a slow machine. */
 const A_KILL = 2_000
 
-const DAEMON = `daemonize({ name: 'd', pidFile: './d.pid' }); ${STAY}`
-const OVERWRITING = DAEMON.replace(`'./d.pid'`, `{ path: './d.pid', overwrite: true }`)
+const DAEMON = locks('stays')
+const OVERWRITING = locks('stays', { pidFile: { path: './d.pid', overwrite: true } })
 
 test('of forty starters at once one succeeds, and the others say who it is', async t => {
   const scene = new Scene(t)
@@ -36,9 +36,8 @@ test('of forty starters at once one succeeds, and the others say who it is', asy
 
 test('so it is where a killed daemon has left its file, time after time', async t => {
   const scene = new Scene(t)
-  const path = program(scene, DAEMON)
   for (let round = 0; round < ROUNDS; round++) {
-    const results = await Promise.all(Array.from({ length: STARTERS / ROUNDS }, () => scene.node(path)))
+    const results = await Promise.all(Array.from({ length: STARTERS / ROUNDS }, () => scene.node(DAEMON)))
     t.is(results.filter(({ code }) => code === 0).length, 1)
     const pid = Number(scene.read('d.pid'))
     t.deepEqual(scene.processes(), [pid])
@@ -73,10 +72,7 @@ for (const [what, change] of [
 ] as const) {
   test(`a file that is ${what} under its owner can be taken, and is its new owner’s alone`, async t => {
     const scene = new Scene(t)
-    const first = await owner(
-      scene,
-      `process.once('SIGUSR2', () => { tell('intact', String(lock.isIntact())); lock.release(); tell('intact', String(lock.held)) }); tell('armed', 'x')`,
-    )
+    const first = await owner(scene, locks('releasesOnUsr2'))
     await scene.until('it listens to the signal', () => scene.exists('armed'))
     change(scene.path('d.pid'))
     using lock = PidLock.acquire(scene.path('d.pid'))
@@ -96,7 +92,7 @@ test('a start that overwrites takes a new file, warns of whose it was, and leave
   const scene = new Scene(t)
   const first = await startProgram(scene, DAEMON)
   const { ino } = lstatSync(scene.path('d.pid'))
-  const { code, stderr } = await runProgram(scene, OVERWRITING)
+  const { code, stderr } = await scene.node(OVERWRITING)
   t.is(code, 0)
   t.is(stderr, `d: warning: taking over ${scene.path('d.pid')} from pid ${first}, which goes on\n`)
   const second = Number(scene.read('d.pid'))
@@ -105,17 +101,17 @@ test('a start that overwrites takes a new file, warns of whose it was, and leave
   t.deepEqual(PidLock.inspect(scene.path('d.pid')), { state: 'running', pid: second, verified: true })
   process.kill(first, 'SIGTERM')
   await scene.until('the first has ended', () => !scene.processes().includes(first))
-  t.deepEqual(scene.files(), ['d.json', 'd.pid', 'program.mjs'])
+  t.deepEqual(scene.files(), ['d.json', 'd.pid'])
   t.deepEqual(PidLock.inspect(scene.path('d.pid')), { state: 'running', pid: second, verified: true })
   t.is((await stop(scene.path('d.pid'))).pid, second)
-  t.deepEqual(scene.files(), ['program.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test('it says nothing where there is nobody to take the file from', async t => {
   const scene = new Scene(t)
   for (const text of [null, '1\n']) {
     if (text !== null) scene.write('d.pid', text)
-    const { code, stderr } = await runProgram(scene, OVERWRITING)
+    const { code, stderr } = await scene.node(OVERWRITING)
     t.deepEqual({ code, stderr }, { code: 0, stderr: '' })
     t.is((await stop(scene.path('d.pid'))).wasRunning, true)
   }
@@ -125,7 +121,7 @@ test('one that has overwritten a file is itself refused and overwritten as any o
   const scene = new Scene(t)
   const first = await startProgram(scene, DAEMON)
   const second = await startProgram(scene, OVERWRITING)
-  const { code, stderr } = await runProgram(scene, DAEMON)
+  const { code, stderr } = await scene.node(DAEMON)
   t.is(code, 1)
   t.is(stderr, `d: already running as pid ${second} (${scene.path('d.pid')})\n`)
   const third = await startProgram(scene, OVERWRITING)
@@ -135,12 +131,12 @@ test('one that has overwritten a file is itself refused and overwritten as any o
 test('one that fails to start leaves the other process alone, and no file of its own', async t => {
   const scene = new Scene(t)
   const first = await owner(scene)
-  const { code } = await runProgram(scene, `${OVERWRITING.replace(STAY, '')}; process.exit(3)`)
+  const { code } = await scene.node(locks('ends', { pidFile: { path: './d.pid', overwrite: true } }, { exits: 3 }))
   t.is(code, 3)
   t.deepEqual(scene.processes(), [first.pid ?? 0])
   // The first one's file may have lost its name: that is what overwriting gives up.
   t.deepEqual(
     scene.files().filter(file => file !== 'd.pid'),
-    ['owner.mjs', 'program.mjs'],
+    [],
   )
 })

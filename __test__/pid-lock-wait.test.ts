@@ -5,8 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { AlreadyRunningError, OptionError, PidLock } from 'daemonic'
 import { freePort } from './support/listening.js'
-import { areWaiting, killed, owner, owns, STAY } from './support/locks.js'
-import { LIBRARY, program } from './support/program.js'
+import { areWaiting, killed, locks, owner, owns } from './support/locks.js'
 import { finished, Scene } from './support/scene.js'
 
 const WAITERS = 16
@@ -16,26 +15,7 @@ const WITHIN = 4
 /** How often a port changes hands. */
 const HANDOVERS = 20
 /** Milliseconds in which a waiter wakes, on a machine that is busy. */
-const SOON = 1_000
-
-/** An owner that does as it is told: take, drop, end. */
-const OBEDIENT = `process.stdin.setEncoding('utf8'); process.stdin.on('data', word => {
-  if (word === 'drop') held.release()
-  if (word === 'take') held = daemonic.PidLock.acquire('./d.pid')
-  process.stdout.write(word)
-}); let held = lock;`
-
-/** So many descriptors lie between an owner's lock and its socket, and the kernel closes the last first. */
-const BETWEEN = 3_000
-
-/** An owner that listens where the last one did, at once. Its address is in use while any socket of that one is left. */
-const LISTENER = `const net = await import('node:net')
-process.on('SIGUSR2', () => process.exit())
-const [low] = Array.from({ length: ${BETWEEN} }, () => fs.openSync('/dev/null'))
-await daemonic.PidLock.wait('./d.pid')
-fs.closeSync(low)
-net.createServer().on('error', ({ code }) => tell('log', code)).listen(Number(process.env.PORT), '127.0.0.1', () => tell('log', String(process.pid)))
-${STAY}`
+const SOON = 5_000
 
 // In turn: what takes how long is measured.
 test.serial('a wait for a file that is free, or isn’t there, is over at once', async t => {
@@ -61,7 +41,7 @@ for (const [what, end] of Object.entries({
 })) {
   test.serial(`a waiter wakes when the owner ${what}, and no earlier`, async t => {
     const scene = new Scene(t)
-    const child = await owner(scene, OBEDIENT, 'd.pid', { stdio: ['pipe', 'pipe', 'inherit'] })
+    const child = await owner(scene, locks('obeysItsInput'), { stdio: ['pipe', 'pipe', 'inherit'] })
     let over = false
     const waiting = PidLock.wait(scene.path('d.pid')).finally(() => (over = true))
     await areWaiting(scene, 1)
@@ -115,7 +95,7 @@ test('a signal that aborts meanwhile ends the wait', async t => {
 
 test('a wait that is aborted, whenever, has the lock or never takes it', async t => {
   const scene = new Scene(t)
-  const child = await owner(scene, OBEDIENT, 'd.pid', { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = await owner(scene, locks('obeysItsInput'), { stdio: ['pipe', 'pipe', 'inherit'] })
   const tell = async (word: string) => {
     const answered = once(child.stdout as NodeJS.ReadableStream, 'data')
     child.stdin?.write(word)
@@ -144,16 +124,8 @@ test('a wait that is aborted, whenever, has the lock or never takes it', async t
 
 test(`of ${WAITERS} waiters each has the file in its turn, alone`, async t => {
   const scene = new Scene(t)
-  // Half of them end while they have it.
-  const path = program(
-    scene,
-    `const lock = await daemonic.PidLock.wait('./d.pid'); tell('log', 'start ' + process.pid)
-await new Promise(resolve => setTimeout(resolve, Math.random() * 3)); tell('log', 'end ' + process.pid)
-if (process.pid % 2) process.kill(process.pid, 'SIGKILL')
-lock.release()`,
-  )
   const lock = PidLock.acquire(scene.path('d.pid'))
-  const children = Array.from({ length: WAITERS }, () => scene.spawn(process.execPath, [path]))
+  const children = Array.from({ length: WAITERS }, () => scene.spawnNode(locks('hasItsTurn')))
   const ends = children.map(child => finished(child))
   await areWaiting(scene, WAITERS)
   lock.release()
@@ -174,12 +146,11 @@ for (const [what, signal] of [
 ] as const) {
   test(`the address of an owner that ${what} is free when its waiter has the file`, async t => {
     const scene = new Scene(t)
-    const env = { PORT: String(await freePort()) }
-    const path = program(scene, LISTENER)
-    let last = scene.spawn(process.execPath, [path], { env })
+    const listening = locks('listensAsTheOwner', await freePort())
+    let last = scene.spawnNode(listening)
     for (let round = 0; round < HANDOVERS; round++) {
       await listens(t, scene, last, round)
-      const next = scene.spawn(process.execPath, [path], { env })
+      const next = scene.spawnNode(listening)
       await areWaiting(scene, 1)
       last.kill(signal)
       last = next
@@ -189,11 +160,10 @@ for (const [what, signal] of [
 
   test(`so it is where that one became the owner, and ${what}, while others were waiting already`, async t => {
     const scene = new Scene(t)
-    const env = { PORT: String(await freePort()) }
-    const path = program(scene, LISTENER)
-    const first = scene.spawn(process.execPath, [path], { env })
+    const listening = locks('listensAsTheOwner', await freePort())
+    const first = scene.spawnNode(listening)
     await listens(t, scene, first, 0)
-    const children = [first, ...Array.from({ length: WAITERS }, () => scene.spawn(process.execPath, [path], { env }))]
+    const children = [first, ...Array.from({ length: WAITERS }, () => scene.spawnNode(listening))]
     for (let round = 1; round <= WAITERS; round++) {
       await areWaiting(scene, WAITERS - round + 1)
       const pid = Number(logged(scene).at(-1))
@@ -215,15 +185,14 @@ function logged(scene: Scene): string[] {
   return scene.exists('log') ? scene.read('log').split('\n').slice(0, -1) : []
 }
 
-for (const [how, does, code] of [
-  ['exits', 'process.exit(3)', 3],
-  ['throws an error that nobody catches', `throw new Error('no')`, 1],
+for (const [what, how, code] of [
+  ['exits', { exits: 3 }, 3],
+  ['throws an error that nobody catches', { throws: 'no' }, 1],
 ] as const) {
-  test(`a process that ${how} does not wait for its wait`, async t => {
+  test(`a process that ${what} does not wait for its wait`, async t => {
     const scene = new Scene(t)
     const first = await owner(scene)
-    const text = `process.on('SIGUSR2', () => { ${does} }); await daemonic.PidLock.wait('./d.pid')`
-    const child = scene.spawn(process.execPath, [program(scene, text)])
+    const child = scene.spawnNode(locks('endsOnUsr2WhileItWaits', how))
     const end = finished(child)
     await areWaiting(scene, 1)
     child.kill('SIGUSR2')
@@ -236,8 +205,7 @@ for (const [how, does, code] of [
 test('a wait keeps its process running', async t => {
   const scene = new Scene(t)
   const first = await owner(scene)
-  const text = `const lock = await daemonic.PidLock.wait('./d.pid'); tell('log', lock.path)`
-  const child = scene.spawn(process.execPath, [program(scene, text)])
+  const child = scene.spawnNode(locks('waits'))
   const end = finished(child)
   await areWaiting(scene, 1)
   await killed(first)
@@ -248,13 +216,7 @@ test('a wait keeps its process running', async t => {
 test('a worker thread that is ended takes its waits with it, and leaves the others', async t => {
   const scene = new Scene(t)
   const first = await owner(scene)
-  const text = `const { Worker } = await import('node:worker_threads')
-const worker = new Worker(\`import('${LIBRARY}').then(({ PidLock }) => { for (let i = 0; i < 3; i++) PidLock.wait('./d.pid') })\`, { eval: true })
-const mine = daemonic.PidLock.wait('./d.pid')
-process.once('SIGUSR2', async () => { await worker.terminate(); tell('log', 'terminated') })
-const lock = await mine
-tell('log', 'mine'); lock.release()`
-  const child = scene.spawn(process.execPath, [program(scene, text)])
+  const child = scene.spawnNode(locks('waitsBesideAThread'))
   const end = finished(child)
   await areWaiting(scene, 4)
   child.kill('SIGUSR2')

@@ -15,10 +15,11 @@ import {
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { AlreadyRunningError, OptionError, PidLock, SystemCallError } from 'daemonic'
-import { asRoot, killed, NOBODY, owner, STAY } from './support/locks.js'
+import type { End } from './fixtures/programs.js'
+import { asRoot, killed, locks, NOBODY, owner } from './support/locks.js'
 import { launchProbe } from './support/probe.js'
-import { LIBRARY, program, runProgram, startProgram } from './support/program.js'
-import { finished, type RunOptions, Scene } from './support/scene.js'
+import { startProgram } from './support/program.js'
+import { finished, fixture, type RunOptions, Scene } from './support/scene.js'
 
 const withPgrep = spawnSync('pgrep', ['--version']).status === 0 ? test : test.skip // of procps, alone with -L
 
@@ -26,10 +27,8 @@ const withPgrep = spawnSync('pgrep', ['--version']).status === 0 ? test : test.s
 const MANY = 20
 
 /** What another process makes of the file. */
-async function seenByAnother(scene: Scene, what = 'PidLock.inspect', file = 'd.pid', run: RunOptions = {}) {
-  const text = `try { const result = daemonic.${what}(${JSON.stringify(scene.path(file))}); console.log(JSON.stringify(result)) }
-catch ({ name, code, pid = null, message }) { console.log(JSON.stringify({ name, code, pid, message })) }`
-  const { stdout, stderr } = await scene.node(program(scene, text, 'other.mjs'), run)
+async function seenByAnother(scene: Scene, what: 'inspect' | 'acquire' = 'inspect', run: RunOptions = {}) {
+  const { stdout, stderr } = await scene.node(locks('calls', what, scene.path('d.pid')), run)
   if (!stdout) throw new Error(stderr)
   return JSON.parse(stdout)
 }
@@ -37,10 +36,7 @@ catch ({ name, code, pid = null, message }) { console.log(JSON.stringify({ name,
 test('the file says the pid and a newline, readable by all whatever the umask, or with the mode that was asked for', async t => {
   const scene = new Scene(t)
   for (const umask of [0o077, 0]) {
-    const text = `process.umask(${umask}); daemonic.PidLock.acquire('./d.pid'); daemonic.PidLock.acquire('./own.pid', { mode: 0o660 })
-for (const file of ['d.pid', 'own.pid']) tell('modes', (fs.statSync(file).mode & 0o7777).toString(8))
-tell('text', fs.readFileSync('d.pid', 'utf8') + process.pid)`
-    t.is((await runProgram(scene, text)).stderr, '')
+    t.is((await scene.node(locks('tellsModes', umask))).stderr, '')
     t.is(scene.read('modes'), '644\n660\n')
     t.regex(scene.read('text'), /^(\d+)\n\1\n$/)
     for (const file of ['modes', 'text']) scene.remove(file)
@@ -53,7 +49,7 @@ test('a second acquire is refused and names the owner, in its process and in ano
   const error = t.throws(() => PidLock.acquire(scene.path('d.pid')), { instanceOf: AlreadyRunningError })
   t.is(error?.pid, process.pid)
   t.is(error?.message, `already running as pid ${process.pid} (${lock.path})`)
-  const { name, code, pid } = await seenByAnother(scene, 'PidLock.acquire')
+  const { name, code, pid } = await seenByAnother(scene, 'acquire')
   t.deepEqual({ name, code, pid }, { name: 'AlreadyRunningError', code: 'ERR_DAEMON_RUNNING', pid: process.pid })
   t.deepEqual(await seenByAnother(scene), { state: 'running', pid: process.pid, verified: true })
 })
@@ -72,9 +68,7 @@ test('a file that nobody locks is free, whatever pid it names', t => {
 
 test('until it is ready a daemon is starting, to itself too', async t => {
   const scene = new Scene(t)
-  const text = `const daemon = daemonize({ name: 'd', pidFile: './d.pid', ready: 'manual', signals: { SIGUSR2: () => daemon.ready() } })
-tell('own', daemonic.PidLock.inspect(here + '/d.pid').state); ${STAY}`
-  const launcher = runProgram(scene, text)
+  const launcher = scene.node(locks('isReadyOnUsr2'))
   const own = await scene.until('it has looked', () => scene.exists('own') && scene.read('own'))
   const pid = Number(scene.read('d.pid'))
   t.deepEqual(PidLock.inspect(scene.path('d.pid')), { state: 'starting', pid, verified: true })
@@ -116,9 +110,9 @@ asRoot('inspect needs permission to read and no other, and says so where it has 
   chmodSync(scene.directory, 0o755)
   const { pid } = await owner(scene)
   const nobody = { uid: NOBODY, gid: NOBODY }
-  t.deepEqual(await seenByAnother(scene, 'PidLock.inspect', 'd.pid', nobody), { state: 'running', pid, verified: true })
+  t.deepEqual(await seenByAnother(scene, 'inspect', nobody), { state: 'running', pid, verified: true })
   chmodSync(scene.path('d.pid'), 0o600)
-  const { code, message } = await seenByAnother(scene, 'PidLock.inspect', 'd.pid', nobody)
+  const { code, message } = await seenByAnother(scene, 'inspect', nobody)
   t.is(code, 'EACCES')
   t.regex(message, /d\.pid: EACCES, permission denied; it belongs to root/)
 })
@@ -126,10 +120,8 @@ asRoot('inspect needs permission to read and no other, and says so where it has 
 // Owners that ask the kernel, or make it forget, are processes of their own: other tests run in this one.
 test('an owner that reads its own pid file still excludes, though the kernel no longer names it', async t => {
   const scene = new Scene(t)
-  const { pid = 0 } = await owner(
-    scene,
-    `process.once('SIGUSR2', () => tell('text', fs.readFileSync('d.pid', 'utf8')))`,
-  )
+  const { pid = 0 } = await owner(scene, locks('readsItsFileOnUsr2'))
+  await scene.until('it listens to the signal', () => scene.exists('armed'))
   process.kill(pid, 'SIGUSR2')
   await scene.until('it has read the file', () => scene.exists('text') && scene.read('text') === `${pid}\n\n`)
   t.deepEqual(PidLock.inspect(scene.path('d.pid')), { state: 'running', pid, verified: false })
@@ -139,10 +131,7 @@ test('an owner that reads its own pid file still excludes, though the kernel no 
 
 test('it is named again when it is ready, says its status, or reopens its logs', async t => {
   const scene = new Scene(t)
-  const text = `const daemon = daemonize({ name: 'd', pidFile: './d.pid', ready: 'manual', signals: {
-  SIGUSR2: () => tell('text', fs.readFileSync(here + '/d.pid', 'utf8').trim()), SIGPWR: () => daemon.setStatus('well') } })
-fs.readFileSync(here + '/d.pid'); daemon.ready(); ${STAY}`
-  const pid = await startProgram(scene, text)
+  const pid = await startProgram(scene, locks('forgets'))
   const verified = () => {
     const report = PidLock.inspect(scene.path('d.pid'))
     t.like(report, { state: 'running', pid })
@@ -159,25 +148,20 @@ fs.readFileSync(here + '/d.pid'); daemon.ready(); ${STAY}`
   }
 })
 
-const QUESTIONS: Record<string, string> = {
-  inspect: `tell('answer', PidLock.inspect('d.pid').state)`,
-  'inspect by another name': `tell('answer', PidLock.inspect('alias.pid').state)`,
-  acquire: `try { PidLock.acquire('d.pid') } catch ({ code }) { tell('answer', code) }`,
-  'acquire by another name': `try { PidLock.acquire('alias.pid') } catch ({ code }) { tell('answer', code) }`,
-  'a wait that is too long': `await PidLock.wait('d.pid', { timeout: 20 }).catch(({ code }) => tell('answer', code))`,
-  'a wait by another name': `await PidLock.wait('alias.pid', { timeout: 20 }).catch(({ code }) => tell('answer', code))`,
-  status: `tell('answer', (await daemonic.status('./d.pid')).state)`,
-}
-
-for (const [what, question] of Object.entries(QUESTIONS)) {
+for (const [what, question, file] of [
+  ['inspect', 'inspect', 'd.pid'],
+  ['inspect by another name', 'inspect', 'alias.pid'],
+  ['acquire', 'acquire', 'd.pid'],
+  ['acquire by another name', 'acquire', 'alias.pid'],
+  ['a wait that is too long', 'a wait that is too long', 'd.pid'],
+  ['a wait by another name', 'a wait that is too long', 'alias.pid'],
+  ['status', 'status', 'd.pid'],
+] as const) {
   test(`the kernel still names an owner after its own ${what}`, async t => {
     const scene = new Scene(t)
-    const { pid = 0 } = await owner(
-      scene,
-      `const { PidLock } = daemonic; process.once('SIGUSR2', async () => { ${question} }); tell('armed', 'x')`,
-    )
+    const { pid = 0 } = await owner(scene, locks('asksItsFileOnUsr2', question, file))
     await scene.until('it listens to the signal', () => scene.exists('armed'))
-    if (question.includes('alias')) linkSync(scene.path('d.pid'), scene.path('alias.pid'))
+    if (file === 'alias.pid') linkSync(scene.path('d.pid'), scene.path('alias.pid'))
     process.kill(pid, 'SIGUSR2')
     const answer = await scene.until('it has its answer', () => scene.exists('answer') && scene.read('answer'))
     t.regex(answer, /^(running|ERR_DAEMON_RUNNING)\n$/)
@@ -217,19 +201,18 @@ test('a lock is released at the end of its block', t => {
   t.deepEqual(scene.files(), [])
 })
 
-const ENDS: Record<string, { does: string; code: number | null }> = {
-  'calls process.exit()': { does: 'process.exit(3)', code: 3 },
-  'comes to its natural end': { does: '', code: 0 },
-  'throws an error': { does: `throw new Error('no')`, code: 1 },
-  'rejects a promise': { does: `Promise.reject(new Error('no'))`, code: 1 },
+const ENDS: Record<string, { how: End; code: number | null }> = {
+  'calls process.exit()': { how: { exits: 3 }, code: 3 },
+  'comes to its natural end': { how: {}, code: 0 },
+  'throws an error': { how: { throws: 'no' }, code: 1 },
+  'rejects a promise': { how: { rejects: 'no' }, code: 1 },
 }
 
-for (const [what, { does, code }] of Object.entries(ENDS)) {
+for (const [what, { how, code }] of Object.entries(ENDS)) {
   test(`an owner that ${what} leaves no file`, async t => {
     const scene = new Scene(t)
-    const text = `daemonic.PidLock.acquire('./a.pid'); daemonic.PidLock.acquire('./b.pid'); ${does}`
-    t.is((await runProgram(scene, text)).code, code)
-    t.deepEqual(scene.files(), ['program.mjs'])
+    t.is((await scene.node(locks('ownsTwoAndEnds', how))).code, code)
+    t.deepEqual(scene.files(), [])
   })
 }
 
@@ -266,9 +249,8 @@ asRoot('where the file may not be removed, its release empties it, which names n
   writeFileSync(scene.path('run/d.pid'), '')
   chownSync(scene.path('run/d.pid'), NOBODY, NOBODY)
   chmodSync(scene.path('run'), 0o555)
-  for (const end of ['lock.release()', 'process.exit()', '']) {
-    const text = `const lock = daemonic.PidLock.acquire('./run/d.pid'); tell('text', fs.readFileSync('/proc/self/fd/' + fs.openSync('./run/d.pid'), 'utf8').trim()); ${end}`
-    const { code, stderr } = await runProgram(scene, text, { uid: NOBODY, gid: NOBODY })
+  for (const how of ['releases', 'exits', 'returns'] as const) {
+    const { code, stderr } = await scene.node(locks('tellsItsTextAndEnds', how), { uid: NOBODY, gid: NOBODY })
     t.is(code, 0, stderr)
     t.regex(scene.read('text'), /^\d+\n$/)
     t.is(scene.read('run/d.pid'), '')
@@ -279,9 +261,7 @@ asRoot('where the file may not be removed, its release empties it, which names n
 
 test('one process owns several files, each for itself, without a warning', async t => {
   const scene = new Scene(t)
-  const text = `const locks = Array.from({ length: ${MANY} }, (_, n) => daemonic.PidLock.acquire('./' + n + '.pid'))
-locks[0].release(); tell('done', 'x'); process.once('SIGUSR2', () => process.exit()); ${STAY}`
-  const child = scene.spawn(process.execPath, [program(scene, text)])
+  const child = scene.spawnNode(locks('ownsMany', MANY))
   const end = finished(child)
   await scene.until('it has them', () => scene.exists('done'))
   t.false(scene.exists('0.pid'))
@@ -290,15 +270,12 @@ locks[0].release(); tell('done', 'x'); process.once('SIGUSR2', () => process.exi
   }
   child.kill('SIGUSR2')
   t.is((await end).stderr, '')
-  t.deepEqual(scene.files(), ['done', 'program.mjs'])
+  t.deepEqual(scene.files(), ['done'])
 })
 
 test('a child of the owner has no part in the lock', async t => {
   const scene = new Scene(t)
-  const child = await owner(
-    scene,
-    `const { spawn } = await import('node:child_process'); spawn('sleep', ['1000'], { stdio: 'inherit', detached: true }).on('spawn', () => tell('child', 'x'))`,
-  )
+  const child = await owner(scene, locks('hasAChild'))
   await scene.until('it has a child', () => scene.exists('child'))
   await killed(child)
   t.is(scene.processes().length, 1)
@@ -309,13 +286,7 @@ test('a child of the owner has no part in the lock', async t => {
 test('a lock that a worker thread took is released with it, whether it ends or is ended', async t => {
   const scene = new Scene(t)
   for (const how of ['end', 'terminate']) {
-    const text = `import('${LIBRARY}').then(({ PidLock }) => {
-  const { parentPort, workerData } = require('node:worker_threads')
-  globalThis.lock = PidLock.acquire(workerData)
-  parentPort.once('message', () => {})
-  parentPort.postMessage('has it')
-})`
-    const worker = new Worker(text, { eval: true, workerData: scene.path('d.pid') })
+    const worker = new Worker(fixture('modules/owns-in-a-thread'), { workerData: scene.path('d.pid') })
     await once(worker, 'message')
     t.like(await seenByAnother(scene), { state: 'running', pid: process.pid })
     const inode = statSync(scene.path('d.pid')).ino

@@ -1,12 +1,14 @@
 // Which program the daemon runs: the same one, as the launcher was started; and where that can't be.
-import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, symlinkSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import test from 'ava'
+import type { Programs } from './fixtures/launchers.js'
 import { freePort } from './support/listening.js'
 import { probe } from './support/probe.js'
-import { LIBRARY, program, runProgram } from './support/program.js'
-import { fixture, Scene } from './support/scene.js'
+import { LIBRARY } from './support/program.js'
+import { fixture, programs, Scene } from './support/scene.js'
+
+const launchers = programs<Programs>('launchers')
 
 // ── The same program ─────────────────────────────────────────────────────────────────────
 
@@ -27,17 +29,16 @@ test('a daemon has the arguments, flags and environment of its launcher', async 
 test('relative flags are found in the launcher’s directory, though the daemon works in /', async t => {
   const scene = new Scene(t)
   scene.write('preload.mjs', 'globalThis.preloaded = process.cwd()')
-  const text = `daemonize(); tell('told', [globalThis.preloaded, process.cwd()].join()); setInterval(() => {}, 1_000_000)`
-  const { code } = await runProgram(scene, text, { execArgv: ['--import', './preload.mjs'] })
+  const { code } = await scene.node(launchers('tellsItsPreload'), { execArgv: ['--import', './preload.mjs'] })
   t.is(code, 0)
   t.is(scene.read('told'), `${scene.directory},/\n`)
 })
 
 test('`env` adds variables to its environment and removes others, and our own are gone from it', async t => {
   const scene = new Scene(t)
-  const env = `{ ADDED: 'a=b', CHANGED: 'new', REMOVED: undefined }`
-  const text = `daemonize({ env: ${env}, listen: { web: '127.0.0.1:0' }, stdout: 'inherit' }); console.log(JSON.stringify(process.env))`
-  const { stdout } = await runProgram(scene, text, { env: { CHANGED: 'old', REMOVED: 'old' } })
+  const options = { env: { ADDED: 'a=b', CHANGED: 'new', REMOVED: undefined }, listen: { web: '127.0.0.1:0' } }
+  const run = { env: { CHANGED: 'old', REMOVED: 'old' } }
+  const { stdout } = await scene.node(launchers('printsItsEnvironment', options), run)
   const seen: Record<string, string> = JSON.parse(stdout)
   t.is(seen.ADDED, 'a=b')
   t.is(seen.CHANGED, 'new')
@@ -45,37 +46,35 @@ test('`env` adds variables to its environment and removes others, and our own ar
     t.false(name in seen, name)
 })
 
-const SAY_HELLO = `const daemon = daemonize({ stdout: 'inherit' }); console.log('hello from ' + daemon.name)`
+const SAYS_HELLO = `import('${pathToFileURL(fixture('scripts/says-hello'))}')`
 
 test('a program that is found by a symbolic link, as in node_modules/.bin, is started again by it', async t => {
   const scene = new Scene(t)
-  const text = `const daemon = daemonize({ stdout: 'inherit' }); console.log([daemon.name, ...process.argv.slice(1)].join())`
-  const path = program(scene, text)
-  execFileSync('sed', ['-i', '1i #!/usr/bin/env node', path])
+  const path = scene.write('program.mjs', `#!/usr/bin/env node\n${SAYS_HELLO}\n`)
   chmodSync(path, 0o755)
   mkdirSync(scene.path('.bin'))
   symlinkSync('../program.mjs', scene.path('.bin/tool'))
   const { code, stdout, stderr } = await scene.run(scene.path('.bin/tool'), ['--verbose'])
-  t.is(stdout, `tool,${scene.path('.bin/tool')},--verbose\n`, stderr)
+  t.is(stdout, `hello from tool\n${scene.path('.bin/tool')},--verbose\n`, stderr)
   t.is(code, 0)
 })
 
 test('a program may be given as a directory, or without its extension', async t => {
   const scene = new Scene(t)
   mkdirSync(scene.path('app'))
-  scene.write('app/index.js', `import('${LIBRARY}').then(({ daemonize }) => { ${SAY_HELLO} })`)
+  scene.write('app/index.js', SAYS_HELLO)
   for (const name of ['./app', './app/index']) {
     const { code, stdout, stderr } = await scene.run(process.execPath, [name])
-    t.is(stdout, `hello from ${name === './app' ? 'app' : 'index'}\n`, stderr)
+    const path = scene.path(name)
+    t.is(stdout, `hello from ${name === './app' ? 'app' : 'index'}\n${path}\n`, stderr)
     t.is(code, 0)
   }
 })
 
 test('a CommonJS program becomes a daemon too', async t => {
   const scene = new Scene(t)
-  const text = `import('${LIBRARY}').then(({ daemonize }) => { ${SAY_HELLO} })`
-  const { code, stdout } = await scene.node(scene.write('old.cjs', text))
-  t.is(stdout, 'hello from old\n')
+  const { code, stdout } = await scene.node(scene.write('old.cjs', SAYS_HELLO))
+  t.is(stdout, `hello from old\n${scene.path('old.cjs')}\n`)
   t.is(code, 0)
 })
 
@@ -129,11 +128,8 @@ test('uncaught, that is one paragraph, and the exit code 1', async t => {
 
 test('a worker thread is refused', async t => {
   const scene = new Scene(t)
-  const text = `import { Worker, isMainThread } from 'node:worker_threads'
-if (isMainThread) new Worker(import.meta.filename)
-else try { daemonize({ pidFile: './d.pid' }) } catch ({ code, message }) { console.log(code + ': ' + message) }`
-  const { code, stdout } = await runProgram(scene, text)
+  const { code, stdout } = await scene.node(fixture('scripts/starts-in-a-thread'))
   t.regex(stdout, /^ERR_DAEMON_UNSUPPORTED: daemonize\(\) was called in a worker thread: call it in the main thread/)
   t.is(code, 0)
-  t.deepEqual(scene.files(), ['program.mjs'])
+  t.deepEqual(scene.files(), [])
 })

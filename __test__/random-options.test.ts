@@ -5,13 +5,14 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync
 import test, { type ExecutionContext } from 'ava'
 import { type DaemonizeOptions, PidLock } from 'daemonic'
 import { type OptionName, takesEffect } from '../src/options/table.js'
-import { STAY } from './support/locks.js'
-import { program, startProgram } from './support/program.js'
+import type { Programs } from './fixtures/launchers.js'
+import { startProgram } from './support/program.js'
 import { generator } from './support/random.js'
-import { Scene } from './support/scene.js'
+import { programs, Scene } from './support/scene.js'
 
 const SETS = Number(process.env.OPTION_SETS ?? 30)
 const SEED = Number(process.env.OPTION_SEED ?? Date.now() % 2 ** 31)
+const launchers = programs<Programs>('launchers')
 const isRoot = process.getuid?.() === 0
 
 /** A daemon to look at: its pid, and the directory that it was started in. */
@@ -274,13 +275,6 @@ function draw(random: () => number): Drawn {
   return drawn
 }
 
-/** Says by JSON what it was refused for. */
-const PROGRAM = `try { daemonize(JSON.parse(process.env.OPTIONS)) } catch ({ name, option, step, path, message, exitCode }) {
-  console.log(JSON.stringify({ name, names: option ?? step, path, message }))
-  process.exit(exitCode)
-}
-${STAY}`
-
 interface Started {
   code: number | null
   stdout: string
@@ -291,19 +285,19 @@ interface Started {
 }
 
 /** Starts the program in a directory of its own, with a few descriptors that a shell gives it. */
-async function start(scene: Scene, path: string, options: Record<string, unknown>): Promise<Started> {
+async function start(scene: Scene, options: Record<string, unknown>): Promise<Started> {
   const directory = scene.path(`set${scene.files().length}`)
   mkdirSync(`${directory}/inner`, { recursive: true })
   for (const name of ['in', 'taken']) writeFileSync(`${directory}/${name}`, '')
   const before = readdirSync(directory)
-  const command = 'umask 013; exec 9<in 8>kept; exec "$0" "$1"'
-  const env = { OPTIONS: JSON.stringify(options), XDG_RUNTIME_DIR: undefined }
-  const result = await scene.run('bash', ['-c', command, process.execPath, path], { cwd: directory, env })
+  const command = 'umask 013; exec 9<in 8>kept; exec "$@"'
+  const env = { XDG_RUNTIME_DIR: undefined }
+  const result = await scene.by('bash', command, launchers('printsWhatIsWrong', options), { cwd: directory, env })
   return { ...result, directory, before }
 }
 
-async function tryOut(t: ExecutionContext, scene: Scene, path: string, { options, looks, bad }: Drawn, what: string) {
-  const { code, stdout, stderr, directory, before } = await start(scene, path, options)
+async function tryOut(t: ExecutionContext, scene: Scene, { options, looks, bad }: Drawn, what: string) {
+  const { code, stdout, stderr, directory, before } = await start(scene, options)
   const daemons = scene.processes()
   if (bad.length > 0) {
     t.not(code, 0, what)
@@ -338,11 +332,10 @@ test('every value of every option, alone, is what the kernel shows of the daemon
   t.timeout(300_000)
   const scene = new Scene(t)
   chmodSync(scene.directory, 0o711)
-  const path = program(scene, PROGRAM)
   for (const [name, { good }] of DRAWN) {
     for (const [value, look, expected] of good) {
       const drawn: Drawn = { options: { [name]: value }, looks: [[name, look, expected]], bad: [] }
-      await tryOut(t, scene, path, drawn, JSON.stringify(drawn.options))
+      await tryOut(t, scene, drawn, JSON.stringify(drawn.options))
     }
   }
 })
@@ -351,11 +344,10 @@ test('every wrong value of every option, alone, is refused and leaves nothing', 
   t.timeout(300_000)
   const scene = new Scene(t)
   chmodSync(scene.directory, 0o711)
-  const path = program(scene, PROGRAM)
   for (const [name, { bad }] of DRAWN) {
     for (const [value] of bad) {
       const drawn: Drawn = { options: { [name]: value }, looks: [], bad: [name] }
-      await tryOut(t, scene, path, drawn, JSON.stringify(drawn.options))
+      await tryOut(t, scene, drawn, JSON.stringify(drawn.options))
     }
   }
 })
@@ -363,13 +355,12 @@ test('every wrong value of every option, alone, is refused and leaves nothing', 
 test('what takes effect before exec, a supervisor’s worker has too', async t => {
   t.timeout(120_000)
   const scene = new Scene(t)
-  const path = program(scene, PROGRAM)
   for (const [name, { good }] of DRAWN) {
     if (!takesEffect(name as OptionName, 'exec')) continue
     for (const [value, look, expected] of good) {
       const what = JSON.stringify({ [name]: value })
       const supervised = { [name]: value, monitor: true, pidFile: './d.pid' }
-      const { code, stdout, stderr, directory } = await start(scene, path, supervised)
+      const { code, stdout, stderr, directory } = await start(scene, supervised)
       t.is(code, 0, `${what}: ${stdout}${stderr}`)
       const supervisor = Number(readFileSync(`${directory}/d.pid`, 'utf8'))
       const [worker = 0, another] = scene.processes().filter(pid => pid !== supervisor)
@@ -386,21 +377,17 @@ test(`${SETS} sets of random options`, async t => {
   t.log(`OPTION_SEED=${SEED}`)
   const scene = new Scene(t)
   chmodSync(scene.directory, 0o711)
-  const path = program(scene, PROGRAM)
   const random = generator(SEED)
   for (let set = 0; set < SETS; set++) {
     const drawn = draw(random)
-    await tryOut(t, scene, path, drawn, `set ${set} of OPTION_SEED=${SEED}, ${JSON.stringify(drawn.options)}`)
+    await tryOut(t, scene, drawn, `set ${set} of OPTION_SEED=${SEED}, ${JSON.stringify(drawn.options)}`)
   }
 })
 
 test('two daemons, and a daemon and its launcher, have different randomness', async t => {
   const scene = new Scene(t)
-  const text = `import { randomBytes } from 'node:crypto'
-tell('told', Math.random()); tell('told', randomBytes(8).toString('hex'))
-daemonize({ pidFile: './d.pid' }); tell('told', Math.random()); tell('told', randomBytes(8).toString('hex')); ${STAY}`
   for (let start = 0; start < 2; start++) {
-    process.kill(await startProgram(scene, text), 'SIGTERM')
+    process.kill(await startProgram(scene, launchers('tellsRandomNumbers')), 'SIGTERM')
     await scene.until('it has ended', () => !scene.exists('d.pid'))
   }
   const told = scene.read('told').trimEnd().split('\n')

@@ -1,9 +1,9 @@
 // What the README shows is run as it stands, in a directory that has installed this checkout.
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { freePort } from './support/listening.js'
-import { type Result, Scene } from './support/scene.js'
+import { fixture, type Result, Scene } from './support/scene.js'
 
 // Compiled to dist/__test__.
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -101,12 +101,7 @@ test('the commands start, show, reload and stop it as they stand', async t => {
 
 test('behind an entry that imports nothing else, a program runs once', async t => {
   const scene = install(t, ['entry.mjs'])
-  writeFileSync(
-    scene.path('main.mjs'),
-    `import { appendFileSync } from 'node:fs'
-     appendFileSync('${scene.path('runs')}', process.pid + '\\n')
-     export const main = daemon => setInterval(() => daemon.setStatus('at work'), 1_000)`,
-  )
+  scene.write('main.mjs', `export { main } from '${pathToFileURL(fixture('scripts/tells-its-runs'))}'\n`)
   const { code, stderr } = await run(scene, 'entry.mjs')
   t.is(code, 0, stderr)
   await scene.until('it has run', () => scene.exists('runs') && scene.read('runs').endsWith('\n'))

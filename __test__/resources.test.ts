@@ -1,33 +1,16 @@
 // Limits, priorities, umask and working directory, as /proc shows them of the daemon.
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { inspect } from 'node:util'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import type { DaemonizeOptions, ResourceName } from 'daemonic'
-import { asRoot, NOBODY, STAY } from './support/locks.js'
-import { inForeground, program, runProgram, startProgram } from './support/program.js'
+import { identity, withEverything } from './support/identity.js'
+import { asRoot, NOBODY } from './support/locks.js'
+import { inForeground, startProgram } from './support/program.js'
+import { refused } from './support/refused.js'
 import { type RunOptions, Scene } from './support/scene.js'
 
-const become = (options: object) =>
-  `const daemon = daemonize({ pidFile: './d.pid', ...${inspect(options, { depth: null })} })\n`
-
-function start(scene: Scene, options: DaemonizeOptions, text = STAY, run: RunOptions = {}): Promise<number> {
-  return startProgram(scene, become(options) + text, run)
-}
-
-async function refused(
-  t: ExecutionContext,
-  scene: Scene,
-  options: object,
-  says: RegExp,
-  run: RunOptions = {},
-): Promise<void> {
-  const path = program(scene, become({ listen: { web: './d.sock' }, ...options }) + STAY)
-  const before = scene.files()
-  const { code, stderr } = await scene.node(path, run)
-  t.regex(stderr, says, `exit code ${code}`)
-  t.is(code, 1)
-  t.deepEqual(scene.processes(), [], 'processes left')
-  t.deepEqual(scene.files(), before)
+function start(scene: Scene, options: DaemonizeOptions, run: RunOptions = {}): Promise<number> {
+  return startProgram(scene, identity('stays', options), run)
 }
 
 const isOptionError = (option: string) => new RegExp(`OptionError: .*\`${option.replaceAll('.', '\\.')}\``)
@@ -100,13 +83,8 @@ test('one number is both', async t => {
 
 test("'unlimited' is both too, and others stay as the caller has them, but for core", async t => {
   const scene = new Scene(t)
-  const path = program(scene, become({ limits: { cpu: 'unlimited' } }) + STAY)
-  const { code, stderr } = await scene.run('bash', [
-    '-c',
-    'ulimit -S -n 500; ulimit -S -t 5000; exec "$0" "$1"',
-    process.execPath,
-    path,
-  ])
+  const limited = identity('stays', { limits: { cpu: 'unlimited' } })
+  const { code, stderr } = await scene.by('bash', 'ulimit -S -n 500; ulimit -S -t 5000; exec "$@"', limited)
   t.is(code, 0, stderr)
   const pid = Number(scene.read('d.pid'))
   t.deepEqual(limitsOf(pid, 'cpu'), ['unlimited', 'unlimited'])
@@ -116,15 +94,12 @@ test("'unlimited' is both too, and others stay as the caller has them, but for c
 asRoot('a hard limit that one may not raise is refused, and the present one named', async t => {
   const scene = new Scene(t)
   scene.giveTo(NOBODY)
-  const path = program(scene, become({ listen: { web: './d.sock' }, limits: { nofile: 9000 } }) + STAY)
-  const before = scene.files()
-  const command = `ulimit -n 4000; exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups "$0" "$1"`
-  const { code, stderr } = await scene.run('bash', ['-c', command, process.execPath, path])
-  t.is(code, 1)
-  t.regex(stderr, /^cannot set a resource limit.*: EPERM, operation not permitted; .*4000/)
+  const raising = withEverything({ limits: { nofile: 9000 } })
+  const command = `ulimit -n 4000; exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups "$@"`
+  const stderr = await refused(t, scene, () => scene.by('bash', command, raising), {
+    says: /^cannot set a resource limit.*: EPERM, operation not permitted; .*4000/,
+  })
   t.regex(stderr, /nofile/, 'which limit')
-  t.deepEqual(scene.processes(), [])
-  t.deepEqual(scene.files(), before)
 })
 
 const BAD: [option: string, options: object][] = [
@@ -160,8 +135,9 @@ const BAD: [option: string, options: object][] = [
 ]
 
 for (const [option, options] of BAD) {
-  test(`${inspect(options, { breakLength: Infinity, depth: null })} is refused`, t =>
-    refused(t, new Scene(t), options, isOptionError(option)))
+  test(`${inspect(options, { breakLength: Infinity, depth: null })} is refused`, async t => {
+    await refused(t, new Scene(t), withEverything(options), { says: isOptionError(option) })
+  })
 }
 
 // ── Priorities ───────────────────────────────────────────────────────────────────────────
@@ -179,12 +155,13 @@ asRoot('a negative nice value needs root', async t => {
   t.is(niceValue(pid), -5)
   const other = new Scene(t)
   other.giveTo(NOBODY)
-  await refused(t, other, { nice: -5 }, /^cannot set the nice value: (EACCES|EPERM), /, { uid: NOBODY, gid: NOBODY })
+  const run = { uid: NOBODY, gid: NOBODY }
+  await refused(t, other, withEverything({ nice: -5 }), { says: /^cannot set the nice value: (EACCES|EPERM), /, run })
 })
 
 test('in the foreground, a nice value and no new privileges are every thread’s too', async t => {
   const scene = new Scene(t)
-  const { child } = await inForeground(scene, become({ nice: 9, noNewPrivileges: true }) + STAY)
+  const { child } = await inForeground(scene, identity('stays', { nice: 9, noNewPrivileges: true }))
   const pid = child.pid ?? 0
   const threads = readdirSync(`/proc/${pid}/task`).map(Number)
   t.deepEqual(
@@ -197,17 +174,17 @@ test('in the foreground, a nice value and no new privileges are every thread’s
 asRoot('to be killed before others when memory is short needs no privilege', async t => {
   const scene = new Scene(t)
   scene.giveTo(NOBODY)
-  const pid = await start(scene, { oomScoreAdjust: 900 }, STAY, { uid: NOBODY, gid: NOBODY })
+  const pid = await start(scene, { oomScoreAdjust: 900 }, { uid: NOBODY, gid: NOBODY })
   t.is(oomScoreAdjust(pid), 900)
 })
 
 test('to be killed after others does', async t => {
   const scene = new Scene(t)
-  const { code, stderr } = await runProgram(scene, become({ oomScoreAdjust: oomScoreAdjust(process.pid) - 100 }) + STAY)
+  const { code, stderr } = await scene.node(identity('stays', { oomScoreAdjust: oomScoreAdjust(process.pid) - 100 }))
   if (code !== 0) {
     t.regex(stderr, /^cannot set the oom score: (EACCES|EPERM), .*\n$/)
     t.deepEqual(scene.processes(), [])
-    t.deepEqual(scene.files(), ['program.mjs'])
+    t.deepEqual(scene.files(), [])
     t.log('skipped: only CAP_SYS_RESOURCE can lower it')
     return
   }
@@ -234,8 +211,7 @@ for (const [umask, expected] of [
 ] as const) {
   test(`a umask of ${umask === undefined ? 'undefined' : umask && `0o${umask.toString(8)}`} is ${expected.toString(8)}, for what the daemon makes`, async t => {
     const scene = new Scene(t)
-    const path = program(scene, `${become({ umask })} fs.closeSync(fs.openSync(here + '/made', 'w', 0o666)); ${STAY}`)
-    const { code, stderr } = await scene.run('sh', ['-c', 'umask 013; exec "$0" "$1"', process.execPath, path])
+    const { code, stderr } = await scene.by('sh', 'umask 013; exec "$@"', identity('makesAFile', { umask }, 'made'))
     t.is(code, 0, stderr)
     await scene.until('it has made a file', () => scene.exists('made'))
     t.is(Number.parseInt(statusLine(Number(scene.read('d.pid')), 'Umask'), 8), expected)
@@ -253,7 +229,7 @@ for (const [chdir, expected] of [
   test(`a chdir of ${inspect(chdir)} is the working directory, for the kernel and for Node`, async t => {
     const scene = new Scene(t)
     mkdirSync(scene.path('inner'))
-    const pid = await start(scene, { chdir }, `tell('told', process.cwd() + ' ' + daemon.startDirectory); ${STAY}`)
+    const pid = await startProgram(scene, identity('tellsItsDirectories', { chdir }))
     t.is(readlinkSync(`/proc/${pid}/cwd`), expected(scene))
     t.is(scene.read('told'), `${expected(scene)} ${scene.directory}\n`)
   })
@@ -262,12 +238,14 @@ for (const [chdir, expected] of [
 test('a directory that can’t be entered is refused by name', async t => {
   const scene = new Scene(t)
   scene.write('file', '')
-  await refused(t, scene, { chdir: './missing' }, /^cannot change to the directory .*\/missing: ENOENT, .*\n$/)
-  await refused(t, scene, { chdir: './file' }, /^cannot change to the directory .*\/file: ENOTDIR, .*\n$/)
+  const missing = /^cannot change to the directory .*\/missing: ENOENT, .*\n$/
+  await refused(t, scene, withEverything({ chdir: './missing' }), { says: missing })
+  const noDirectory = /^cannot change to the directory .*\/file: ENOTDIR, .*\n$/
+  await refused(t, scene, withEverything({ chdir: './file' }), { says: noDirectory })
 })
 
 asRoot('so is one that the user may not enter', async t => {
   const scene = new Scene(t)
   const says = /^cannot change to the directory .*: EACCES, permission denied.*\n$/
-  await refused(t, scene, { chdir: scene.directory, user: 'nobody' }, says)
+  await refused(t, scene, withEverything({ chdir: scene.directory, user: 'nobody' }), { says })
 })

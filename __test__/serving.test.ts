@@ -5,27 +5,9 @@ import { Agent, get, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import test from 'ava'
-import { PidLock } from 'daemonic'
-import { inForeground, program, runProgram, startProgram } from './support/program.js'
-import { finished, Scene } from './support/scene.js'
-
-const D = `import http from 'node:http'
-import net from 'node:net'
-const become = more => daemonize({ name: 'd', pidFile: './d.pid', log: './d.log', listen: { web: '127.0.0.1:0' }, ...more })
-`
-
-/** Answers what is asked for, but /slow only when the file `go` is there. */
-const SERVER = `${D}
-const daemon = become({ stopTimeout: 50_000 })
-const server = http.createServer((request, response) => {
-  tell('requests', request.url)
-  const answer = () => response.end('answer to ' + request.url)
-  if (request.url !== '/slow') return answer()
-  const asked = setInterval(() => fs.existsSync(here + '/go') && (clearInterval(asked), answer()), 10)
-})
-server.keepAliveTimeout = 1_000_000
-await daemon.serve(server, 'web')
-`
+import { sockets } from './support/listening.js'
+import { inForeground, isReadyAtGo, startProgram } from './support/program.js'
+import { Scene } from './support/scene.js'
 
 function port(scene: Scene): number {
   return Number(/:(\d+)$/.exec(JSON.parse(scene.read('d.json')).addresses.web)?.[1])
@@ -48,13 +30,13 @@ async function open(t: { teardown(end: () => void): void }, scene: Scene): Promi
 
 test('a server answers on the socket that the launcher bound, as soon as that has ended', async t => {
   const scene = new Scene(t)
-  await startProgram(scene, SERVER)
+  await startProgram(scene, sockets('answers'))
   t.is(await text(await request(t, scene, '/hello')), 'answer to /hello')
 })
 
 test('what is in flight at a stop is answered, on a connection that closes; idle ones don’t delay it', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, SERVER)
+  const pid = await startProgram(scene, sockets('answers'))
   const answered = await request(t, scene, '/idle')
   const idle = answered.socket // kept alive by its agent
   await text(answered)
@@ -80,11 +62,7 @@ test('what is in flight at a stop is answered, on a connection that closes; idle
 
 test('stop hooks run after the servers have drained', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(
-    scene,
-    `${SERVER}daemon.onStop(() => tell('requests', 'hook'))
-server.on('close', () => tell('requests', 'closed'))`,
-  )
+  const pid = await startProgram(scene, sockets('tellsWhenItHasDrained'))
   const slow = request(t, scene, '/slow')
   await scene.until('the slow request has come', () => scene.exists('requests'))
   process.kill(pid, 'SIGTERM')
@@ -97,12 +75,7 @@ server.on('close', () => tell('requests', 'closed'))`,
 
 test('a server of plain connections ends with its last one', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(
-    scene,
-    `${D}
-const daemon = become()
-await daemon.serve(net.createServer(socket => socket.on('data', data => socket.end('echo ' + data))), 'web')`,
-  )
+  const pid = await startProgram(scene, sockets('echoes'))
   const socket = await open(t, scene)
   process.kill(pid, 'SIGTERM')
   await scene.until('it stops', () => /stopping on SIGTERM/.test(scene.read('d.log')))
@@ -112,29 +85,13 @@ await daemon.serve(net.createServer(socket => socket.on('data', data => socket.e
   await scene.empty()
 })
 
-/** A server that listens only when the file `go` is there. */
-const LATE = `${D}
-class Late extends net.Server {
-  listen(...how) { const asked = setInterval(() => fs.existsSync(here + '/go') && (clearInterval(asked), super.listen(...how)), 10); return this }
-}`
-
 test('a daemon is ready when its servers listen', async t => {
-  const scene = new Scene(t)
-  const path = program(scene, `${LATE}become().serve(new Late(), 'web'); setTimeout(() => tell('turned', 'x'), 20)`)
-  const launcher = scene.spawn(process.execPath, [path])
-  const end = finished(launcher)
-  await scene.until('its event loop has turned', () => scene.exists('turned'))
-  t.is(PidLock.inspect(scene.path('d.pid')).state, 'starting')
-  t.is(launcher.exitCode, null)
-  scene.write('go', '')
-  t.is((await end).code, 0)
-  t.is(PidLock.inspect(scene.path('d.pid')).state, 'running')
+  await isReadyAtGo(t, new Scene(t), sockets('listensAtGo'), 'turned')
 })
 
 test('a server that can’t listen fails the start', async t => {
   const scene = new Scene(t)
-  const broken = `const server = new net.Server(); server.listen = () => { setImmediate(() => server.emit('error', new Error('no ears'))); return server }`
-  const { code, stderr } = await runProgram(scene, `${D}${broken}\nbecome({ log: 'ignore' }).serve(server, 'web')`)
+  const { code, stderr } = await scene.node(sockets('cannotListen'))
   t.deepEqual(scene.processes(), [])
   t.regex(stderr, /exited with 1 before it was ready.*no ears/s)
   t.is(code, 1)
@@ -142,7 +99,7 @@ test('a server that can’t listen fails the start', async t => {
 
 test('a server that closes unasked ends the daemon with 1', async t => {
   const scene = new Scene(t)
-  const { child, end } = await inForeground(scene, `${SERVER}process.once('SIGUSR2', () => server.close())`)
+  const { child, end } = await inForeground(scene, sockets('closesItsServerOnUsr2'))
   child.kill('SIGUSR2')
   const { code, stderr } = await end
   t.is(code, 1)
@@ -151,11 +108,7 @@ test('a server that closes unasked ends the daemon with 1', async t => {
 
 test('a socket that is not in `listen` is refused, and those that are named', async t => {
   const scene = new Scene(t)
-  const serve = `become().serve(net.createServer(), 'wbe')`
-  const { stderr } = await runProgram(
-    scene,
-    `${D}try { ${serve} } catch (error) { fs.writeSync(2, error.message); process.exit(1) }`,
-  )
+  const { stderr } = await scene.node(sockets('servesAnUnknownSocket', 'wbe'))
   t.regex(stderr, /There is no socket 'wbe' in `listen`; there is: web/)
 })
 
@@ -163,11 +116,8 @@ test('a Unix socket has the mode that is asked for, and a path longer than socka
   const scene = new Scene(t)
   const directory = 'long'.repeat(30)
   mkdirSync(scene.path(directory))
-  await startProgram(
-    scene,
-    `${D}const daemon = become({ listen: { web: { path: './${directory}/d.sock', mode: 0o600 } } })
-daemon.serve(net.createServer(socket => socket.end('hello')), 'web')`,
-  )
+  const listen = { web: { path: `./${directory}/d.sock`, mode: 0o600 } }
+  await startProgram(scene, sockets('saysHello', { listen }))
   const { stdout } = await scene.run('stat', ['-c', '%a %F', scene.path(`${directory}/d.sock`)])
   t.is(stdout, '600 socket\n')
   const client = `require('net').connect('d.sock').pipe(process.stdout)`

@@ -3,14 +3,18 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import test from 'ava'
-import { address, become, GREETER, greeting, hasV6, listener, portOf, refused } from './support/listening.js'
-import { asRoot, killed, NOBODY, STAY, withPython } from './support/locks.js'
-import { program, runProgram, startProgram } from './support/program.js'
+import type { ListenMap, ListenTarget } from 'daemonic'
+import { address, greeting, hasV6, listener, portOf, sockets } from './support/listening.js'
+import { asRoot, killed, NOBODY, withPython } from './support/locks.js'
+import { startProgram } from './support/program.js'
+import { refused } from './support/refused.js'
 import { Scene } from './support/scene.js'
+
+const AT_D_SOCK = sockets('stays', { listen: { it: './d.sock' }, log: 'ignore' })
 
 // ── TCP ──────────────────────────────────────────────────────────────────────────────────
 
-const TCP: [target: unknown, address: RegExp, hosts: string[]][] = [
+const TCP: [target: ListenTarget, address: RegExp, hosts: string[]][] = [
   ['127.0.0.1:0', /^127\.0\.0\.1:\d+$/, ['127.0.0.1']],
   [{ host: '127.0.0.1', port: 0, backlog: 3 }, /^127\.0\.0\.1:\d+$/, ['127.0.0.1']],
   ['localhost:0', /^(127\.0\.0\.1|\[::1\]):\d+$/, ['localhost']],
@@ -28,13 +32,10 @@ for (const [target, form, hosts] of TCP) {
       return
     }
     const scene = new Scene(t)
-    const pid = await startProgram(
-      scene,
-      `${become({ it: target })} tell('told', JSON.stringify(daemon.sockets)); ${GREETER}`,
-    )
+    const pid = await startProgram(scene, sockets('tellsAndGreets', { listen: { it: target } }))
     const bound = await address(scene)
     t.regex(bound, form)
-    t.deepEqual(JSON.parse(scene.read('told')), { it: { fd: 3, address: bound } })
+    t.deepEqual(JSON.parse(scene.read('told')).sockets, { it: { fd: 3, address: bound } })
     for (const host of hosts) t.is(await greeting({ host, port: portOf(bound) }), `hello from ${pid}`)
     if (hosts.includes('localhost')) return // which one that is, the host's resolver decides
     for (const host of hasV6 ? ['127.0.0.1', '::1'] : []) {
@@ -50,20 +51,19 @@ test('a port that is taken is refused, and its holder named', async t => {
   const says = new RegExp(
     `cannot listen on 127.0.0.1:${port}: EADDRINUSE, address already in use; pid ${process.pid} listens there\n$`,
   )
-  await refused(t, scene, `${become({ one: './one.sock', it: `127.0.0.1:${port}` }, { log: 'ignore' })} ${STAY}`, says)
+  const listen = { one: './one.sock', it: `127.0.0.1:${port}` }
+  await refused(t, scene, sockets('stays', { listen, log: 'ignore' }), { says })
 })
 
 test('two can share a port that both reuse, and a third that doesn’t is refused', async t => {
   const scene = new Scene(t)
-  const text = `import net from 'node:net'
-const [, , pidFile, port, reusePort] = process.argv
-const daemon = daemonize({ pidFile, listen: { it: { host: '127.0.0.1', port: Number(port), reusePort: reusePort === 'true' } } }); ${GREETER}`
-  const path = program(scene, text)
-  t.is((await scene.node(path, { args: ['./a.pid', '0', 'true'] })).code, 0)
+  const sharing = (pidFile: string, port: number, reusePort = true) =>
+    sockets('greets', { pidFile, listen: { it: { host: '127.0.0.1', port, reusePort } } })
+  t.is((await scene.node(sharing('./a.pid', 0))).code, 0)
   const port = portOf(await address(scene, 'it', 'a.pid'))
-  t.is((await scene.node(path, { args: ['./b.pid', `${port}`, 'true'] })).code, 0)
+  t.is((await scene.node(sharing('./b.pid', port))).code, 0)
   t.is(await address(scene, 'it', 'b.pid'), `127.0.0.1:${port}`)
-  const third = await scene.node(path, { args: ['./c.pid', `${port}`, 'false'] })
+  const third = await scene.node(sharing('./c.pid', port, false))
   t.is(third.code, 1)
   t.regex(third.stderr, /EADDRINUSE/)
   process.kill(Number(scene.read('a.pid')), 'SIGTERM')
@@ -77,7 +77,7 @@ asRoot('a port below 1024 is bound before the privileges drop, and served after'
   let port = 1024
   // Whatever else listens on this host: the first that is free.
   while (pid === undefined && --port > 600)
-    pid = await startProgram(scene, `${become({ it: `127.0.0.1:${port}` }, { user: 'nobody' })} ${GREETER}`).catch(
+    pid = await startProgram(scene, sockets('greets', { listen: { it: `127.0.0.1:${port}` }, user: 'nobody' })).catch(
       () => undefined,
     )
   t.is(await greeting({ host: '127.0.0.1', port }), `hello from ${pid}`)
@@ -93,25 +93,19 @@ asRoot('an ordinary user hears that it may not bind a port below 1024', async t 
   scene.giveTo(NOBODY)
   const says =
     /cannot listen on 127\.0\.0\.1:1: EACCES, permission denied; ports below 1024 need root or CAP_NET_BIND_SERVICE/
-  await refused(t, scene, `${become({ it: '127.0.0.1:1' }, { log: 'ignore' })} ${STAY}`, says, {
-    uid: NOBODY,
-    gid: NOBODY,
+  await refused(t, scene, sockets('stays', { listen: { it: '127.0.0.1:1' }, log: 'ignore' }), {
+    says,
+    run: { uid: NOBODY, gid: NOBODY },
   })
 })
 
 // ── UDP ──────────────────────────────────────────────────────────────────────────────────
 
-for (const [what, use] of [
-  ['serve()', `daemon.serve(socket, 'it')`],
-  ['bind()', `new Promise(resolve => socket.bind(daemon.sockets.it, resolve))`],
-] as const) {
-  test(`a UDP socket answers what it gets, by ${what}`, async t => {
+for (const how of ['serve()', 'bind()'] as const) {
+  test(`a UDP socket answers what it gets, by ${how}`, async t => {
     const scene = new Scene(t)
-    const text = `import dgram from 'node:dgram'
-const socket = dgram.createSocket('udp4')
-socket.on('message', (message, { port, address }) => socket.send('got ' + message, port, address))
-await ${use}; tell('ready', '')`
-    await startProgram(scene, `${become({ it: { host: '127.0.0.1', port: 0, udp: true } })} ${text}`)
+    const listen = { it: { host: '127.0.0.1', port: 0, udp: true } }
+    await startProgram(scene, sockets('answersDatagrams', { listen }, how))
     await scene.until('it is bound', () => scene.exists('ready'))
     const bound = await address(scene)
     t.regex(bound, /^127\.0\.0\.1:\d+$/)
@@ -132,8 +126,8 @@ for (const [mode, umask] of [
 ] as const) {
   test(`a Unix socket has the mode 0o${mode.toString(8)} under a umask of ${umask}, and goes with the daemon`, async t => {
     const scene = new Scene(t)
-    const path = program(scene, `${become({ it: { path: './d.sock', mode } })} ${GREETER}`)
-    const { code, stderr } = await scene.run('sh', ['-c', `umask ${umask}; exec "$0" "$1"`, process.execPath, path])
+    const greets = sockets('greets', { listen: { it: { path: './d.sock', mode } } })
+    const { code, stderr } = await scene.by('sh', `umask ${umask}; exec "$@"`, greets)
     t.is(code, 0, stderr)
     const pid = Number(scene.read('d.pid'))
     t.is(await address(scene), scene.path('d.sock'))
@@ -141,7 +135,7 @@ for (const [mode, umask] of [
     t.is(await greeting({ path: scene.path('d.sock') }), `hello from ${pid}`)
     process.kill(pid, 'SIGTERM')
     await scene.empty()
-    t.deepEqual(scene.files(), ['d.log', 'program.mjs'])
+    t.deepEqual(scene.files(), ['d.log'])
   })
 }
 
@@ -150,9 +144,9 @@ test('its path may be longer than the kernel’s addresses, and is told whole', 
   const directory = `${'long'.repeat(20)}/${'longer'.repeat(20)}`
   mkdirSync(scene.path(directory), { recursive: true })
   const path = `./${directory}/d.sock`
-  const pid = await startProgram(scene, `${become({ it: path })} tell('told', daemon.sockets.it.address); ${GREETER}`)
+  const pid = await startProgram(scene, sockets('tellsAndGreets', { listen: { it: path } }))
   t.is(await address(scene), scene.path(`${directory}/d.sock`))
-  t.is(scene.read('told'), `${scene.path(`${directory}/d.sock`)}\n`)
+  t.is(JSON.parse(scene.read('told')).sockets.it.address, scene.path(`${directory}/d.sock`))
   const client = `require('net').connect('d.sock').pipe(process.stdout)`
   const { stdout } = await scene.run(process.execPath, ['-e', client], { cwd: scene.path(directory) })
   t.is(stdout, `hello from ${pid}`)
@@ -163,11 +157,11 @@ test('its path may be longer than the kernel’s addresses, and is told whole', 
 
 test('a socket file that nobody answers on is replaced', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, `${become({ it: './d.sock' })} ${GREETER}`)
+  const pid = await startProgram(scene, sockets('greets', { listen: { it: './d.sock' } }))
   process.kill(pid, 'SIGKILL')
   await scene.empty()
   t.true(statSync(scene.path('d.sock')).isSocket())
-  const next = await startProgram(scene, `${become({ it: './d.sock' })} ${GREETER}`)
+  const next = await startProgram(scene, sockets('greets', { listen: { it: './d.sock' } }))
   t.is(await greeting({ path: scene.path('d.sock') }), `hello from ${next}`)
 })
 
@@ -176,7 +170,7 @@ test('one that somebody answers on is refused, and its holder named', async t =>
   await listener(t, { path: scene.path('d.sock') })
   const { ino } = statSync(scene.path('d.sock'))
   const says = new RegExp(`cannot listen on .*/d\\.sock: EADDRINUSE.*; pid ${process.pid} listens there\n$`)
-  await refused(t, scene, `${become({ it: './d.sock' }, { log: 'ignore' })} ${STAY}`, says)
+  await refused(t, scene, AT_D_SOCK, { says })
   t.is(statSync(scene.path('d.sock')).ino, ino)
 })
 
@@ -185,7 +179,7 @@ withPython('so is one of another kind that somebody has', async t => {
   const text = `import socket, signal\ns = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\ns.bind('d.sock')\nsignal.pause()`
   const other = scene.spawn('python3', ['-c', text])
   await scene.until('it is bound', () => scene.exists('d.sock'))
-  const result = await runProgram(scene, `${become({ it: './d.sock' }, { log: 'ignore' })} ${STAY}`)
+  const result = await scene.node(AT_D_SOCK)
   t.is(result.code, 1)
   t.regex(result.stderr, /EADDRINUSE/)
   t.true(scene.exists('d.sock'))
@@ -199,38 +193,26 @@ for (const [what, make] of [
   test(`${what} in its place is refused and left alone`, async t => {
     const scene = new Scene(t)
     make(scene.path('d.sock'), scene)
-    await refused(
-      t,
-      scene,
-      `${become({ it: './d.sock' }, { log: 'ignore' })} ${STAY}`,
-      /EADDRINUSE.*; it is not a socket\n$/,
-    )
+    await refused(t, scene, AT_D_SOCK, { says: /EADDRINUSE.*; it is not a socket\n$/ })
   })
 }
 
 test('a start that fails leaves no socket file: of the others where one can’t be bound, nor after', async t => {
   const scene = new Scene(t)
   scene.write('taken', '')
-  await refused(
-    t,
-    scene,
-    `${become({ a: './a.sock', b: './b.sock', c: './taken' }, { log: 'ignore' })} ${STAY}`,
-    /EADDRINUSE/,
-  )
-  await refused(t, scene, `${become({ a: './a.sock' }, { log: 'ignore' })} throw new Error('no')`, /no/)
-  await refused(
-    t,
-    scene,
-    `${become({ a: './missing/a.sock' }, { log: 'ignore' })} ${STAY}`,
-    /ENOENT.*\/missing does not exist/,
-  )
+  const unlogged = (listen: ListenMap) => ({ listen, log: 'ignore' })
+  const taken = unlogged({ a: './a.sock', b: './b.sock', c: './taken' })
+  await refused(t, scene, sockets('stays', taken), { says: /EADDRINUSE/ })
+  await refused(t, scene, sockets('ends', unlogged({ a: './a.sock' }), { throws: 'no' }), { says: /no/ })
+  const missing = unlogged({ a: './missing/a.sock' })
+  await refused(t, scene, sockets('stays', missing), { says: /ENOENT.*\/missing does not exist/ })
 })
 
 asRoot('a Unix socket that the user may not remove does not spoil the daemon’s end', async t => {
   const scene = new Scene(t)
   chmodSync(scene.directory, 0o755)
-  const text = `process.on('exit', code => process._rawDebug('exit ' + code)); ${GREETER}`
-  const pid = await startProgram(scene, become({ it: './d.sock' }, { user: 'nobody' }) + text)
+  const telling = sockets('tellsItsEndAndGreets', { listen: { it: './d.sock' }, user: 'nobody' })
+  const pid = await startProgram(scene, telling)
   process.kill(pid, 'SIGTERM')
   await scene.empty()
   t.regex(scene.read('d.log'), /stopping on SIGTERM\nexit 0\n$/)

@@ -6,9 +6,8 @@ import { text } from 'node:stream/consumers'
 import test from 'ava'
 import { reload, status } from 'daemonic'
 import { asRoot, NOBODY } from './support/locks.js'
-import { program } from './support/program.js'
 import { Scene } from './support/scene.js'
-import { startSupervised, statusLine } from './support/supervised.js'
+import { startSupervised, statusLine, supervised } from './support/supervised.js'
 
 /** A connection; where the supervisor hasn't taken in those before it, it is tried again. */
 async function client(t: { teardown(fn: () => void): void }, scene: Scene): Promise<Socket> {
@@ -26,9 +25,7 @@ async function client(t: { teardown(fn: () => void): void }, scene: Scene): Prom
 
 test('it tells of every worker: pid, index, readiness, uptime, memory, time, restarts, last end, status text', async t => {
   const scene = new Scene(t)
-  const text = `daemon.setStatus('serving ' + daemon.worker)
-process.on('SIGUSR2', () => { console.error('out of disk'); process.exit(4) })`
-  const supervisor = await startSupervised(scene, { workers: 2 }, text)
+  const supervisor = await startSupervised(scene, supervised('saysItsStatus', { workers: 2 }))
   const [first = 0, second = 0] = await supervisor.pids(2)
   process.kill(first, 'SIGUSR2')
   await supervisor.pids(2, [first])
@@ -64,13 +61,7 @@ asRoot('another user is refused, whatever the mode of the file', async t => {
   const supervisor = await startSupervised(scene, { monitor: true })
   const worker = await supervisor.worker()
   await scene.run('chmod', ['0777', scene.directory, scene.path('d.sock')])
-  const asking = `import { connect } from 'node:net'
-const client = connect(here + '/d.sock')
-client.on('error', error => console.log(error.code))
-client.on('data', data => console.log(String(data)))
-client.on('close', () => console.log('closed'))
-client.write('{"do":"stop"}\\n')`
-  const { stdout } = await scene.node(program(scene, asking, 'asking.mjs'), { uid: NOBODY, gid: NOBODY })
+  const { stdout } = await scene.node(supervised('asksTheSupervisorToStop'), { uid: NOBODY, gid: NOBODY })
   t.regex(stdout, /^(EPIPE\n|ECONNRESET\n)?closed\n$/)
   t.is(await supervisor.worker(), worker)
 })

@@ -2,21 +2,19 @@
 import test from 'ava'
 import { PidLock, stop } from 'daemonic'
 import { Scene } from './support/scene.js'
-import { foregroundSupervised, isAlive, startSupervised } from './support/supervised.js'
+import { foregroundSupervised, isAlive, startSupervised, supervised } from './support/supervised.js'
 
-const BUSY: Record<string, string> = {
-  'that waits': '',
-  'in a tight loop': `if (daemon.worker === 0) setTimeout(() => { tell('busy', 'x'); while (true) {} })`,
-  'that ignores what it can': `for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(name, () => {}); daemon.onStop(() => new Promise(() => {}))`,
-}
-
-for (const [what, text] of Object.entries(BUSY)) {
+for (const [what, does] of [
+  ['that waits', 'stays'],
+  ['in a tight loop', 'isBusy'],
+  ['that ignores what it can', 'ignoresWhatItCan'],
+] as const) {
   test(`a worker ${what} ends with its supervisor, however that ends`, async t => {
     const scene = new Scene(t)
-    const supervisor = await startSupervised(scene, { workers: 2 }, text)
+    const supervisor = await startSupervised(scene, supervised(does, { workers: 2 }))
     const workers = supervisor.children()
     t.is(workers.length, 2)
-    if (what.includes('loop')) await scene.until('it is busy', () => scene.exists('busy'))
+    if (does === 'isBusy') await scene.until('it is busy', () => scene.exists('busy'))
     supervisor.signal('SIGKILL')
     await scene.until('the workers have ended', () => !workers.some(isAlive))
     await scene.empty()
@@ -39,10 +37,10 @@ test('the next start clears away what a killed one left', async t => {
 test('stop() ends all, and removes what lay beside the pid file', async t => {
   const scene = new Scene(t)
   await startSupervised(scene, { workers: 2, listen: { it: './it.sock' } })
-  t.deepEqual(scene.files(), ['d.json', 'd.log', 'd.pid', 'd.sock', 'it.sock', 'program.mjs'])
+  t.deepEqual(scene.files(), ['d.json', 'd.log', 'd.pid', 'd.sock', 'it.sock'])
   const { wasRunning, forced } = await stop(scene.path('d.pid'))
   t.deepEqual([wasRunning, forced], [true, false])
-  t.deepEqual(scene.files(), ['d.log', 'program.mjs'])
+  t.deepEqual(scene.files(), ['d.log'])
   await scene.empty()
 })
 
@@ -51,26 +49,25 @@ test('so does a stop over the control socket', async t => {
   const { supervisor, end } = await foregroundSupervised(scene, { workers: 2 })
   t.deepEqual(await supervisor.ask({ do: 'stop' }), { ok: true })
   t.is((await end).code, 0)
-  t.deepEqual(scene.files(), ['program.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test('a worker that doesn’t stop is killed after stopTimeout, and the exit code is 1', async t => {
   const scene = new Scene(t)
-  const text = `if (daemon.worker === 0) daemon.onStop(() => { while (true) {} })`
-  const { supervisor, end } = await foregroundSupervised(scene, { workers: 2, stopTimeout: 300 }, text)
+  const blocking = supervised('blocksWhenItStops', { workers: 2, stopTimeout: 300 })
+  const { supervisor, end } = await foregroundSupervised(scene, blocking)
   const [first = 0] = supervisor.children()
   supervisor.signal('SIGTERM')
   const { code, stderr } = await end
   t.is(code, 1)
   t.regex(stderr, new RegExp(`error: pid ${first} has not ended: killing it\n`))
   t.regex(stderr, new RegExp(`info: pid ${first} killed by SIGKILL\n`))
-  t.deepEqual(scene.files(), ['program.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test('a stop hook that fails makes the exit code 1', async t => {
   const scene = new Scene(t)
-  const text = `daemon.onStop(() => { if (daemon.worker === 0) throw new Error('broken') })`
-  const { supervisor, end } = await foregroundSupervised(scene, { workers: 2 }, text)
+  const { supervisor, end } = await foregroundSupervised(scene, supervised('failsWhenItStops', { workers: 2 }))
   supervisor.signal('SIGTERM')
   const { code, stderr } = await end
   t.is(code, 1)
@@ -79,34 +76,34 @@ test('a stop hook that fails makes the exit code 1', async t => {
 
 test('a TERM while it waits to restart ends it at once, and starts nothing', async t => {
   const scene = new Scene(t)
-  const text = `tell('lives', 'x'); if (fs.existsSync(here + '/broken')) process.exit(3)`
-  const { supervisor, child, end } = await foregroundSupervised(scene, { monitor: { maxDelay: 600_000 } }, text)
+  const failing = supervised('endsWhere', 'broken', { exits: 3 }, { monitor: { maxDelay: 600_000 } }, 'lives')
+  const { supervisor, child, end } = await foregroundSupervised(scene, failing)
   let said = ''
   child.stderr?.on('data', chunk => (said += chunk))
   const worker = await supervisor.worker()
   scene.write('broken', '')
   process.kill(worker, 'SIGKILL')
-  await scene.until('it waits', () => said.includes('waiting 1600 ms'))
+  await scene.until('it waits', () => said.includes('waiting 6400 ms'))
   const lives = scene.read('lives')
   const start = performance.now()
   supervisor.signal('SIGTERM')
   const { code } = await end
   t.is(code, 0)
-  t.true(performance.now() - start < 1_600)
+  t.true(performance.now() - start < 6_400)
   t.is(scene.read('lives'), lives)
 })
 
 test('stop() does, too, and any number of them at once', async t => {
   const scene = new Scene(t)
-  const text = `if (fs.existsSync(here + '/broken')) process.exit(3)`
-  const supervisor = await startSupervised(scene, { monitor: { maxDelay: 600_000 } }, text)
+  const failing = supervised('endsWhere', 'broken', { exits: 3 }, { monitor: { maxDelay: 600_000 } })
+  const supervisor = await startSupervised(scene, failing)
   const worker = await supervisor.worker()
   scene.write('broken', '')
   process.kill(worker, 'SIGKILL')
   await supervisor.logged(/waiting 1600 ms/)
   const results = await Promise.all([1, 2, 3].map(() => stop(scene.path('d.pid'))))
   t.true(results.every(({ forced }) => !forced))
-  t.deepEqual(scene.files(), ['broken', 'd.log', 'program.mjs'])
+  t.deepEqual(scene.files(), ['broken', 'd.log'])
 })
 
 // ── Children of the workers ──────────────────────────────────────────────────────────────
@@ -114,9 +111,7 @@ test('stop() does, too, and any number of them at once', async t => {
 for (const killTree of [true, false]) {
   test(`killTree: ${killTree}: a child of a worker ${killTree ? 'ends with it' : 'is the worker’s own business'}`, async t => {
     const scene = new Scene(t)
-    const text = `const { spawn } = await import('node:child_process')
-tell('children', String(spawn('sleep', ['1000'], { stdio: 'ignore' }).pid))`
-    const supervisor = await startSupervised(scene, { monitor: { killTree } }, text)
+    const supervisor = await startSupervised(scene, supervised('hasAChild', { monitor: { killTree } }))
     const children = () => scene.read('children').trim().split('\n').map(Number)
     const worker = await supervisor.worker()
     const [child = 0] = children()

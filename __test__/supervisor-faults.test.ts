@@ -4,7 +4,6 @@ import test from 'ava'
 import { status, stop } from 'daemonic'
 import { STRANGER } from './support/identity.js'
 import { asRoot } from './support/locks.js'
-import { program } from './support/program.js'
 import { Scene } from './support/scene.js'
 import { Supervisor, startSupervised, supervised } from './support/supervised.js'
 
@@ -20,7 +19,7 @@ async function allow(supervisor: Supervisor, processes: number): Promise<void> {
 asRoot('where no process can be started it warns, waits, and tries again', async t => {
   const scene = new Scene(t)
   scene.giveTo(STRANGER)
-  const supervisor = await startSupervised(scene, { workers: 1 }, '', STRANGERS)
+  const supervisor = await startSupervised(scene, { workers: 1 }, STRANGERS)
   const worker = await supervisor.worker()
   await allow(supervisor, 0)
   process.kill(worker, 'SIGKILL')
@@ -34,7 +33,7 @@ asRoot('where no process can be started it warns, waits, and tries again', async
 asRoot('a reload that can’t start a process fails, and those that run go on', async t => {
   const scene = new Scene(t)
   scene.giveTo(STRANGER)
-  const supervisor = await startSupervised(scene, { workers: 2 }, '', STRANGERS)
+  const supervisor = await startSupervised(scene, { workers: 2 }, STRANGERS)
   const before = await supervisor.pids(2)
   await allow(supervisor, 0)
   const { ok, error } = await supervisor.ask({ do: 'reload' })
@@ -45,8 +44,8 @@ asRoot('a reload that can’t start a process fails, and those that run go on', 
 
 test('where no line can be written to the log it goes on all the same', async t => {
   const scene = new Scene(t)
-  const text = `console.log('out'); console.error('err')`
-  const supervisor = await startSupervised(scene, { workers: 2, log: '/dev/full' }, text)
+  const printing = supervised('printsToBoth', { workers: 2, log: '/dev/full' })
+  const supervisor = await startSupervised(scene, printing)
   const [first = 0] = await supervisor.pids(2)
   process.kill(first, 'SIGKILL')
   const after = await supervisor.pids(2, [first])
@@ -57,11 +56,10 @@ test('where no line can be written to the log it goes on all the same', async t 
 
 asRoot('a disk that fills up is survived, and written to again when there is room', async t => {
   const scene = new Scene(t)
-  const text = `setInterval(() => console.log('line of ' + process.pid), 10)`
-  const path = program(scene, supervised({ workers: 1, log: './logs/d.log' }, text))
   // Mounted in a namespace of its own: seen through the supervisor's root.
-  const command = `mkdir logs && mount -t tmpfs -o size=64k none logs && exec "$0" "$1"`
-  const { code, stderr } = await scene.run('unshare', ['--mount', 'sh', '-c', command, process.execPath, path])
+  const shell = ['--mount', 'sh', '-c', 'mkdir logs && mount -t tmpfs -o size=64k none logs && exec "$@"', 'sh']
+  const printing = supervised('printsLines', { workers: 1, log: './logs/d.log' })
+  const { code, stderr } = await scene.run('unshare', [...shell, process.execPath, ...printing])
   if (stderr.includes('unshare') || stderr.includes('mount')) {
     t.pass(`skipped: ${stderr}`)
     return
@@ -76,14 +74,14 @@ asRoot('a disk that fills up is survived, and written to again when there is roo
   writeFileSync(inside('fill'), '')
   writeFileSync(inside('d.log'), '')
   const log = () => scene.run('cat', [inside('d.log')])
-  await scene.until('it writes again', async () => (await log()).stdout.includes(`line of ${successor}`))
+  await scene.until('it writes again', async () => (await log()).stdout.includes(` of ${successor}\n`))
   t.false((await stop(scene.path('d.pid'))).forced)
 })
 
 test('forty crashes in a row leave no descriptors, no memory and no zombies behind', async t => {
   const scene = new Scene(t)
-  const text = `if (fs.existsSync(here + '/broken')) process.kill(process.pid, 'SIGKILL')`
-  const supervisor = await startSupervised(scene, { workers: 4, monitor: { maxDelay: 1 } }, text)
+  const options = { workers: 4, monitor: { maxDelay: 1 } }
+  const supervisor = await startSupervised(scene, supervised('endsWhere', 'broken', { kills: 'SIGKILL' }, options))
   await supervisor.pids(4)
   const open = () => readdirSync(`/proc/${supervisor.pid}/fd`).length
   const had = open()

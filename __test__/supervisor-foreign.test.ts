@@ -2,9 +2,9 @@
 import { readdirSync } from 'node:fs'
 import test from 'ava'
 import { type LaunchOptions, processInfo, stop } from 'daemonic'
-import { caller, inScene, launchOnce, told } from './support/launching.js'
+import { callers, inScene, launchOnce, told } from './support/launching.js'
 import { asRoot, NOBODY, withPython } from './support/locks.js'
-import { finished, Scene } from './support/scene.js'
+import { finished, Scene, script } from './support/scene.js'
 import { linkOf, Supervisor, statusLine } from './support/supervised.js'
 
 /** A shell script in the scene's directory; its name is d. */
@@ -15,14 +15,14 @@ const SH = { name: 'd', interpreter: '/bin/sh' } as const
 const STAY = 'exec sleep 1000'
 
 async function launched(scene: Scene, path: string, options: LaunchOptions = {}): Promise<Supervisor> {
-  const { error, pid = 0 } = await launchOnce(scene, path, { ...SH, ...options })
+  const { error, pid = 0 } = await launchOnce(scene, [path], { ...SH, ...options })
   if (error) throw new Error(JSON.stringify(error))
   return new Supervisor(scene, pid)
 }
 
 /** Calls launch() and goes on. */
 function launching(scene: Scene, path: string, options: LaunchOptions) {
-  const child = scene.spawn(process.execPath, [caller(scene, path, { ...SH, ...options })], inScene(scene))
+  const child = scene.spawnNode(callers('launches', path, { ...SH, ...options }), inScene(scene))
   return finished(child).then(told)
 }
 
@@ -62,7 +62,7 @@ test('it is asked to stop by SIGTERM; the pid file is the supervisor’s', async
   const { forced } = await stop(scene.path('d.pid'))
   t.false(forced)
   t.is(scene.read('stopped'), 'stopped\n')
-  t.deepEqual(scene.files(), ['caller.mjs', 'd.sh', 'stopped'])
+  t.deepEqual(scene.files(), ['d.sh', 'stopped'])
 })
 
 test('without `monitor` its end is the end; with it, it is started again', async t => {
@@ -74,7 +74,7 @@ test('without `monitor` its end is the end; with it, it is started again', async
     if (monitor) t.not(await supervisor.worker([worker]), worker)
     else {
       await scene.empty()
-      t.deepEqual(scene.files(), ['caller.mjs', 'd.sh'])
+      t.deepEqual(scene.files(), ['d.sh'])
     }
   }
 })
@@ -83,13 +83,13 @@ for (const log of ['ignore', './d.log']) {
   test(`one that ends at once is a failed start with its code and stderr (log: ${log})`, async t => {
     const scene = new Scene(t)
     const path = shell(scene, `echo 'no licence' >&2; exit 9`)
-    const { error } = await launchOnce(scene, path, { ...SH, log, listen: { it: './it.sock' } })
+    const { error } = await launchOnce(scene, [path], { ...SH, log, listen: { it: './it.sock' } })
     t.like(error, { name: 'StartError', code: 'ERR_DAEMON_START', exitCode: 9 })
     t.regex(error?.stderr ?? '', /^no licence\n/)
     await scene.empty()
     t.deepEqual(
       scene.files().filter(file => file !== 'd.log'),
-      ['caller.mjs', 'd.sh'],
+      ['d.sh'],
     )
   })
 }
@@ -97,7 +97,7 @@ for (const log of ['ignore', './d.log']) {
 test('one whose interpreter is missing: 127', async t => {
   const scene = new Scene(t)
   await scene.run('sh', ['-c', `printf '#!/no/such/thing\\n' > d.sh && chmod +x d.sh`])
-  const { error } = await launchOnce(scene, scene.path('d.sh'), { name: 'd', interpreter: null })
+  const { error } = await launchOnce(scene, [scene.path('d.sh')], { name: 'd', interpreter: null })
   t.like(error, { name: 'SystemCallError', exitCode: 127 })
   await scene.empty()
 })
@@ -120,24 +120,14 @@ test('ready: ’fd=N’: a newline on that descriptor', async t => {
 
 test('one that closes the descriptor, and ends, without a newline has failed', async t => {
   const scene = new Scene(t)
-  const { error } = await launchOnce(scene, shell(scene, 'exec 7>&-; exit 0'), { ...SH, ready: 'fd=7' })
+  const { error } = await launchOnce(scene, [shell(scene, 'exec 7>&-; exit 0')], { ...SH, ready: 'fd=7' })
   t.like(error, { code: 'ERR_DAEMON_START', exitCode: 1 })
 })
 
-const LISTENER = `import os, socket, time
-while not os.path.exists('go'): time.sleep(0.02)
-listener = socket.socket(socket.AF_UNIX)
-listener.bind('own.sock')
-open('ready', 'w').close()
-listener.listen()
-time.sleep(1000)
-`
-
 withPython('ready: ’port’: it answers at its address, which it binds itself', async t => {
   const scene = new Scene(t)
-  const path = scene.write('d.py', LISTENER)
   const options = { name: 'd', interpreter: 'python3', ready: 'port', listen: { it: './own.sock' } } as LaunchOptions
-  const result = launching(scene, path, options)
+  const result = launching(scene, script('listens-at-go.py'), options)
   await scene.until('it runs', () => scene.exists('d.json'))
   scene.write('go', '')
   const { error, wasReady } = await result
@@ -145,17 +135,10 @@ withPython('ready: ’port’: it answers at its address, which it binds itself'
   t.true(wasReady)
 })
 
-/** Says this to NOTIFY_SOCKET, or to what the file of that name names. */
-const NOTIFIER = `import os, socket, sys
-address = os.environ.get('NOTIFY_SOCKET') or open('address').read().strip()
-client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-client.connect('\\0' + address[1:])
-client.send(sys.argv[1].encode())
-`
+const notifier = script('notify.py')
 
 withPython('ready: ’manual’: READY=1 on NOTIFY_SOCKET, of it or a child of it, and of nobody else', async t => {
   const scene = new Scene(t)
-  const notifier = scene.write('notify.py', NOTIFIER)
   const path = shell(
     scene,
     `echo "$NOTIFY_SOCKET" > draft; mv draft address; ${WAIT}; python3 ${notifier} 'STATUS=at work
@@ -180,7 +163,6 @@ READY=1'\n${STAY}`,
 
 withPython('it is still heard when the supervisor has executed itself anew', async t => {
   const scene = new Scene(t)
-  const notifier = scene.write('notify.py', NOTIFIER)
   const path = shell(scene, `${WAIT}; python3 ${notifier} 'STATUS=later'\n${STAY}`)
   const supervisor = await launched(scene, path, { log: './d.log' })
   supervisor.signal('SIGUSR2')

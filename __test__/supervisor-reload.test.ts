@@ -1,15 +1,12 @@
 // Reload: each worker is replaced by one of the program as it is now, once that is ready; or by none.
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { pathToFileURL } from 'node:url'
 import test from 'ava'
 import { reload } from 'daemonic'
-import { LIBRARY, program } from './support/program.js'
+import type { End } from './fixtures/programs.js'
 import { Scene } from './support/scene.js'
 import { isAlive, Supervisor, startSupervised, supervised } from './support/supervised.js'
 
-/** What the program does as soon as the file is there, which no worker of the first start sees. */
-const ONCE = (file: string, does: string) => `if (fs.existsSync(here + '/${file}')) { ${does} }`
-const SLOWLY = `tell('booting', String(process.pid))
-while (!fs.existsSync(here + '/go')) await new Promise(resolve => setTimeout(resolve, 5))`
 const readyLater = { ready: 'manual' } as const
 
 /** Whole ones alone: one may be half written. */
@@ -17,10 +14,8 @@ const lines = (scene: Scene, name: string) => (scene.exists(name) ? scene.read(n
 
 test('the old worker goes on until the new one is ready, and then stops gracefully', async t => {
   const scene = new Scene(t)
-  const text = `${ONCE('new', SLOWLY)}
-daemon.onStop(async () => { await new Promise(resolve => setTimeout(resolve, 100)); tell('stopped', String(process.pid)) })
-daemon.ready()`
-  const supervisor = await startSupervised(scene, { workers: 2, ...readyLater }, text)
+  const slow = supervised('bootsSlowlyWhere', 'new', { workers: 2, ...readyLater }, 'takes its time')
+  const supervisor = await startSupervised(scene, slow)
   const before = await supervisor.pids(2)
   scene.write('new', '')
   const reloaded = reload(scene.path('d.pid'))
@@ -37,17 +32,16 @@ daemon.ready()`
 
 test('a `current` link that points elsewhere now is followed', async t => {
   const scene = new Scene(t)
-  const text = (release: string) => `import * as fs from 'node:fs'
-import { daemonize } from '${LIBRARY}'
-const tell = (file, text) => fs.appendFileSync('${scene.directory}/' + file, text + '\\n')
-${supervised({ workers: 1 }, `tell('releases', '${release} ' + import.meta.url.split('/').slice(-2).join('/'))`)}`
+  const [fixture, ...given] = supervised('tellsItsRelease', { workers: 1 })
+  const own = (release: string) => `globalThis.release = '${release} ' + import.meta.url.split('/').slice(-2).join('/')
+await import('${pathToFileURL(fixture)}')`
   for (const release of ['one', 'two']) {
     mkdirSync(scene.path(release))
-    writeFileSync(scene.path(`${release}/server.js`), text(release))
+    writeFileSync(scene.path(`${release}/server.js`), own(release))
     writeFileSync(scene.path(`${release}/package.json`), '{"type":"module"}')
   }
   symlinkSync('one', scene.path('current'))
-  const { code, stderr } = await scene.node(scene.path('current/server.js'))
+  const { code, stderr } = await scene.node([scene.path('current/server.js'), ...given])
   t.is(code, 0, stderr)
   const supervisor = new Supervisor(scene, Number(scene.read('d.pid')))
   const worker = await supervisor.worker()
@@ -60,23 +54,20 @@ ${supervised({ workers: 1 }, `tell('releases', '${release} ' + import.meta.url.s
 
 // ── A new program that doesn't get ready ─────────────────────────────────────────────────
 
-const BROKEN: Record<string, [does: string, says: RegExp]> = {
-  throws: [`throw new Error('no database')`, /ended with 1; it wrote:\n.*Error: no database/s],
-  exits: [`console.error('no licence'); process.exit(7)`, /ended with 7; it wrote:\n.*no licence/s],
-  'exits with 0': [`process.exit(0)`, /ended with 0$/],
-  'is killed': [`process.kill(process.pid, 'SIGKILL'); setInterval(() => {}, 1e6)`, /killed by SIGKILL$/],
-  'is never ready': [
-    `console.error('waiting'); await new Promise(() => setInterval(() => {}, 1e6))`,
-    /was not ready after 2500 ms; it wrote:\n.*waiting/s,
-  ],
+const BROKEN: Record<string, [how: End, says: RegExp]> = {
+  throws: [{ throws: 'no database' }, /ended with 1; it wrote:\n.*Error: no database/s],
+  exits: [{ says: 'no licence', exits: 7 }, /ended with 7; it wrote:\n.*no licence/s],
+  'exits with 0': [{ exits: 0 }, /ended with 0$/],
+  'is killed': [{ kills: 'SIGKILL' }, /killed by SIGKILL$/],
+  'is never ready': [{ says: 'waiting', hangs: 'waiting' }, /was not ready after 5000 ms; it wrote:\n.*waiting/s],
 }
 
-for (const [what, [does, says]] of Object.entries(BROKEN)) {
+for (const [what, [how, says]] of Object.entries(BROKEN)) {
   test(`where the new one ${what} the reload fails and says why; the old ones go on`, async t => {
     const scene = new Scene(t)
-    const text = `${ONCE('broken', does)}\ndaemon.ready()`
     // A clean log: what the old ones write is theirs.
-    const supervisor = await startSupervised(scene, { workers: 2, startTimeout: 2_500, ...readyLater }, text)
+    const options = { workers: 2, startTimeout: 5_000, ...readyLater }
+    const supervisor = await startSupervised(scene, supervised('endsWhere', 'broken', how, options))
     const before = await supervisor.pids(2)
     scene.write('broken', '')
     const error = await t.throwsAsync(reload(scene.path('d.pid')), { code: 'ERR_DAEMON_RELOAD' })
@@ -93,8 +84,9 @@ for (const [what, [does, says]] of Object.entries(BROKEN)) {
 
 test('the same where its outputs go nowhere: the new one’s stderr is told', async t => {
   const scene = new Scene(t)
-  const text = ONCE('broken', `console.error('no licence'); process.exit(7)`)
-  const supervisor = await startSupervised(scene, { workers: 1, log: 'ignore' }, text)
+  const how = { says: 'no licence', exits: 7 }
+  const failing = supervised('endsWhere', 'broken', how, { workers: 1, log: 'ignore' })
+  const supervisor = await startSupervised(scene, failing)
   const worker = await supervisor.worker()
   scene.write('broken', '')
   const error = await t.throwsAsync(reload(scene.path('d.pid')), { code: 'ERR_DAEMON_RELOAD' })
@@ -104,7 +96,7 @@ test('the same where its outputs go nowhere: the new one’s stderr is told', as
 
 test('where the program’s file was removed, likewise', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { workers: 2 })
+  const supervisor = await startSupervised(scene, scene.entry('program.mjs', supervised('stays', { workers: 2 })))
   const before = await supervisor.pids(2)
   scene.remove('program.mjs')
   const error = await t.throwsAsync(reload(scene.path('d.pid')), { code: 'ERR_DAEMON_RELOAD' })
@@ -130,8 +122,8 @@ test('two reloads at once both succeed', async t => {
 
 test('a TERM in the middle ends all, the reload fails', async t => {
   const scene = new Scene(t)
-  const text = `${ONCE('new', SLOWLY)}\ndaemon.ready()`
-  const supervisor = await startSupervised(scene, { workers: 2, ...readyLater }, text)
+  const slow = supervised('bootsSlowlyWhere', 'new', { workers: 2, ...readyLater })
+  const supervisor = await startSupervised(scene, slow)
   await supervisor.pids(2)
   scene.write('new', '')
   const reloaded = t.throwsAsync(reload(scene.path('d.pid')))
@@ -140,13 +132,13 @@ test('a TERM in the middle ends all, the reload fails', async t => {
   t.like(await reloaded, { code: 'ERR_DAEMON_RELOAD', message: `${scene.path('d.pid')}: it is stopping` })
   await scene.empty()
   t.is(lines(scene, 'booting').length, 1)
-  t.deepEqual(scene.files(), ['booting', 'd.log', 'new', 'program.mjs'])
+  t.deepEqual(scene.files(), ['booting', 'd.log', 'new'])
 })
 
 test('a slot that waits for its next try gets it by the reload', async t => {
   const scene = new Scene(t)
-  const text = ONCE('broken', `process.exit(3)`)
-  const supervisor = await startSupervised(scene, { workers: 1, monitor: { maxDelay: 600_000 } }, text)
+  const options = { workers: 1, monitor: { maxDelay: 600_000 } }
+  const supervisor = await startSupervised(scene, supervised('endsWhere', 'broken', { exits: 3 }, options))
   const worker = await supervisor.worker()
   scene.write('broken', '')
   process.kill(worker, 'SIGKILL')
@@ -160,8 +152,8 @@ test('a slot that waits for its next try gets it by the reload', async t => {
 
 test('a worker that crashes while its successor boots is replaced by that', async t => {
   const scene = new Scene(t)
-  const text = `${ONCE('new', SLOWLY)}\ndaemon.ready()`
-  const supervisor = await startSupervised(scene, { workers: 1, ...readyLater }, text)
+  const slow = supervised('bootsSlowlyWhere', 'new', { workers: 1, ...readyLater })
+  const supervisor = await startSupervised(scene, slow)
   const worker = await supervisor.worker()
   scene.write('new', '')
   const reloaded = reload(scene.path('d.pid'))
@@ -175,8 +167,7 @@ test('a worker that crashes while its successor boots is replaced by that', asyn
 
 test('a reload while it is starting is refused', async t => {
   const scene = new Scene(t)
-  const text = `tell('booting', 'x'); while (!fs.existsSync(here + '/go')) await new Promise(resolve => setTimeout(resolve, 5)); daemon.ready()`
-  const launcher = scene.node(program(scene, supervised({ workers: 1, ...readyLater }, text)))
+  const launcher = scene.node(supervised('isReadyAtGo', { workers: 1, ...readyLater }))
   await scene.until('it boots', () => scene.exists('booting'))
   await t.throwsAsync(reload(scene.path('d.pid')), { code: 'ERR_DAEMON_RELOAD', message: /: it is starting$/ })
   scene.write('go', '')

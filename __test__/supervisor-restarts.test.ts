@@ -3,10 +3,7 @@ import { readFileSync } from 'node:fs'
 import test from 'ava'
 import type { MonitorOptions } from 'daemonic'
 import { Scene } from './support/scene.js'
-import { foregroundSupervised, startSupervised } from './support/supervised.js'
-
-/** It ends as it is told to. */
-const OBEDIENT = `process.on('SIGUSR2', () => process.exit(0)); process.on('SIGALRM', () => process.exit(3))`
+import { foregroundSupervised, startSupervised, supervised } from './support/supervised.js'
 
 interface End {
   signal: NodeJS.Signals
@@ -31,7 +28,7 @@ for (const [what, { signal, code, restarts }] of Object.entries(ENDS)) {
   test(`one that ${what} is started again if \`restart\` is one of ${restarts.join(', ')}, else ends its supervisor`, async t => {
     const tried = (['always', 'on-failure', 'on-abnormal', 'no'] as const).map(async restart => {
       const scene = new Scene(t)
-      const { supervisor, end } = await foregroundSupervised(scene, { monitor: { restart } }, OBEDIENT)
+      const { supervisor, end } = await foregroundSupervised(scene, supervised('obeys', { monitor: { restart } }))
       const worker = await supervisor.worker()
       process.kill(worker, signal)
       if (restarts.includes(restart)) {
@@ -42,7 +39,7 @@ for (const [what, { signal, code, restarts }] of Object.entries(ENDS)) {
       const result = await end
       t.is(result.code, code, restart)
       t.regex(result.stderr, new RegExp(`info: pid ${worker} (ended with|killed by) .*, exiting\n$`), restart)
-      t.deepEqual(scene.files(), ['program.mjs'], restart)
+      t.deepEqual(scene.files(), [], restart)
     })
     await Promise.all(tried)
   })
@@ -50,7 +47,7 @@ for (const [what, { signal, code, restarts }] of Object.entries(ENDS)) {
 
 test('monitor: true means on-failure', async t => {
   const scene = new Scene(t)
-  const { supervisor, end } = await foregroundSupervised(scene, { monitor: true }, OBEDIENT)
+  const { supervisor, end } = await foregroundSupervised(scene, supervised('obeys', { monitor: true }))
   const worker = await supervisor.worker()
   process.kill(worker, 'SIGALRM')
   process.kill(await supervisor.worker([worker]), 'SIGUSR2')
@@ -59,8 +56,8 @@ test('monitor: true means on-failure', async t => {
 
 test('the first restart is at once; then it waits twice as long each time, up to maxDelay, and says so', async t => {
   const scene = new Scene(t)
-  const text = `if (fs.existsSync(here + '/broken')) process.exit(3)`
-  const supervisor = await startSupervised(scene, { monitor: { maxDelay: 150 } }, text)
+  const failing = supervised('endsWhere', 'broken', { exits: 3 }, { monitor: { maxDelay: 150 } })
+  const supervisor = await startSupervised(scene, failing)
   const worker = await supervisor.worker()
   scene.write('broken', '')
   process.kill(worker, 'SIGKILL')
@@ -83,7 +80,7 @@ test('the first restart is at once; then it waits twice as long each time, up to
 
 test('a worker that has run for steadyAfter resets the count, and the title', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { monitor: { steadyAfter: 400 } })
+  const supervisor = await startSupervised(scene, { monitor: { steadyAfter: 2_000 } })
   const [first] = supervisor.children()
   t.is(supervisor.title, `d: monitoring pid ${first} (healthy)`)
   for (const _ of [1, 2]) {
@@ -100,7 +97,7 @@ test('a worker that has run for steadyAfter resets the count, and the title', as
 
 test('after maxFailures in a row it gives up, with the worker’s code', async t => {
   const scene = new Scene(t)
-  const { supervisor, end } = await foregroundSupervised(scene, { monitor: { maxFailures: 3 } }, OBEDIENT)
+  const { supervisor, end } = await foregroundSupervised(scene, supervised('obeys', { monitor: { maxFailures: 3 } }))
   for (let worker = 0, life = 0; life < 3; life += 1) {
     worker = await supervisor.worker([worker])
     process.kill(worker, 'SIGALRM')
@@ -108,13 +105,12 @@ test('after maxFailures in a row it gives up, with the worker’s code', async t
   const { code, stderr } = await end
   t.is(code, 3)
   t.regex(stderr, /error: 3 failures: pid \d+ ended with 3, giving up\n$/)
-  t.deepEqual(scene.files(), ['program.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test('the last line of its stderr, and why it ended, are in the status of the next', async t => {
   const scene = new Scene(t)
-  const text = `process.on('SIGUSR2', () => { console.error('first'); console.error('out of disk'); process.exit(4) })`
-  const supervisor = await startSupervised(scene, { monitor: true }, text)
+  const supervisor = await startSupervised(scene, supervised('saysItsStatus', { monitor: true }))
   const worker = await supervisor.worker()
   const [before] = await supervisor.workers()
   t.like(before, { restarts: 0, lastExit: null })
@@ -125,8 +121,7 @@ test('the last line of its stderr, and why it ended, are in the status of the ne
 
 test('what a restarted worker writes to stderr while it starts is in the log', async t => {
   const scene = new Scene(t)
-  const text = `console.error('starting ' + process.pid)`
-  const supervisor = await startSupervised(scene, { monitor: true }, text)
+  const supervisor = await startSupervised(scene, supervised('printsWhileItStarts', { monitor: true }))
   const worker = await supervisor.worker()
   process.kill(worker, 'SIGKILL')
   const successor = await supervisor.worker([worker])
@@ -135,12 +130,12 @@ test('what a restarted worker writes to stderr while it starts is in the log', a
 
 test('one that is not ready in time is killed and started again', async t => {
   const scene = new Scene(t)
-  const text = `if (fs.existsSync(here + '/slow')) { fs.unlinkSync(here + '/slow'); await new Promise(() => setInterval(() => {}, 1e6)) } else daemon.ready()`
-  const supervisor = await startSupervised(scene, { ready: 'manual', startTimeout: 2_500, monitor: true }, text)
+  const options = { ready: 'manual', startTimeout: 5_000, monitor: true } as const
+  const supervisor = await startSupervised(scene, supervised('hangsOnceWhere', 'slow', options))
   const worker = await supervisor.worker()
   scene.write('slow', '')
   process.kill(worker, 'SIGKILL')
-  const [, late = ''] = await supervisor.logged(/error: pid (\d+) was not ready after 2500 ms: killing it\n/)
+  const [, late = ''] = await supervisor.logged(/error: pid (\d+) was not ready after 5000 ms: killing it\n/)
   t.not(await supervisor.worker([worker, Number(late)]), 0)
 })
 
@@ -148,18 +143,17 @@ test('one that is not ready in time is killed and started again', async t => {
 
 test('watchdog: one whose event loop is blocked is ended by ABRT, and replaced', async t => {
   const scene = new Scene(t)
-  const text = `process.on('SIGUSR2', () => { while (true) {} })`
-  const supervisor = await startSupervised(scene, { monitor: { watchdog: 1_000 } }, text)
+  const supervisor = await startSupervised(scene, supervised('blocksOnUsr2', { monitor: { watchdog: 3_000 } }))
   const worker = await supervisor.worker()
   process.kill(worker, 'SIGUSR2')
   const [after] = await supervisor.workers(1, [worker])
   t.is(after?.lastExit, 'killed by SIGABRT')
-  t.regex(supervisor.log, new RegExp(`error: pid ${worker} has not turned its event loop for 1000 ms\n`))
+  t.regex(supervisor.log, new RegExp(`error: pid ${worker} has not turned its event loop for 3000 ms\n`))
 })
 
 test('watchdog: one that was stopped is ended by KILL, and replaced', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { monitor: { watchdog: 1_000 } })
+  const supervisor = await startSupervised(scene, { monitor: { watchdog: 3_000 } })
   const worker = await supervisor.worker()
   process.kill(worker, 'SIGSTOP')
   const [after] = await supervisor.workers(1, [worker])
@@ -169,22 +163,22 @@ test('watchdog: one that was stopped is ended by KILL, and replaced', async t =>
 
 test('watchdog: a supervisor that was stopped and continued finds its workers healthy', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { monitor: { watchdog: 1_000 } })
+  const supervisor = await startSupervised(scene, { monitor: { watchdog: 3_000 } })
   const worker = await supervisor.worker()
   supervisor.signal('SIGSTOP')
-  const until = performance.now() + 1_500
+  const until = performance.now() + 4_500
   await scene.until('its workers are overdue', () => performance.now() > until)
   supervisor.signal('SIGCONT')
   const since = (await supervisor.workers())[0]?.uptime ?? 0
   const uptime = async () => (await supervisor.workers())[0]?.uptime ?? 0
-  await scene.until('the watchdog has looked again', async () => (await uptime()) > since + 1_500)
+  await scene.until('the watchdog has looked again', async () => (await uptime()) > since + 4_500)
   t.is(await supervisor.worker(), worker, supervisor.log)
 })
 
 test('maxMemory: one that has grown beyond it is asked to end, and replaced', async t => {
   const scene = new Scene(t)
-  const text = `let hog; process.on('SIGUSR2', () => (hog = Buffer.alloc(200_000_000, 1)))`
-  const supervisor = await startSupervised(scene, { monitor: { maxMemory: 180_000_000 } }, text)
+  const growing = supervised('growsOnUsr2', { monitor: { maxMemory: 180_000_000 } })
+  const supervisor = await startSupervised(scene, growing)
   const worker = await supervisor.worker()
   process.kill(worker, 'SIGUSR2')
   const [after] = await supervisor.workers(1, [worker])

@@ -2,31 +2,27 @@
 import { renameSync } from 'node:fs'
 import test from 'ava'
 import { processInfo } from 'daemonic'
-import { program } from './support/program.js'
 import { finished, Scene } from './support/scene.js'
 import { childrenOf, foregroundSupervised, Supervisor, startSupervised, supervised } from './support/supervised.js'
-
-/** It tells how it is stopped, and takes its time. */
-const STOPPED_BY = `daemon.onStop(async signal => { tell('stopped', String(signal)); await new Promise(resolve => setTimeout(resolve, 300)); tell('stopped', 'done') })`
 
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
   test(`${signal} lets every worker end in its own time, then ends the supervisor with 0`, async t => {
     const scene = new Scene(t)
-    const { supervisor, end } = await foregroundSupervised(scene, { workers: 2 }, STOPPED_BY)
+    const { supervisor, end } = await foregroundSupervised(scene, supervised('takesItsTimeToStop', { workers: 2 }))
     supervisor.signal(signal)
     const { code, stderr } = await end
     t.is(code, 0)
     t.is(scene.read('stopped'), `${signal}\n${signal}\ndone\ndone\n`)
     t.regex(stderr, new RegExp(`info: stopping on ${signal}\n`))
-    t.deepEqual(scene.files(), ['program.mjs', 'stopped'])
+    t.deepEqual(scene.files(), ['stopped'])
   })
 }
 
 test('a signal to the whole group counts once, and so do its repeats', async t => {
   const scene = new Scene(t)
   // setsid(1) becomes the program: a session, and a group, of its own.
-  const path = program(scene, supervised({ workers: 2 }, STOPPED_BY))
-  const child = scene.spawn('setsid', [process.execPath, path], { detach: 'false' })
+  const argv = [process.execPath, ...supervised('takesItsTimeToStop', { workers: 2 })]
+  const child = scene.spawn('setsid', argv, { detach: 'false' })
   const end = finished(child)
   const supervisor = new Supervisor(scene, child.pid ?? 0)
   const [worker = 0] = await supervisor.pids(2)
@@ -42,7 +38,7 @@ test('a signal to the whole group counts once, and so do its repeats', async t =
 
 test('HUP reopens the logs, then replaces each worker by one that is ready', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { workers: 2 }, STOPPED_BY)
+  const supervisor = await startSupervised(scene, supervised('takesItsTimeToStop', { workers: 2 }))
   const before = await supervisor.pids(2)
   renameSync(scene.path('d.log'), scene.path('old.log'))
   supervisor.signal('SIGHUP')
@@ -55,14 +51,13 @@ test('HUP reopens the logs, then replaces each worker by one that is ready', asy
 
 test('USR1 makes supervisor and workers write to a new log where the old one was moved, and disturbs nobody', async t => {
   const scene = new Scene(t)
-  const text = `let n = 0; setInterval(() => console.log('line ' + n++), 5); process.on('SIGUSR1', () => tell('usr1', 'x'))`
-  const supervisor = await startSupervised(scene, { workers: 2 }, text)
+  const supervisor = await startSupervised(scene, supervised('printsLines', { workers: 2 }))
   const before = await supervisor.pids(2)
   await supervisor.logged(/line 3/)
   renameSync(scene.path('d.log'), scene.path('old.log'))
   supervisor.signal('SIGUSR1')
   const lines = (pattern: RegExp) => (scene.exists('d.log') ? scene.read('d.log').match(pattern) : null)
-  await scene.until('both write to it', () => (lines(/^line \d+$/gm)?.length ?? 0) > 20)
+  await scene.until('both write to it', () => (lines(/^line \d+ of \d+$/gm)?.length ?? 0) > 20)
   supervisor.signal('SIGTTIN')
   await supervisor.logged(/info: 3 workers instead of 2\n/)
   t.deepEqual((await supervisor.pids(3)).slice(0, 2), before)
@@ -70,7 +65,9 @@ test('USR1 makes supervisor and workers write to a new log where the old one was
   // Of each, the numbers go on from file to file: none is lost or doubled.
   process.kill(supervisor.pid, 'SIGKILL')
   await scene.empty()
-  const numbers = [...`${scene.read('old.log')}${scene.read('d.log')}`.matchAll(/^line (\d+)$/gm)].map(([, n]) => n)
+  const numbers = [...`${scene.read('old.log')}${scene.read('d.log')}`.matchAll(/^line (\d+) of \d+$/gm)].map(
+    ([, n]) => n,
+  )
   const times = new Map<string | undefined, number>()
   for (const n of numbers) times.set(n, (times.get(n) ?? 0) + 1)
   t.true([...times.values()].every(count => count <= 3))
@@ -79,8 +76,7 @@ test('USR1 makes supervisor and workers write to a new log where the old one was
 
 test('what else it gets is passed on to the workers', async t => {
   const scene = new Scene(t)
-  const text = `process.on('SIGWINCH', () => tell('got', String(daemon.worker)))`
-  const supervisor = await startSupervised(scene, { workers: 2 }, text)
+  const supervisor = await startSupervised(scene, supervised('tellsSignal', { workers: 2 }, 'SIGWINCH'))
   supervisor.signal('SIGWINCH')
   const got = () => (scene.exists('got') ? scene.read('got').split('\n').sort().join('') : '')
   await scene.until('both have it', () => got() === '01')
@@ -89,13 +85,8 @@ test('what else it gets is passed on to the workers', async t => {
 
 test('but not to one that is starting and would die of it: that gets it when it is ready', async t => {
   const scene = new Scene(t)
-  const text = `if (fs.existsSync(here + '/slow')) {
-  tell('booting', String(process.pid))
-  while (!fs.existsSync(here + '/go')) await new Promise(resolve => setTimeout(resolve, 5))
-}
-process.on('SIGALRM', () => tell('got', String(process.pid)))
-daemon.ready()`
-  const supervisor = await startSupervised(scene, { monitor: true, ready: 'manual' }, text)
+  const slow = supervised('bootsSlowlyWhere', 'slow', { monitor: true, ready: 'manual' })
+  const supervisor = await startSupervised(scene, slow)
   const worker = await supervisor.worker()
   scene.write('slow', '')
   process.kill(worker, 'SIGKILL')

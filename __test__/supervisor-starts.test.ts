@@ -1,80 +1,77 @@
 // Starts under the supervisor: ready when every worker is, or failed and as if it had never been.
 import { readdirSync } from 'node:fs'
-import test from 'ava'
-import { asRoot } from './support/locks.js'
-import { program, runProgram } from './support/program.js'
-import { finished, Scene } from './support/scene.js'
+import test, { type ExecutionContext } from 'ava'
+import type { Programs as Launchers } from './fixtures/launchers.js'
+import type { End } from './fixtures/programs.js'
+import { asRoot } from './support/root.js'
+import { finished, programs, Scene, script } from './support/scene.js'
 import { foregroundSupervised, linkOf, Supervisor, startSupervised, supervised } from './support/supervised.js'
 
 const LISTENING = { workers: 3, listen: { it: './it.sock' } } as const
-const ofOne = (does: string) => `if (daemon.worker === 1) { ${does} }`
+
+/** A log is kept, whatever becomes of the start. */
+async function leavesNothing(t: ExecutionContext, scene: Scene): Promise<void> {
+  await scene.empty()
+  t.deepEqual(
+    scene.files().filter(file => file !== 'd.log'),
+    [],
+  )
+}
 
 test('the launcher ends when the last of them is ready', async t => {
   const scene = new Scene(t)
-  const text = `await new Promise(resolve => setTimeout(resolve, daemon.worker * 150)); tell('ready', String(daemon.worker)); daemon.ready()`
-  const supervisor = await startSupervised(scene, { workers: 3, ready: 'manual' }, text)
+  const inTurn = supervised('isReadyInTurn', { workers: 3, ready: 'manual' }, 150)
+  const supervisor = await startSupervised(scene, inTurn)
   t.is(scene.read('ready'), '0\n1\n2\n')
   t.true((await supervisor.status()).workers.every(({ ready }) => ready))
 })
 
-const FAILURES: Record<string, { does: string; code: number; says: RegExp }> = {
-  'throws an error': { does: `throw new Error('no database')`, code: 1, says: /Error: no database/ },
-  'exits with 7': { does: `console.error('no licence'); process.exit(7)`, code: 7, says: /no licence/ },
-  'exits with 0': { does: `process.exit(0)`, code: 1, says: /before it was ready/ },
-  'is killed by a signal': {
-    does: `console.error('dying'); process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1e6); await new Promise(() => {})`,
-    code: 143,
-    says: /dying/,
-  },
+const FAILURES: Record<string, { how: End; code: number; says: RegExp }> = {
+  'throws an error': { how: { throws: 'no database' }, code: 1, says: /Error: no database/ },
+  'exits with 7': { how: { says: 'no licence', exits: 7 }, code: 7, says: /no licence/ },
+  'exits with 0': { how: { exits: 0 }, code: 1, says: /before it was ready/ },
+  'is killed by a signal': { how: { says: 'dying', kills: 'SIGTERM' }, code: 143, says: /dying/ },
 }
 
 for (const log of ['./d.log', 'ignore']) {
-  for (const [what, { does, code, says }] of Object.entries(FAILURES)) {
+  for (const [what, { how, code, says }] of Object.entries(FAILURES)) {
     test(`one of several that ${what} (log: ${log}) is a failed start that leaves nothing`, async t => {
       const scene = new Scene(t)
-      const text = `daemon.onStop(() => {}); ${what.includes('signal') ? `process.removeAllListeners('SIGTERM');` : ''} ${ofOne(does)}`
-      const result = await runProgram(scene, supervised({ ...LISTENING, log }, text))
-      await scene.empty()
+      const result = await scene.node(supervised('endsAsOneOfSeveral', how, { ...LISTENING, log }))
+      await leavesNothing(t, scene)
       t.is(result.code, code, result.stderr)
       t.regex(result.stderr, says)
-      t.deepEqual(
-        scene.files().filter(file => file !== 'd.log'),
-        ['program.mjs'],
-      )
     })
   }
 }
 
 test('one that is not ready in time: 124, and what it wrote', async t => {
   const scene = new Scene(t)
-  const text = `if (daemon.worker === 1) console.error('waiting for the database'); else daemon.ready()`
-  const options = { ...LISTENING, log: 'ignore', ready: 'manual', startTimeout: 2_500 } as const
-  const { code, stderr } = await runProgram(scene, supervised(options, text))
+  const options = { ...LISTENING, log: 'ignore', ready: 'manual', startTimeout: 5_000 } as const
+  const { code, stderr } = await scene.node(supervised('isNotReadyAsOneOfSeveral', options))
   t.is(code, 124, stderr)
   t.regex(stderr, /waiting for the database/)
   await scene.empty()
-  t.deepEqual(scene.files(), ['program.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test('the directory that isn’t there is named', async t => {
   const scene = new Scene(t)
-  const { code, stderr } = await runProgram(scene, supervised({ ...LISTENING, chdir: '/nowhere/at/all' }))
+  const { code, stderr } = await scene.node(supervised('stays', { ...LISTENING, chdir: '/nowhere/at/all' }))
   t.is(code, 1, stderr)
   t.regex(stderr, /\/nowhere\/at\/all: ENOENT/)
-  await scene.empty()
-  t.deepEqual(
-    scene.files().filter(file => file !== 'd.log'),
-    ['program.mjs'],
-  )
+  await leavesNothing(t, scene)
 })
 
 asRoot('a group that can’t be taken is told as the step that failed', async t => {
   const scene = new Scene(t)
-  const text = `try { daemonize({ name: 'd', pidFile: './d.pid', workers: 2, user: 65534, group: 65534 }) } catch ({ name, step, code }) { console.log(name, step, code) }`
+  const options = { name: 'd', pidFile: './d.pid', workers: 2, user: 65534, group: 65534 }
+  const becoming = programs<Launchers>('launchers')('catches', options, {}, ['name', 'step', 'code'])
   // Without the capability root can't become anybody.
   const drop = ['--bounding-set', '-setgid,-setuid', '--inh-caps', '-setgid,-setuid']
-  const { stdout, stderr } = await scene.run('setpriv', [...drop, process.execPath, program(scene, text)])
-  t.regex(stdout, /^SystemCallError setg\w+ EPERM\n$/, stderr)
+  const { stdout, stderr } = await scene.run('setpriv', [...drop, process.execPath, ...becoming])
+  const { name, step, code } = JSON.parse(stdout)
+  t.regex(`${name} ${step} ${code}`, /^SystemCallError setg\w+ EPERM$/, stderr)
   await scene.empty()
 })
 
@@ -82,8 +79,7 @@ asRoot('a group that can’t be taken is told as the step that failed', async t 
 
 test('in the foreground this very process becomes the supervisor; its standard streams are as they were', async t => {
   const scene = new Scene(t)
-  const text = `console.log('out'); console.error('err')`
-  const { supervisor, child, end } = await foregroundSupervised(scene, { workers: 2 }, text)
+  const { supervisor, child, end } = await foregroundSupervised(scene, supervised('printsToBoth', { workers: 2 }))
   t.is<number | undefined, number | undefined>(supervisor.pid, child.pid)
   t.regex(supervisor.title, /^d: monitoring 2 workers/)
   const [worker = 0] = await supervisor.pids(2)
@@ -97,19 +93,15 @@ test('in the foreground this very process becomes the supervisor; its standard s
 })
 
 test('a start that fails there has the worker’s exit code, or dies of its signal', async t => {
-  for (const [does, expected] of [
-    ['process.exit(7)', { code: 7, signal: null }],
-    [`process.kill(process.pid, 'SIGKILL')`, { code: null, signal: 'SIGKILL' }],
+  for (const [how, expected] of [
+    [{ exits: 7 }, { code: 7, signal: null }],
+    [{ kills: 'SIGKILL' }, { code: null, signal: 'SIGKILL' }],
   ] as const) {
     const scene = new Scene(t)
-    const result = await runProgram(scene, supervised(LISTENING, ofOne(does)), { detach: 'false' })
+    const result = await scene.node(supervised('endsAsOneOfSeveral', how, LISTENING), { detach: 'false' })
     t.like(result, expected, result.stderr)
     t.regex(result.stderr, /error: the start failed: pid \d+ /)
-    await scene.empty()
-    t.deepEqual(
-      scene.files().filter(file => file !== 'd.log'),
-      ['program.mjs'],
-    )
+    await leavesNothing(t, scene)
   }
 })
 
@@ -119,8 +111,7 @@ test('on a terminal, Ctrl-C ends all of it once', async t => {
     t.pass('skipped: there is no script(1) to make a terminal with')
     return
   }
-  const path = program(scene, supervised({ workers: 2 }, `daemon.onStop(signal => tell('stopped', String(signal)))`))
-  const command = `exec '${process.execPath}' '${path}'`
+  const command = `exec '${process.execPath}' ${supervised('tellsWhatStopsIt', { workers: 2 }).join(' ')}`
   const script = scene.spawn('script', ['-qec', command, '/dev/null'], {
     detach: 'false',
     env: { SHELL: '/bin/sh' },
@@ -137,23 +128,12 @@ test('on a terminal, Ctrl-C ends all of it once', async t => {
 
 test('it tells a service manager READY=1 when every worker is ready, and STOPPING=1', async t => {
   const scene = new Scene(t)
-  const manager = scene.write(
-    'manager.py',
-    `import os, socket, sys
-listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-listener.bind('${scene.path('notify')}')
-print('listening', flush=True)
-while True:
-    text = listener.recv(4096).decode()
-    open('${scene.path('told')}', 'a').write(text.strip() + '\\n')
-`,
-  )
-  const python = scene.spawn('python3', [manager])
+  const python = scene.spawn('python3', [script('notify-log.py'), scene.path('notify'), scene.path('told')])
   python.stdout?.resume()
   await scene.until('the manager listens', () => readdirSync(scene.directory).includes('notify'))
-  const text = `await new Promise(resolve => setTimeout(resolve, 100)); tell('told', 'ready ' + daemon.worker); daemon.ready()`
   const env = { NOTIFY_SOCKET: scene.path('notify'), SYSTEMD_EXEC_PID: undefined }
-  const { supervisor, end } = await foregroundSupervised(scene, { workers: 2, ready: 'manual' }, text, { env })
+  const telling = supervised('tellsThatItIsReady', { workers: 2, ready: 'manual' })
+  const { supervisor, end } = await foregroundSupervised(scene, telling, { env })
   await supervisor.workers(2)
   const told = () => (scene.exists('told') ? scene.read('told') : '')
   await scene.until('it is told of', () => told().includes('READY=1'))

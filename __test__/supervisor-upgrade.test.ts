@@ -1,16 +1,15 @@
 // SIGUSR2: the supervisor executes itself anew, as after an upgrade of the package, under its running workers.
 import { chmodSync, cpSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { PidLock, stop } from 'daemonic'
 import { address, greeting, portOf } from './support/listening.js'
-import { Scene } from './support/scene.js'
-import { foregroundSupervised, linkOf, Supervisor, startSupervised, supervised } from './support/supervised.js'
+import { fixture, Scene } from './support/scene.js'
+import { foregroundSupervised, linkOf, type Supervisor, startSupervised, supervised } from './support/supervised.js'
 
+const PACKAGE = 'node_modules/daemonic'
 const LISTENING = { listen: { it: '127.0.0.1:0' } } as const
-const GREETER = `const { createServer } = await import('node:net')
-daemon.setStatus('at work')
-await daemon.serve(createServer(socket => socket.end('hello')), 'it')`
 
 /** Once it has, `times` in all. */
 async function executedAnew(supervisor: Supervisor, times = 1): Promise<void> {
@@ -22,7 +21,7 @@ async function executedAnew(supervisor: Supervisor, times = 1): Promise<void> {
 
 test('it keeps its pid, its lock, its workers and their sockets', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { workers: 2, ...LISTENING }, GREETER)
+  const supervisor = await startSupervised(scene, supervised('greets', { workers: 2, ...LISTENING }))
   const before = await supervisor.workers(2)
   const pids = before.map(({ pid }) => pid)
   const [first = 0] = pids
@@ -40,14 +39,18 @@ test('it keeps its pid, its lock, its workers and their sockets', async t => {
   t.is(supervisor.title, 'd: monitoring 2 workers (healthy)')
   t.is((await supervisor.status()).statusText, 'at work')
   t.true(((await supervisor.workers(2))[0]?.uptime ?? 0) >= (before[0]?.uptime ?? 0))
-  t.is(await greeting({ port: portOf(await address(scene)), host: '127.0.0.1' }), 'hello')
+  const answer = await greeting({ port: portOf(await address(scene)), host: '127.0.0.1' })
+  t.true(
+    pids.some(pid => answer.endsWith(` ${pid}`)),
+    answer,
+  )
   t.is(linkOf(first, 3), socket)
 })
 
 test('it goes on to restart, to scale, to reload and to stop them', async t => {
   const scene = new Scene(t)
-  const text = `${GREETER}\ndaemon.onStop(() => tell('stopped', String(process.pid)))`
-  const supervisor = await startSupervised(scene, { workers: 2, ...LISTENING }, text)
+  const greeting = supervised('greets', { workers: 2, ...LISTENING }, 'tells its pid')
+  const supervisor = await startSupervised(scene, greeting)
   await executedAnew(supervisor)
   const pids = await supervisor.pids(2)
   const [first = 0, second = 0] = pids
@@ -69,13 +72,13 @@ test('it goes on to restart, to scale, to reload and to stop them', async t => {
   const stopped = scene.read('stopped').trim().split('\n').map(Number)
   t.deepEqual(stopped.sort(), [...three, ...reloaded].sort())
   await scene.empty()
-  t.deepEqual(scene.files(), ['d.log', 'program.mjs', 'stopped'])
+  t.deepEqual(scene.files(), ['d.log', 'indices', 'stopped'])
 })
 
 test('with reusePort every slot keeps its own socket', async t => {
   const scene = new Scene(t)
   const listen = { it: { host: '127.0.0.1', port: 0, reusePort: true } }
-  const supervisor = await startSupervised(scene, { workers: 2, listen }, GREETER)
+  const supervisor = await startSupervised(scene, supervised('greets', { workers: 2, listen }))
   const [first = 0, second = 0] = await supervisor.pids(2)
   const sockets = [linkOf(first, 3), linkOf(second, 3)]
   await executedAnew(supervisor)
@@ -112,8 +115,8 @@ test('in the foreground, too', async t => {
 
 test('what is under way is not disturbed: it says so and goes on', async t => {
   const scene = new Scene(t)
-  const text = `if (fs.existsSync(here + '/slow')) await new Promise(resolve => setTimeout(resolve, 500)); daemon.ready()`
-  const supervisor = await startSupervised(scene, { workers: 1, ready: 'manual' }, text)
+  const slow = supervised('bootsWithinMillisecondsWhere', 'slow', 500, { workers: 1, ready: 'manual' })
+  const supervisor = await startSupervised(scene, slow)
   const worker = await supervisor.worker()
   scene.write('slow', '')
   const reloaded = supervisor.ask({ do: 'reload' })
@@ -126,14 +129,16 @@ test('what is under way is not disturbed: it says so and goes on', async t => {
 
 // ── Upgrades of the package ──────────────────────────────────────────────────────────────
 
-/** The package as it lies in node_modules; gives the path of its executable. */
+/** The package as it lies in node_modules, and the fixtures beside it; gives the path of its executable. */
 function install(scene: Scene): string {
   const root = fileURLToPath(new URL('../..', import.meta.url))
-  mkdirSync(scene.path('package/dist'), { recursive: true })
+  mkdirSync(scene.path(`${PACKAGE}/dist`), { recursive: true })
   for (const part of ['package.json', 'native', 'dist/index.js', 'dist/preload.js']) {
-    cpSync(`${root}/${part}`, scene.path(`package/${part}`), { recursive: true })
+    cpSync(`${root}/${part}`, scene.path(`${PACKAGE}/${part}`), { recursive: true })
   }
-  return scene.path('package/native/daemonic-supervisor')
+  cpSync(dirname(fixture('supervised')), scene.path('fixtures'), { recursive: true })
+  scene.write('package.json', '{"type":"module"}')
+  return scene.path(`${PACKAGE}/native/daemonic-supervisor`)
 }
 
 const BROKEN: Record<string, [text: string | null, says: RegExp]> = {
@@ -146,14 +151,11 @@ for (const [what, [text, says]] of Object.entries(BROKEN)) {
   test(`where the new executable ${what}, all stays as it was`, async t => {
     const scene = new Scene(t)
     const executable = install(scene)
-    const main = supervised({ workers: 2 })
-    const path = scene.write('program.mjs', `import { daemonize } from './package/dist/index.js'\n${main}`)
-    const { code, stderr } = await scene.node(path)
-    t.is(code, 0, stderr)
-    const supervisor = new Supervisor(scene, Number(scene.read('d.pid')))
+    const [, ...given] = supervised('stays', { workers: 2 })
+    const supervisor = await startSupervised(scene, [scene.path('fixtures/supervised.js'), ...given])
     const pids = await supervisor.pids(2)
     renameSync(executable, `${executable}.good`)
-    if (text !== null) chmodSync(scene.write('package/native/daemonic-supervisor', text), 0o755)
+    if (text !== null) chmodSync(scene.write(`${PACKAGE}/native/daemonic-supervisor`, text), 0o755)
     supervisor.signal('SIGUSR2')
     const [line] = await supervisor.logged(/error: not executed anew: .*; going on as before\n/)
     t.regex(line, says)

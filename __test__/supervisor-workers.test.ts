@@ -1,14 +1,9 @@
 // The native supervisor's `workers`: copies that share the listening sockets.
 import test from 'ava'
 import { address, greeting, portOf } from './support/listening.js'
-import { program } from './support/program.js'
 import { Scene } from './support/scene.js'
 import { linkOf, Supervisor, startSupervised, supervised } from './support/supervised.js'
 
-/** It greets everyone, says its index and pid; and stays where nobody comes. */
-const GREETER = `const { createServer } = await import('node:net')
-tell('indices', process.pid + ' ' + daemon.worker)
-await daemon.serve(createServer(socket => socket.end(daemon.worker + ' ' + process.pid)), 'it')`
 const LISTENING = { listen: { it: '127.0.0.1:0' } } as const
 /** The first of the sockets that are passed. */
 const SOCKET = 3
@@ -20,7 +15,7 @@ const indexOf = (scene: Scene, pid: number) =>
 
 test('they share one socket, know their index, and are ready when the launcher ends', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { workers: 3, ...LISTENING }, GREETER)
+  const supervisor = await startSupervised(scene, supervised('greets', { workers: 3, ...LISTENING }))
   t.is(supervisor.title, 'd: monitoring 3 workers (healthy)')
   const { workers } = await supervisor.status()
   const pids = workers.map(({ pid }) => pid)
@@ -43,7 +38,7 @@ test('they share one socket, know their index, and are ready when the launcher e
 
 test('when one crashes, its successor has its index, and the others don’t notice', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { workers: 3, ...LISTENING }, GREETER)
+  const supervisor = await startSupervised(scene, supervised('greets', { workers: 3, ...LISTENING }))
   const [first = 0, second = 0, third = 0] = await supervisor.pids(3)
   process.kill(second, 'SIGKILL')
   const pids = await supervisor.pids(3, [second])
@@ -55,7 +50,7 @@ test('when one crashes, its successor has its index, and the others don’t noti
 
 test('one that ends with 0 is replaced, too', async t => {
   const scene = new Scene(t)
-  const supervisor = await startSupervised(scene, { workers: 2 }, `process.on('SIGUSR2', () => process.exit(0))`)
+  const supervisor = await startSupervised(scene, supervised('obeys', { workers: 2 }))
   const [first = 0] = await supervisor.pids(2)
   process.kill(first, 'SIGUSR2')
   t.is((await supervisor.pids(2, [first])).length, 2)
@@ -67,8 +62,8 @@ test('’cpus’ is as many as it may run on', async t => {
     t.pass('skipped: there is no taskset(1)')
     return
   }
-  const path = program(scene, supervised({ workers: 'cpus' }))
-  const { code, stderr } = await scene.run('taskset', ['-c', '0', process.execPath, path])
+  const argv = [process.execPath, ...supervised('stays', { workers: 'cpus' })]
+  const { code, stderr } = await scene.run('taskset', ['-c', '0', ...argv])
   t.is(code, 0, stderr)
   const supervisor = new Supervisor(scene, Number(scene.read('d.pid')))
   t.is((await supervisor.workers(1)).length, 1)
@@ -77,7 +72,7 @@ test('’cpus’ is as many as it may run on', async t => {
 test('reusePort: each has a socket of its own at the same port, and leaves it to its successor', async t => {
   const scene = new Scene(t)
   const listen = { it: { host: '127.0.0.1', port: 0, reusePort: true } }
-  const supervisor = await startSupervised(scene, { workers: 3, listen }, GREETER)
+  const supervisor = await startSupervised(scene, supervised('greets', { workers: 3, listen }))
   const pids = await supervisor.pids(3)
   const sockets = pids.map(pid => linkOf(pid, SOCKET))
   t.is(new Set(sockets).size, 3)
@@ -96,8 +91,8 @@ test('reusePort: each has a socket of its own at the same port, and leaves it to
 
 test('scale and TTIN, TTOU change their number: the new ones have the next index, the last ones end first', async t => {
   const scene = new Scene(t)
-  const text = `${GREETER}\ndaemon.onStop(signal => tell('stopped', String(daemon.worker)))`
-  const supervisor = await startSupervised(scene, { workers: 1, ...LISTENING }, text)
+  const greeting = supervised('greets', { workers: 1, ...LISTENING }, 'tells its index')
+  const supervisor = await startSupervised(scene, greeting)
   const [first = 0] = await supervisor.pids(1)
   t.deepEqual(await supervisor.ask({ do: 'scale', to: '3' }), { ok: true })
   t.deepEqual(

@@ -2,12 +2,15 @@
 import { once } from 'node:events'
 import { mkdirSync, statSync } from 'node:fs'
 import test from 'ava'
+import type { Programs as Launchers } from './fixtures/launchers.js'
+import type { Programs } from './fixtures/streams.js'
 import { launchProbe, probe, type Report, report } from './support/probe.js'
-import { program, runProgram, startProgram } from './support/program.js'
-import { fixture, type RunOptions, Scene } from './support/scene.js'
+import { startProgram } from './support/program.js'
+import { fixture, programs, type RunOptions, Scene } from './support/scene.js'
 
-const STAY = 'setInterval(() => {}, 1_000_000)'
 const node = process.execPath
+const streams = programs<Programs>('streams')
+const launchers = programs<Launchers>('launchers')
 
 /** The probe, started by a command whose "$0" is node and "$1" the program. */
 async function probeBy(scene: Scene, shell: string, command: string, run: RunOptions = {}): Promise<Report> {
@@ -31,27 +34,17 @@ test('a caller may have closed stdin, stdout and stderr', async t => {
 
 test('an error of a launcher whose streams are closed ends it with its exit code, and nothing is left', async t => {
   const scene = new Scene(t)
-  const path = program(scene, `daemonize({ pidFile: './d.pid', log: './d.log' }); process.exit(7)`)
-  const { code } = await scene.run('sh', ['-c', 'exec "$0" "$1" <&- >&- 2>&-', node, path])
+  const { code } = await scene.by('sh', 'exec "$@" <&- >&- 2>&-', streams('exits', { log: './d.log' }, 7))
   t.is(code, 7)
   t.deepEqual(scene.processes(), [])
-  t.deepEqual(scene.files(), ['d.log', 'program.mjs'])
+  t.deepEqual(scene.files(), ['d.log'])
 })
 
 test('descriptors that a caller leaked, however high, are in neither the daemon nor its children', async t => {
   const scene = new Scene(t)
   scene.write('leaked', '')
-  const text = `import { execFileSync } from 'node:child_process'
-const list = () => {
-  execFileSync('sh', ['-c', 'readlink /proc/self/fd/* > "$0"; true', here + '/children'], { stdio: 'ignore' })
-  return fs.readFileSync(here + '/children', 'utf8').trimEnd().split('\\n').filter(target => target !== here + '/children')
-}
-const earlier = list()
-daemonize({ pidFile: './d.pid', log: './d.log', listen: { one: '127.0.0.1:0', two: './d.sock' } })
-const own = fs.readdirSync('/proc/self/fd').flatMap(fd => { try { return [fs.readlinkSync('/proc/self/fd/' + fd)] } catch { return [] } })
-tell('told', JSON.stringify({ own, earlier, later: list() })); ${STAY}`
-  const leak = 'ulimit -n 1100 && exec 9<leaked 40<leaked 200<leaked 1000<leaked && exec "$0" "$1"'
-  const { code, stderr } = await scene.run('bash', ['-c', leak, node, program(scene, text)])
+  const leak = 'ulimit -n 1100 && exec 9<leaked 40<leaked 200<leaked 1000<leaked && exec "$@"'
+  const { code, stderr } = await scene.by('bash', leak, streams('tellsWhatItAndItsChildrenHave'))
   t.is(code, 0, stderr)
   const told: Record<'own' | 'earlier' | 'later', string[]> = JSON.parse(scene.read('told'))
   t.false(told.own.includes(scene.path('leaked')))
@@ -75,32 +68,29 @@ test('as many descriptors as the host allows make no difference', async t => {
 test('a start in a directory that was removed fails by name', async t => {
   const scene = new Scene(t)
   mkdirSync(scene.path('gone'))
-  const path = program(scene, `daemonize({ pidFile: '${scene.path('d.pid')}' }); ${STAY}`)
-  const { code, stderr } = await scene.run('sh', ['-c', 'rmdir ../gone; exec "$0" "$1"', node, path], {
-    cwd: scene.path('gone'),
-  })
+  const staying = streams('stays', { pidFile: scene.path('d.pid') })
+  const { code, stderr } = await scene.by('sh', 'rmdir ../gone; exec "$@"', staying, { cwd: scene.path('gone') })
   t.not(code, 0)
   t.regex(stderr, /ENOENT/)
   t.deepEqual(scene.processes(), [])
-  t.deepEqual(scene.files(), ['program.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 test('so it does where it is removed just before the call', async t => {
   const scene = new Scene(t)
   mkdirSync(scene.path('gone'))
-  const text = `fs.rmdirSync(here + '/gone'); daemonize({ pidFile: here + '/d.pid', listen: { web: here + '/d.sock' } }); ${STAY}`
-  const { code, stderr } = await runProgram(scene, text, { cwd: scene.path('gone') })
+  const gone = scene.path('gone')
+  const { code, stderr } = await scene.node(streams('removesItsDirectory', gone), { cwd: gone })
   t.regex(stderr, /cannot change to the directory .*\/gone: ENOENT, no such file or directory\n$/)
   t.is(code, 1)
   t.deepEqual(scene.processes(), [])
-  t.deepEqual(scene.files(), ['program.mjs'])
+  t.deepEqual(scene.files(), [])
 })
 
 for (const umask of ['077', '000']) {
   test(`a caller’s umask ${umask} changes no mode`, async t => {
     const scene = new Scene(t)
-    const path = program(scene, `daemonize({ pidFile: './d.pid', log: './d.log' }); ${STAY}`)
-    const { code } = await scene.run('sh', ['-c', `umask ${umask}; exec "$0" "$1"`, node, path])
+    const { code } = await scene.by('sh', `umask ${umask}; exec "$@"`, streams('stays', { log: './d.log' }))
     t.is(code, 0)
     const modes = ['d.log', 'd.pid', 'd.json'].map(file => (statSync(scene.path(file)).mode & 0o777).toString(8))
     t.deepEqual(modes, ['640', '644', '600'])
@@ -195,13 +185,12 @@ test('DAEMONIC_DETACH=true detaches all the same, and closes the launcher’s de
 
 test('`detach: false` stays, and true detaches, whatever the environment says', async t => {
   const scene = new Scene(t)
-  const { code, stdout } = await runProgram(scene, `console.log(daemonize({ detach: false }).detached)`)
+  const { code, stdout } = await scene.node(launchers('printsWhetherItDetached', { detach: false }))
   t.is(code, 0)
   t.is(stdout, 'false\n')
   const other = new Scene(t)
-  await startProgram(other, `tell('told', String(daemonize({ detach: true, pidFile: './d.pid' }).detached)); ${STAY}`, {
-    detach: 'false',
-  })
+  const detaching = launchers('tellsWhetherItDetached', { detach: true, pidFile: './d.pid' })
+  await startProgram(other, detaching, { detach: 'false' })
   t.is(other.read('told'), 'true\n')
   t.is((await launchProbe(new Scene(t), { detach: true }, { detach: 'auto' })).code, 0)
 })

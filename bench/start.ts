@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, rmSync } from 'node:fs'
 import { median, ms, quantile, verdict } from './support/numbers.js'
+import { rounds } from './support/rounds.js'
 import { printTable } from './support/table.js'
 import { isFork, traceStart, upTo } from './support/trace.js'
 import { program, World } from './support/world.js'
@@ -13,18 +14,15 @@ const PARTS_ROUNDS = 30
 const TRACED_ROUNDS = 10
 const TARGET = 1.1
 
-export async function measureStart(rounds = ROUNDS): Promise<void> {
+export async function measureStart(count = ROUNDS): Promise<void> {
   await using world = new World()
-  const bare: number[] = []
-  const ours: number[] = []
-  for (let round = -WARM_UP; round < rounds; round++) {
+  const samples = await rounds(count, WARM_UP, async () => {
     const before = await bareRun()
     const start = await daemonRun(world)
-    const after = await bareRun()
-    if (round < 0) continue
-    bare.push(before + after)
-    ours.push(start)
-  }
+    return { bare: before + (await bareRun()), start }
+  })
+  const bare = samples.map(each => each.bare)
+  const ours = samples.map(each => each.start)
   const ratios = ours.map((time, round) => time / (bare[round] ?? Number.NaN))
   const ratio = median(ours) / median(bare)
   const row = (what: string, values: readonly number[]) => [
@@ -33,7 +31,7 @@ export async function measureStart(rounds = ROUNDS): Promise<void> {
     `${ms(quantile(values, 0.25))} to ${ms(quantile(values, 0.75))}`,
   ]
   printTable(
-    `Start to ready, ${rounds} interleaved rounds`,
+    `Start to ready, ${count} interleaved rounds`,
     ['what', 'median', 'middle half'],
     [
       row('two bare runs of the server, to listening', bare),
@@ -48,25 +46,19 @@ export async function measureStart(rounds = ROUNDS): Promise<void> {
 }
 
 /** The parts of a start: by marks that the program writes, and what lies around the fork by strace. */
-export async function measureParts(rounds = PARTS_ROUNDS, traced = TRACED_ROUNDS): Promise<void> {
+export async function measureParts(count = PARTS_ROUNDS, traced = TRACED_ROUNDS): Promise<void> {
   await using world = new World()
   const parts = new Map<string, number[]>()
-  const add = (what: string, value: number) => parts.set(what, [...(parts.get(what) ?? []), value])
-  for (let round = -WARM_UP; round < rounds; round++) {
-    for (const [what, time] of await partsOf(world)) if (round >= 0) add(what, time)
-  }
+  for (const [what, time] of (await rounds(count, WARM_UP, () => partsOf(world))).flat())
+    parts.set(what, [...(parts.get(what) ?? []), time])
   printTable(
-    `Parts of a start, ${rounds} rounds`,
+    `Parts of a start, ${count} rounds`,
     ['part', 'median'],
     [...parts].map(([what, values]) => [what, ms(median(values))]),
   )
-  const forks: number[] = []
-  const execs: number[] = []
-  for (let round = 0; round < traced; round++) {
-    const [fork, exec] = await traceRun(world)
-    forks.push(fork)
-    execs.push(exec)
-  }
+  const traces = await rounds(traced, 0, () => traceRun(world))
+  const forks = traces.map(([fork]) => fork)
+  const execs = traces.map(([, exec]) => exec)
   printTable(
     `Around the fork, ${traced} rounds under strace (process calls alone)`,
     ['part', 'median'],

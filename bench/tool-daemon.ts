@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { median, ms, quantile, verdict } from './support/numbers.js'
+import { rounds } from './support/rounds.js'
 import { printTable } from './support/table.js'
 import { World } from './support/world.js'
 
@@ -13,7 +14,7 @@ const TARGET = 60
 
 const CLI = fileURLToPath(new URL('../examples/tool-daemon/cli.js', import.meta.url))
 
-export async function measureToolDaemon(rounds = ROUNDS, firstRounds = FIRST_ROUNDS): Promise<void> {
+export async function measureToolDaemon(count = ROUNDS, firstRounds = FIRST_ROUNDS): Promise<void> {
   await using world = new World()
   const file = world.path('text')
   writeFileSync(file, '\ttext \n'.repeat(1_000))
@@ -23,32 +24,30 @@ export async function measureToolDaemon(rounds = ROUNDS, firstRounds = FIRST_ROU
     await world.run(process.execPath, args, env)
     return performance.now() - start
   }
-  const bare: number[] = []
-  const later: number[] = []
-  const first: number[] = []
+  const firstCall = async () => {
+    const elapsed = await time(CLI, file)
+    await time(CLI, '--stop')
+    return elapsed
+  }
+  const laterCall = async () => ({ empty: await time('-e', '0'), call: await time(CLI, file) })
+  let first: number[]
+  let samples: Awaited<ReturnType<typeof laterCall>>[]
   try {
-    for (let round = -WARM_UP; round < firstRounds; round++) {
-      const elapsed = await time(CLI, file)
-      await time(CLI, '--stop')
-      if (round >= 0) first.push(elapsed)
-    }
-    for (let round = -WARM_UP; round < rounds; round++) {
-      const [empty, call] = [await time('-e', '0'), await time(CLI, file)]
-      if (round < 0) continue
-      bare.push(empty)
-      later.push(call)
-    }
+    first = await rounds(firstRounds, WARM_UP, firstCall)
+    samples = await rounds(count, WARM_UP, laterCall)
   } finally {
     await time(CLI, '--stop')
   }
-  const more = later.map((call, round) => call - (bare[round] ?? Number.NaN))
+  const bare = samples.map(({ empty }) => empty)
+  const later = samples.map(({ call }) => call)
+  const more = samples.map(({ empty, call }) => call - empty)
   const row = (what: string, values: readonly number[]) => [
     what,
     ms(median(values)),
     `${ms(quantile(values, 0.25))} to ${ms(quantile(values, 0.75))}`,
   ]
   printTable(
-    `A call of a tool with a daemon, ${rounds} interleaved rounds`,
+    `A call of a tool with a daemon, ${count} interleaved rounds`,
     ['what', 'median', 'middle half'],
     [
       row('an empty Node program', bare),

@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { GROUPS, OUTPUT_OPTIONS, START_OPTIONS } from '../dist/src/cli/option-table.js'
-import { DAEMONIZE_OPTIONS, OPTION_NAMES, OPTIONS } from '../dist/src/options/table.js'
+import { DAEMONIZE_OPTIONS, FLAGS, OPTION_NAMES, OPTIONS } from '../dist/src/options/table.js'
 import { root } from './setup.js'
 
 /** How the phases and deciders of the table read in docs/options.md. */
@@ -53,9 +53,10 @@ function readmeTable() {
 /** When each option takes effect, who decides on it, and what the command calls it. */
 function phaseTable() {
   const rows = OPTION_NAMES.map(name => {
-    const { takesEffect, decidedBy, flag } = OPTIONS[name]
+    const { takesEffect, decidedBy } = OPTIONS[name]
+    const flag = FLAGS[name]
     const phases = takesEffect.map(phase => PHASES[phase]).join(', ')
-    return [code(name), phases, DECIDERS[decidedBy], flag === null ? '' : code(`--${flag}`)]
+    return [code(name), phases, DECIDERS[decidedBy], flag === null ? '' : code(`--${flag.name}`)]
   })
   return table(['option', 'takes effect', 'decided by', 'command'], rows)
 }

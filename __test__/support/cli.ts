@@ -1,8 +1,9 @@
 // The `daemonic` command, from outside: in pipes, and on a terminal of a given size.
 import type { ChildProcess } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { ExecutionContext } from 'ava'
-import type { Result, RunOptions, Scene } from './scene.js'
+import type { End } from '../fixtures/programs.js'
+import { fixture, type Result, type RunOptions, type Scene, script } from './scene.js'
 
 export const CLI = fileURLToPath(new URL('../../cli.cjs', import.meta.url))
 
@@ -38,48 +39,31 @@ export interface TerminalOptions extends RunOptions {
 /** Runs it on a pseudo-terminal; what is on that is `stdout`. */
 export function cliOnTerminal(scene: Scene, args: readonly string[], options: TerminalOptions = {}): Promise<Result> {
   const { columns = 80, rows = 24, dialog = [] } = options
-  const script = scene.write('terminal.py', TERMINAL)
   const given = [String(columns), String(rows), JSON.stringify(dialog)]
   const env = { TERM: 'xterm-256color', ...options.env }
   return scene.run(
     'python3',
-    [script, ...given, process.execPath, CLI, ...args],
+    [script('on-terminal.py'), ...given, process.execPath, CLI, ...args],
     withEnvironment(scene, { ...options, env }),
   )
 }
 
-const TERMINAL = `import fcntl, json, os, pty, struct, sys, termios
-columns, rows, dialog = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-pid, terminal = pty.fork()
-if pid == 0:
-    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
-    os.execv(sys.argv[4], sys.argv[4:])
-seen = b''
-while True:
-    try:
-        chunk = os.read(terminal, 65536)
-    except OSError:
-        break
-    if not chunk:
-        break
-    seen += chunk
-    os.write(1, chunk)
-    while dialog and dialog[0][0].encode() in seen:
-        os.write(terminal, dialog.pop(0)[1].encode())
-        seen = b''
-status = os.waitpid(pid, 0)[1]
-os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
-`
+/** Puts a script of fixtures/scripts into the scene under a name of its own; gives its path. */
+export function place(scene: Scene, what: string, name: string): string {
+  return scene.entry(name, [fixture(`scripts/${what}`)])[0]
+}
 
-/** What a program's script is, that logs a line and stays. */
-export const SERVER = `import { createServer } from 'node:http'
-const server = createServer((_, response) => response.end('hello from ' + process.pid))
-server.listen(0, '127.0.0.1', () => console.log(new Date().toISOString() + ' listening'))
-`
+/** Writes a script that ends so. */
+export function placeEnding(scene: Scene, name: string, how: End): string {
+  return scene.write(
+    name,
+    `import { end } from '${pathToFileURL(fixture('programs'))}'\nawait end(${JSON.stringify(how)})\n`,
+  )
+}
 
-/** Starts SERVER as `name`; gives its pid. */
+/** Starts the server as `name`; gives its pid. */
 export async function started(scene: Scene, name = 'web', options: readonly string[] = []): Promise<number> {
-  const script = scene.write(`${name}.mjs`, SERVER)
+  const script = place(scene, 'server', `${name}.mjs`)
   const { code, stdout, stderr } = await cli(scene, ['start', '--json', ...options, script])
   if (code !== 0) throw new Error(`start ended with ${code}: ${stderr}`)
   return JSON.parse(stdout).pid

@@ -1,14 +1,10 @@
 // Programs that tell in which context they find themselves, and whether they detach there.
 import type { ExecutionContext } from 'ava'
 import type { DetachContext } from 'daemonic'
-import { STAY } from './locks.js'
-import { program } from './program.js'
-import type { RunOptions, Scene } from './scene.js'
+import type { Programs } from '../fixtures/contexts.js'
+import { programs, type RunOptions, type Scene } from './scene.js'
 
-/** How a program begins. The first context is the one that decides: a detached daemon tells its own too. */
-export const TELLING = `tell('contexts', JSON.stringify(daemonic.detachContext()))
-const daemon = daemonize()
-tell('told', JSON.stringify({ detached: daemon.detached, cwd: process.cwd(), pid: process.pid }))`
+export const contexts = programs<Programs>('contexts')
 
 /** What the test runner may have inherited from a supervisor of its own: unset. */
 export const UNSUPERVISED = {
@@ -37,16 +33,16 @@ export function lines(scene: Scene, file: string): string[] {
   return scene.exists(file) ? scene.read(file).split('\n').slice(0, -1) : []
 }
 
-/** What a program says that begins with TELLING, once it has. */
+/** What a program tells that becomes a daemon, once it has. */
 export async function told(scene: Scene): Promise<Told> {
   const line = await scene.until('it has told what it became', () => lines(scene, 'told')[0])
   return { context: JSON.parse(lines(scene, 'contexts')[0] ?? ''), ...JSON.parse(line) }
 }
 
-/** The same, of one that a shell starts in a session of its own; "$0" is node, "$1" the program. */
+/** Starts one in a session of its own by a shell's command, in which "$@" is the program; gives what it tells. */
 export async function toldBy(scene: Scene, command: string, run: RunOptions = {}): Promise<Told> {
-  const path = program(scene, `${TELLING}\n${STAY}`)
-  const shell = scene.spawn('setsid', ['-w', 'sh', '-c', command, process.execPath, path], { ...AUTO, ...run })
+  const argv = [process.execPath, ...contexts('tells')]
+  const shell = scene.spawn('setsid', ['-w', 'sh', '-c', command, 'sh', ...argv], { ...AUTO, ...run })
   shell.stdout?.resume()
   shell.stderr?.resume()
   return told(scene)

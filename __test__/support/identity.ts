@@ -1,30 +1,24 @@
 // Starting daemons that become somebody else, and who they are by /proc.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { inspect } from 'node:util'
-import type { ExecutionContext } from 'ava'
 import type { DaemonizeOptions } from 'daemonic'
-import { STAY } from './locks.js'
-import { program } from './program.js'
-import type { RunOptions, Scene } from './scene.js'
+import type { Programs } from '../fixtures/identity.js'
+import { programs, type Scene } from './scene.js'
 
 /** Ids without an account. */
 export const STRANGER = 54_321
 /** What a caller has that no daemon of another user may keep. */
 const CALLERS_GROUPS = '4,20,27'
 
-/** Threads that were there before the call: libuv's four, and a worker's. */
-export const THREADS = `import { Worker } from 'node:worker_threads'
-await Promise.all([1, 2, 3, 4].map(() => fs.promises.stat('/')))
-await new Promise(resolve => new Worker('setInterval(() => {}, 1_000_000)', { eval: true }).on('online', resolve))
-`
+export const identity = programs<Programs>('identity')
 
-export const call = (options: object) => `const daemon = daemonize(${inspect(options, { depth: null })});`
+type Becoming = keyof Programs &
+  ('stays' | 'staysWithThreads' | 'triesToBeRootAgain' | 'writesItsDirectory' | 'tellsItsExitCode')
 
 /** Starts a program by a caller with groups of its own; gives the daemon's pid. */
-export async function start(scene: Scene, options: DaemonizeOptions, text = '', before = ''): Promise<number> {
-  const path = program(scene, `${before}${call({ pidFile: './d.pid', ...options })} ${text}\n${STAY}`)
-  const { code, stderr } = await scene.run('setpriv', ['--groups', CALLERS_GROUPS, process.execPath, path])
+export async function start(scene: Scene, options: DaemonizeOptions, does: Becoming = 'stays'): Promise<number> {
+  const argv = [process.execPath, ...identity(does, options)]
+  const { code, stderr } = await scene.run('setpriv', ['--groups', CALLERS_GROUPS, ...argv])
   if (code !== 0) throw new Error(`the launcher ended with ${code}: ${stderr}`)
   return Number(scene.read('d.pid'))
 }
@@ -64,21 +58,5 @@ export function sociable(): string {
   )
 }
 
-/** A start that is refused, and leaves nothing. */
-export async function refused(
-  t: ExecutionContext,
-  scene: Scene,
-  options: object,
-  says: RegExp,
-  code: number,
-  run: RunOptions = {},
-) {
-  const text = `${call({ pidFile: './d.pid', listen: { web: './d.sock' }, ...options })} ${STAY}`
-  const path = program(scene, text)
-  const before = scene.files()
-  const result = await scene.node(path, run)
-  t.deepEqual(scene.processes(), [], 'processes left')
-  t.regex(result.stderr, says)
-  t.is(result.code, code)
-  t.deepEqual(scene.files(), before)
-}
+/** A daemon with everything that could be left; options as a JavaScript program may give them. */
+export const withEverything = (options: object) => identity('stays', { listen: { web: './d.sock' }, ...options })

@@ -4,20 +4,12 @@ import { networkInterfaces } from 'node:os'
 import { text } from 'node:stream/consumers'
 import type { ExecutionContext } from 'ava'
 import { status } from 'daemonic'
-import { STAY } from './locks.js'
-import { program } from './program.js'
-import type { RunOptions, Scene } from './scene.js'
+import type { Programs } from '../fixtures/sockets.js'
+import { programs, type Scene } from './scene.js'
 
 export const hasV6 = Object.values(networkInterfaces()).some(each => each?.some(({ address }) => address === '::1'))
 
-/** What the program of every test begins with; `listen` is what it listens on. */
-export const become = (listen: unknown, more: object = {}) =>
-  `import net from 'node:net'
-const early = Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('LISTEN_')))
-const daemon = daemonize({ name: 'd', pidFile: './d.pid', log: './d.log', listen: ${JSON.stringify(listen)}, ...${JSON.stringify(more)} })
-`
-/** It greets everyone on the socket `it`, and says who it is. */
-export const GREETER = `await daemon.serve(net.createServer(socket => socket.end('hello from ' + process.pid)), 'it'); ${STAY}`
+export const sockets = programs<Programs>('sockets')
 
 export function greeting(options: NetConnectOpts): Promise<string> {
   return text(connect(options))
@@ -49,20 +41,4 @@ export async function listener(
   t.teardown(() => server.close())
   await once(server, 'listening')
   return server
-}
-
-export async function refused(
-  t: ExecutionContext,
-  scene: Scene,
-  text: string,
-  says: RegExp,
-  run: RunOptions = {},
-): Promise<void> {
-  const path = program(scene, text)
-  const before = scene.files()
-  const { code, stderr } = await scene.node(path, run)
-  t.regex(stderr, says)
-  t.is(code, 1)
-  t.deepEqual(scene.processes(), [], 'processes left')
-  t.deepEqual(scene.files(), before)
 }

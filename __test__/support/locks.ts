@@ -4,22 +4,24 @@ import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
 import test from 'ava'
 import { PidLock } from 'daemonic'
-import { program } from './program.js'
-import type { RunOptions, Scene } from './scene.js'
+import type { Programs } from '../fixtures/locks.js'
+import { type Program, programs, type RunOptions, type Scene, script } from './scene.js'
 
 export const NOBODY = 65_534
 export { asRoot } from './root.js'
 export const withPython = works('python3', '-c', '') ? test : test.skip // no Node module can lock ranges of a file
 export const withNamespaces = works('unshare', '--pid', '--fork', '--mount-proc', 'true') ? test : test.skip // root's, and not in every container
 
-/** What keeps a program running until it is killed. */
-export const STAY = 'setInterval(() => {}, 1_000_000)'
+export const locks = programs<Programs>('locks')
 
-/** A process that owns the file; `text` is what else it does, with `lock` at hand. */
-export async function owner(scene: Scene, text = '', file = 'd.pid', run: RunOptions = {}): Promise<ChildProcess> {
-  const path = program(scene, `const lock = daemonic.PidLock.acquire('./${file}'); ${text}\n${STAY}`, 'owner.mjs')
-  const child = scene.spawn(process.execPath, [path], run)
-  await owns(scene, child, file)
+/** A process that owns the file; `program` is what else it does. */
+export async function owner(
+  scene: Scene,
+  program: Program = locks('owns', 'd.pid'),
+  run: RunOptions = {},
+): Promise<ChildProcess> {
+  const child = scene.spawnNode(program, run)
+  await owns(scene, child)
   return child
 }
 
@@ -64,18 +66,8 @@ const TYPES = { read: 0, write: 1 }
 
 /** A process of another program that takes a lock of its own on the file, and stays. */
 export async function foreignLock(scene: Scene, lock: ForeignLock, file = 'd.pid'): Promise<ChildProcess> {
-  const path = scene.write(
-    'lock.py',
-    `import fcntl, os, signal, struct, sys
-command, type, start, length = map(int, sys.argv[2:])
-fd = os.open(sys.argv[1], os.O_RDWR if type else os.O_RDONLY)
-fcntl.fcntl(fd, command, struct.pack('hhqqi4x', type, 0, start, length, 0))
-os.write(1, b'locked')
-signal.pause()
-`,
-  )
   const numbers = [COMMANDS[lock.of], TYPES[lock.type], lock.start, lock.length]
-  const child = scene.spawn('python3', [path, scene.path(file), ...numbers.map(String)], {
+  const child = scene.spawn('python3', [script('lock.py'), scene.path(file), ...numbers.map(String)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const [first] = await Promise.race([once(child.stdout as NodeJS.ReadableStream, 'data'), once(child, 'exit')])

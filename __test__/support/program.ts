@@ -1,34 +1,29 @@
-// Small programs that a test writes into its scene and runs.
+// Starting programs that become daemons.
 import type { ChildProcess } from 'node:child_process'
+import type { ExecutionContext } from 'ava'
 import { PidLock } from 'daemonic'
-import { finished, type Result, type RunOptions, type Scene } from './scene.js'
+import { finished, type Program, type Result, type RunOptions, type Scene } from './scene.js'
 
 /** The module under test, as any program anywhere can import it. */
 export const LIBRARY = new URL('../../index.js', import.meta.url).href
 
-/** What every program begins with. Its own directory, since the daemon works elsewhere: `here`. */
-const PROLOGUE = `import * as daemonic from '${LIBRARY}'
-import * as fs from 'node:fs'
-const { daemonize } = daemonic
-const here = import.meta.dirname
-const tell = (file, text) => fs.appendFileSync(here + '/' + file, text + '\\n')
-`
-
-/** Writes a program; gives its path. */
-export function program(scene: Scene, text: string, name = 'program.mjs'): string {
-  return scene.write(name, `${PROLOGUE}${text}\n`)
-}
-
-/** Writes a program, and runs it to the end of its launcher. */
-export function runProgram(scene: Scene, text: string, run: RunOptions = {}): Promise<Result> {
-  return scene.node(program(scene, text), run)
-}
-
 /** Starts a program that becomes a daemon with the pid file d.pid; gives its pid. */
-export async function startProgram(scene: Scene, text: string, run: RunOptions = {}): Promise<number> {
-  const { code, stderr } = await runProgram(scene, text, run)
+export async function startProgram(scene: Scene, program: Program, run: RunOptions = {}): Promise<number> {
+  const { code, stderr } = await scene.node(program, run)
   if (code !== 0) throw new Error(`the launcher ended with ${code}: ${stderr}`)
   return Number(scene.read('d.pid'))
+}
+
+/** A start ends, and the pid file says so, only when the daemon is ready: at the file `go`, after that one is there. */
+export async function isReadyAtGo(t: ExecutionContext, scene: Scene, program: Program, noted: string): Promise<void> {
+  const launcher = scene.spawnNode(program)
+  const end = finished(launcher)
+  await scene.until(`there is ${noted}`, () => scene.exists(noted))
+  t.is(PidLock.inspect(scene.path('d.pid')).state, 'starting')
+  t.is(launcher.exitCode, null)
+  scene.write('go', '')
+  t.is((await end).code, 0)
+  t.is(PidLock.inspect(scene.path('d.pid')).state, 'running')
 }
 
 export interface Foreground {
@@ -37,10 +32,10 @@ export interface Foreground {
   end: Promise<Result>
 }
 
-/** The same program as a child of ours that does not detach, once it is ready. */
-export async function inForeground(scene: Scene, text: string, run: RunOptions = {}): Promise<Foreground> {
+/** Starts one as a child of the test's process that does not detach; gives it once it is ready. */
+export async function inForeground(scene: Scene, program: Program, run: RunOptions = {}): Promise<Foreground> {
   const options: RunOptions = { ...run, detach: 'false' }
-  const child = scene.spawn(process.execPath, [program(scene, text)], options)
+  const child = scene.spawnNode(program, options)
   const end = finished(child)
   await scene.until('it is ready', () => {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error('it ended before it was ready')

@@ -15,7 +15,8 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { serialize } from 'node:v8'
 import type { ExecutionContext } from 'ava'
 
 /** Generous: machines are shared and noisy. Milliseconds. */
@@ -41,8 +42,27 @@ export interface RunOptions extends Pick<SpawnOptions, 'cwd' | 'stdio' | 'uid' |
 }
 
 /** The compiled program of __test__/fixtures. */
-export function fixture(name: string): string {
-  return fileURLToPath(new URL(`../fixtures/${name}.js`, import.meta.url))
+export function fixture(name: string, ending: 'js' | 'cjs' = 'js'): string {
+  return fileURLToPath(new URL(`../fixtures/${name}.${ending}`, import.meta.url))
+}
+
+/** A program of __test__/fixtures/foreign, in another language: it is not compiled. */
+export function script(name: string): string {
+  return fileURLToPath(new URL(`../../../__test__/fixtures/foreign/${name}`, import.meta.url))
+}
+
+/** A script and its arguments. */
+export type Program = readonly [script: string, ...args: string[]]
+
+type Given<P> = P extends (...given: infer G) => unknown ? G : never
+
+/** The programs of a fixture file, whose type is given: by name, with what they take. */
+export function programs<P extends object>(file: string) {
+  return <K extends keyof P & string>(name: K, ...given: Given<P[K]>): Program => [
+    fixture(file),
+    name,
+    ...given.map(each => serialize(each).toString('base64')),
+  ]
 }
 
 type Perhaps<T> = T | undefined | null | false | '' | 0
@@ -67,6 +87,11 @@ export class Scene {
   write(name: string, text: string): string {
     writeFileSync(this.path(name), text)
     return this.path(name)
+  }
+
+  /** A one-line script that is a program by another name, in a file of the test's own. */
+  entry(name: string, [script, ...args]: Program): Program {
+    return [this.write(name, `import '${pathToFileURL(script)}'\n`), ...args]
   }
 
   exists(name: string): boolean {
@@ -95,7 +120,8 @@ export class Scene {
       delete inherited[name]
     const [name = '', value = ''] = this.#mark.split('=')
     const detachment = detach === 'auto' ? {} : { DAEMONIC_DETACH: detach }
-    return { ...inherited, XDG_RUNTIME_DIR: this.directory, [name]: value, ...detachment, ...env }
+    const own = { XDG_RUNTIME_DIR: this.directory, SCENE: this.directory, [name]: value }
+    return { ...inherited, ...own, ...detachment, ...env }
   }
 
   /** Starts a program without waiting for it. */
@@ -110,9 +136,20 @@ export class Scene {
     return finished(this.spawn(command, args, options))
   }
 
-  /** Runs a fixture, with plain node, to the launcher's end. */
-  async node(script: string, options: RunOptions = {}): Promise<Result> {
-    return this.run(process.execPath, [...(options.execArgv ?? []), script, ...(options.args ?? [])], options)
+  /** Runs a program, with plain node, to the launcher's end. */
+  async node(program: string | Program, options: RunOptions = {}): Promise<Result> {
+    const argv = typeof program === 'string' ? [program] : program
+    return this.run(process.execPath, [...(options.execArgv ?? []), ...argv, ...(options.args ?? [])], options)
+  }
+
+  /** Starts a program, with plain node, without waiting for it. */
+  spawnNode(program: Program, options: RunOptions = {}): ChildProcess {
+    return this.spawn(process.execPath, [...(options.execArgv ?? []), ...program, ...(options.args ?? [])], options)
+  }
+
+  /** Runs a program by a shell's command, in which "$@" is node, the script and its arguments. */
+  async by(shell: 'sh' | 'bash', command: string, program: Program, options: RunOptions = {}): Promise<Result> {
+    return this.run(shell, ['-c', command, shell, process.execPath, ...program], options)
   }
 
   /** Every live process of this test, by pid: the launchers, middles, daemons and their children. */

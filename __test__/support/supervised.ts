@@ -3,20 +3,24 @@ import type { ChildProcess } from 'node:child_process'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { text as textOf } from 'node:stream/consumers'
-import { inspect } from 'node:util'
 import { type DaemonizeOptions, status, type WorkerStatus } from 'daemonic'
-import { STAY } from './locks.js'
+import type { Programs } from '../fixtures/supervised.js'
 import { inForeground, startProgram } from './program.js'
-import type { Result, RunOptions, Scene } from './scene.js'
+import { type Program, programs, type Result, type RunOptions, type Scene } from './scene.js'
 
-/** What every supervised program begins with: its files are d.pid and d.log. */
-export const supervised = (options: DaemonizeOptions = {}, text = '') =>
-  `const daemon = daemonize(${inspect({ name: 'd', pidFile: './d.pid', log: './d.log', ...options }, { depth: null })})
-${text}
-${STAY}`
+/** What a supervised program does; its files are d.pid and d.log. */
+export const supervised = programs<Programs>('supervised')
 
-/** A program that tells a line of each of its lives, at once and when it is ready. */
-export const TELLING = `tell('lives', String(process.pid))`
+/** A program, or options of one that stays. */
+type Supervised = Program | DaemonizeOptions
+
+function programOf(what: Supervised): Program {
+  return isProgram(what) ? what : supervised('stays', what)
+}
+
+function isProgram(what: Supervised): what is Program {
+  return Array.isArray(what)
+}
 
 export class Supervisor {
   constructor(
@@ -81,13 +85,8 @@ export class Supervisor {
 }
 
 /** Starts one detached, by a launcher that has ended by then. */
-export async function startSupervised(
-  scene: Scene,
-  options: DaemonizeOptions = {},
-  text = '',
-  run: RunOptions = {},
-): Promise<Supervisor> {
-  return new Supervisor(scene, await startProgram(scene, supervised(options, text), run))
+export async function startSupervised(scene: Scene, what: Supervised, run: RunOptions = {}): Promise<Supervisor> {
+  return new Supervisor(scene, await startProgram(scene, programOf(what), run))
 }
 
 export interface InForeground {
@@ -96,14 +95,13 @@ export interface InForeground {
   end: Promise<Result>
 }
 
-/** The same in the foreground: a child of ours becomes the supervisor, so that we see how that ends. */
+/** Starts one in the foreground: a child of the test's process becomes the supervisor, whose end is seen so. */
 export async function foregroundSupervised(
   scene: Scene,
-  options: DaemonizeOptions = {},
-  text = '',
+  what: Supervised,
   run: RunOptions = {},
 ): Promise<InForeground> {
-  const { child, end } = await inForeground(scene, supervised(options, text), run)
+  const { child, end } = await inForeground(scene, programOf(what), run)
   return { child, end, supervisor: new Supervisor(scene, child.pid ?? 0) }
 }
 

@@ -5,6 +5,7 @@ import { bareStart, emptyRun } from '../support/bare.js'
 import { now } from '../support/clock.js'
 import { Marks, until } from '../support/marks.js'
 import { median, ms, quantile, verdict } from '../support/numbers.js'
+import { rounds } from '../support/rounds.js'
 import { others, ours, type Starter } from '../support/starters.js'
 import { Pm2 } from '../support/supervisors.js'
 import { printTable } from '../support/table.js'
@@ -20,27 +21,24 @@ interface Times {
   ended: number
 }
 
-export async function measureCommandStart(rounds = ROUNDS): Promise<void> {
+export async function measureCommandStart(count = ROUNDS): Promise<void> {
   await using world = new World()
   await using pm2 = Pm2.install(world)
   await pm2?.run(['ping'])
   const starters = [ours(world), ...others(world, pm2)]
-  const bare: number[] = []
-  const empty: number[] = []
-  const times = new Map<string, Times[]>(starters.map(({ name }) => [name, []]))
-  for (let round = -WARM_UP; round < rounds; round++) {
-    const unit = await bareStart(world, new Marks(world))
-    const nothing = await emptyRun(world)
-    if (round >= 0) {
-      bare.push(unit)
-      empty.push(nothing)
-    }
-    for (const starter of starters) {
-      const time = await start(world, starter)
-      if (round >= 0) times.get(starter.name)?.push(time)
-    }
-  }
-  report(starters, bare, empty, times)
+  const samples = await rounds(count, WARM_UP, async () => {
+    const bare = await bareStart(world, new Marks(world))
+    const empty = await emptyRun(world)
+    const times: Times[] = []
+    for (const starter of starters) times.push(await start(world, starter))
+    return { bare, empty, times }
+  })
+  const times = starters.map(({ name }, which): [string, Times[]] => [
+    name,
+    samples.flatMap(each => each.times[which] ?? []),
+  ])
+  const [bare, empty] = [samples.map(each => each.bare), samples.map(each => each.empty)]
+  report(starters, bare, empty, new Map(times))
 }
 
 function report(

@@ -3,6 +3,7 @@ import { launch, stop } from 'daemonic'
 import { now } from '../support/clock.js'
 import { daemonic } from '../support/command.js'
 import { median, ms, verdict } from '../support/numbers.js'
+import { rounds } from '../support/rounds.js'
 import { printTable } from '../support/table.js'
 import { World } from '../support/world.js'
 
@@ -14,7 +15,7 @@ const MOST_MS = 1
 /** What one costs among a thousand, against one among a hundred. */
 const MOST_GROWTH = 1.5
 
-export async function measureCommandStatus(counts = COUNTS, rounds = ROUNDS): Promise<void> {
+export async function measureCommandStatus(counts = COUNTS, times = ROUNDS): Promise<void> {
   await using world = new World()
   const targets = Array.from({ length: Math.max(...counts) }, (_, each) => world.path(`${each}.pid`))
   const [command = '', ...first] = daemonic()
@@ -24,13 +25,12 @@ export async function measureCommandStatus(counts = COUNTS, rounds = ROUNDS): Pr
       launch('sleep', { interpreter: null, args: ['1000000'], name: 'sleep', pidFile, log: 'ignore' }),
     )
     for (const count of counts) {
-      const times: number[] = []
-      for (let round = 0; round < rounds; round++) {
+      const samples = await rounds(times, 0, async () => {
         const began = now()
         await world.run(command, [...first, 'status', '--json', ...targets.slice(0, count)])
-        times.push(now() - began)
-      }
-      medians.set(count, median(times))
+        return now() - began
+      })
+      medians.set(count, median(samples))
     }
   } finally {
     await each(targets, target => stop(target, { signal: 'SIGKILL' }))

@@ -4,6 +4,7 @@ import { emptyRun } from '../support/bare.js'
 import { now } from '../support/clock.js'
 import { EndWatch } from '../support/end-watch.js'
 import { median, ms, quantile } from '../support/numbers.js'
+import { rounds } from '../support/rounds.js'
 import { ours } from '../support/starters.js'
 import { printTable } from '../support/table.js'
 import { World } from '../support/world.js'
@@ -11,12 +12,11 @@ import { World } from '../support/world.js'
 const WARM_UP = 2
 const ROUNDS = 20
 
-export async function measureCommandStop(rounds = ROUNDS): Promise<void> {
+export async function measureCommandStop(count = ROUNDS): Promise<void> {
   await using world = new World()
   await using watch = new EndWatch(world)
   const { start, stop } = ours(world)
-  const times: Record<'kill' | 'stop' | 'empty', number[]> = { kill: [], stop: [], empty: [] }
-  for (let round = -WARM_UP; round < rounds; round++) {
+  const samples = await rounds(count, WARM_UP, async () => {
     await run(world, start)
     const { pid } = PidLock.inspect(world.pidFile)
     const { end } = await watch.watch(pid ?? 0)
@@ -28,27 +28,32 @@ export async function measureCommandStop(rounds = ROUNDS): Promise<void> {
     const called = now()
     await run(world, stop)
     const stopped = now()
-    const nothing = await emptyRun(world)
-    if (round < 0) continue
-    times.kill.push(ended - killed)
-    times.stop.push(stopped - called)
-    times.empty.push(nothing)
-  }
+    return { kill: ended - killed, stop: stopped - called, empty: await emptyRun(world) }
+  })
+  const kills = samples.map(each => each.kill)
   const row = (what: string, values: readonly number[]) => [
     what,
     ms(median(values)),
     ms(quantile(values, 0.95)),
-    (median(values) / median(times.kill)).toFixed(1),
+    (median(values) / median(kills)).toFixed(1),
   ]
-  const beyond = times.stop.map((time, round) => time - (times.empty[round] ?? Number.NaN))
   printTable(
-    `Stopping the plain server, ${rounds} interleaved rounds`,
+    `Stopping the plain server, ${count} interleaved rounds`,
     ['what', 'median', '95 %', 'of kill-and-wait'],
     [
-      row('kill -TERM, to the end of the daemon (its pidfd is readable)', times.kill),
-      row('`daemonic stop`, from its spawn to its end', times.stop),
-      row('an empty Node program', times.empty),
-      row('`daemonic stop` beyond that', beyond),
+      row('kill -TERM, to the end of the daemon (its pidfd is readable)', kills),
+      row(
+        '`daemonic stop`, from its spawn to its end',
+        samples.map(each => each.stop),
+      ),
+      row(
+        'an empty Node program',
+        samples.map(each => each.empty),
+      ),
+      row(
+        '`daemonic stop` beyond that',
+        samples.map(each => each.stop - each.empty),
+      ),
     ],
   )
 }

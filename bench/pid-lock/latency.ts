@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import { now } from '../support/clock.js'
 import { EndWatch } from '../support/end-watch.js'
 import { median, ms, quantile, verdict } from '../support/numbers.js'
+import { rounds } from '../support/rounds.js'
 import { printTable } from '../support/table.js'
 import { type Moments, Waiters } from '../support/waiters.js'
 import { World } from '../support/world.js'
@@ -44,11 +45,10 @@ interface Kills {
 }
 
 /** Whoever wins is the next owner, and killed; another process takes its place among the waiters. */
-async function killRounds(rounds: number): Promise<Kills> {
+async function killRounds(count: number): Promise<Kills> {
   await using world = new World()
   await using watch = new EndWatch(world)
   await using waiters = new Waiters(world)
-  const times: Kills = { all: [], dying: [], after: [] }
   let owner = waiters.start()
   await waiters.order(owner, 'hold')
   const waiting = new Map<ChildProcess, Promise<{ child: ChildProcess; moments: Moments }>>()
@@ -59,7 +59,7 @@ async function killRounds(rounds: number): Promise<Kills> {
     waiting.set(child, won)
   }
   for (let each = 1; each < WAITERS; each++) wait()
-  for (let round = -WARM_UP; round < rounds; round++) {
+  const samples = await rounds(count, WARM_UP, async () => {
     wait()
     await waiters.areWaiting(WAITERS)
     const { end } = await watch.watch(owner.pid ?? 0)
@@ -70,12 +70,13 @@ async function killRounds(rounds: number): Promise<Kills> {
     const got = moments.got ?? Number.NaN
     waiting.delete(child)
     owner = child
-    if (round < 0) continue
-    times.all.push(got - killed)
-    times.dying.push(ended - killed)
-    times.after.push(got - ended)
+    return { all: got - killed, dying: ended - killed, after: got - ended }
+  })
+  return {
+    all: samples.map(each => each.all),
+    dying: samples.map(each => each.dying),
+    after: samples.map(each => each.after),
   }
-  return times
 }
 
 interface HandOvers {
@@ -84,19 +85,20 @@ interface HandOvers {
 }
 
 /** One owner and 16 waiters, each of which releases the lock as soon as it has it. */
-async function handOverRounds(rounds: number): Promise<HandOvers> {
+async function handOverRounds(count: number): Promise<HandOvers> {
   await using world = new World()
   await using waiters = new Waiters(world)
   const times: HandOvers = { handOvers: [], releases: [] }
   const owner = waiters.start()
   const others = Array.from({ length: WAITERS }, () => waiters.start())
-  for (let round = -WARM_UP; round < rounds; round++) {
+  const chains = await rounds(count, WARM_UP, async () => {
     await waiters.order(owner, 'hold')
     const passed = others.map(child => waiters.order(child, 'pass'))
     await waiters.areWaiting(WAITERS)
     const first = await waiters.order(owner, 'release')
-    const chain = [first, ...(await Promise.all(passed)).toSorted((a, b) => (a.got ?? 0) - (b.got ?? 0))]
-    if (round < 0) continue
+    return [first, ...(await Promise.all(passed)).toSorted((a, b) => (a.got ?? 0) - (b.got ?? 0))]
+  })
+  for (const chain of chains) {
     for (const [place, { letGo = Number.NaN, done = Number.NaN }] of chain.entries()) {
       const next = chain[place + 1]?.got
       times.releases.push(done - letGo)

@@ -5,6 +5,7 @@ import { compile } from '../support/c-program.js'
 import { nextMessage } from '../support/messages.js'
 import { median, verdict } from '../support/numbers.js'
 import { installPeers, type PeerName } from '../support/peers.js'
+import { rotated, rounds } from '../support/rounds.js'
 import { printTable } from '../support/table.js'
 import { program, World } from '../support/world.js'
 
@@ -36,7 +37,7 @@ const NEEDS: Record<string, PeerName> = {
   pidlock: 'pidlock',
 }
 
-export async function measureRate(rounds = ROUNDS): Promise<void> {
+export async function measureRate(count = ROUNDS): Promise<void> {
   await using world = new World()
   const peers = installPeers(world)
   const compiled = compile(world, 'pid-lock')
@@ -57,7 +58,7 @@ export async function measureRate(rounds = ROUNDS): Promise<void> {
     return [row, () => ask(child)]
   })
   try {
-    report(await interleaved(runs, rounds), rounds)
+    report(await interleaved(runs, count), count)
   } finally {
     for (const child of children) child.kill('SIGKILL')
   }
@@ -65,16 +66,13 @@ export async function measureRate(rounds = ROUNDS): Promise<void> {
 }
 
 /** Locks a second, of each in every round. Who comes first changes from round to round. */
-async function interleaved(runs: readonly [string, Run][], rounds: number): Promise<Map<string, number[]>> {
-  const rates = new Map<string, number[]>(runs.map(([row]) => [row, []]))
-  for (let round = -WARM_UP; round < rounds; round++) {
-    const first = (round + WARM_UP) % runs.length
-    for (const [row, run] of [...runs.slice(first), ...runs.slice(0, first)]) {
-      const elapsed = await run()
-      if (round >= 0) rates.get(row)?.push((COUNT * 1000) / elapsed)
-    }
-  }
-  return rates
+async function interleaved(runs: readonly [string, Run][], count: number): Promise<Map<string, number[]>> {
+  const samples = await rounds(count, WARM_UP, async round => {
+    const rates = new Map<string, number>()
+    for (const [row, run] of rotated(runs, round)) rates.set(row, (COUNT * 1000) / (await run()))
+    return rates
+  })
+  return new Map(runs.map(([row]) => [row, samples.flatMap(rates => rates.get(row) ?? [])]))
 }
 
 async function ask(child: ChildProcess): Promise<number> {

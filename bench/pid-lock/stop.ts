@@ -5,6 +5,7 @@ import { PidLock, stop } from 'daemonic'
 import { now } from '../support/clock.js'
 import { EndWatch } from '../support/end-watch.js'
 import { median, ms, quantile, verdict } from '../support/numbers.js'
+import { rounds } from '../support/rounds.js'
 import { printTable } from '../support/table.js'
 import { program, World } from '../support/world.js'
 
@@ -14,36 +15,24 @@ const LONGEST_MS = 3
 /** Milliseconds that a daemon takes to end while its signals are counted: who sent one every 0.1 s would send ten. */
 const SLOW = 1000
 
-export async function measureStop(rounds = ROUNDS): Promise<void> {
+export async function measureStop(count = ROUNDS): Promise<void> {
   await using world = new World()
   await using watch = new EndWatch(world)
-  const times: Record<'all' | 'work' | 'death' | 'after', number[]> = { all: [], work: [], death: [], after: [] }
-  for (let round = -WARM_UP; round < rounds; round++) {
-    const { called, last, ended, returned } = await stopOnce(world, watch)
-    if (round < 0) continue
-    times.all.push(returned - called)
-    times.work.push(last - called)
-    times.death.push(ended - last)
-    times.after.push(returned - ended)
+  const stops = await rounds(count, WARM_UP, () => stopOnce(world, watch))
+  const row = (what: string, from: keyof Stop, to: keyof Stop, longest = Number.POSITIVE_INFINITY) => {
+    const values = stops.map(each => each[to] - each[from])
+    const target =
+      longest < Number.POSITIVE_INFINITY ? `at most ${longest} ms: ${verdict(median(values) <= longest)}` : ''
+    return [what, ms(median(values), 2), ms(quantile(values, 0.95), 2), target]
   }
-  const row = (what: string, values: readonly number[], target = '') => [
-    what,
-    ms(median(values), 2),
-    ms(quantile(values, 0.95), 2),
-    target,
-  ]
   printTable(
-    `stop() of a daemon that exits at once, ${rounds} rounds`,
+    `stop() of a daemon that exits at once, ${count} rounds`,
     ['from, to', 'median', '95 %', 'target'],
     [
-      row('stop() is called, to its return', times.all),
-      row("of it: to the daemon's last line of JavaScript", times.work),
-      row('of it: Node and the kernel end the process (its pidfd is readable)', times.death),
-      row(
-        'of it: to the return of stop()',
-        times.after,
-        `at most ${LONGEST_MS} ms: ${verdict(median(times.after) <= LONGEST_MS)}`,
-      ),
+      row('stop() is called, to its return', 'called', 'returned'),
+      row("of it: to the daemon's last line of JavaScript", 'called', 'last'),
+      row('of it: Node and the kernel end the process (its pidfd is readable)', 'last', 'ended'),
+      row('of it: to the return of stop()', 'ended', 'returned', LONGEST_MS),
     ],
   )
   await countSignals(world)

@@ -1,5 +1,6 @@
 // Answers a second of two workers, under different masters and alone.
 import { median, quantile } from '../support/numbers.js'
+import { rotated, rounds } from '../support/rounds.js'
 import { nodeCluster, oneProcess, ours, Pm2 } from '../support/supervisors.js'
 import { printTable } from '../support/table.js'
 import { World } from '../support/world.js'
@@ -10,7 +11,7 @@ const ROUNDS = 6
 const SECONDS = 4
 const WARM_UP_SECONDS = 1
 
-export async function measureThroughput(rounds = ROUNDS, seconds = SECONDS): Promise<void> {
+export async function measureThroughput(count = ROUNDS, seconds = SECONDS): Promise<void> {
   await using world = new World()
   const wrk = installWrk(world)
   if (!wrk) return
@@ -24,21 +25,20 @@ export async function measureThroughput(rounds = ROUNDS, seconds = SECONDS): Pro
     alone,
   ].filter(each => each !== null)
   const rates = new Map<string, number[]>(contenders.map(({ name }) => [name, []]))
-  for (let round = 0; round < rounds; round++) {
-    const first = round % contenders.length
-    for (const contender of [...contenders.slice(first), ...contenders.slice(0, first)]) {
+  await rounds(count, 0, async round => {
+    for (const contender of rotated(contenders, round)) {
       const running = await contender.start({ workers: contender === alone ? 1 : WORKERS })
       wrk(running.address, WARM_UP_SECONDS)
       rates.get(contender.name)?.push(wrk(running.address, seconds))
       await running.stop()
     }
-  }
+  })
   const one = rates.get(alone.name) ?? []
   const cluster = rates.get('node:cluster') ?? []
   const ratio = (over: readonly number[], under: readonly number[]) =>
     median(over.map((rate, round) => rate / (under[round] ?? Number.NaN))).toFixed(2)
   printTable(
-    `Answers a second, ${WORKERS} workers, ${rounds} interleaved rounds of ${seconds} s by wrk`,
+    `Answers a second, ${WORKERS} workers, ${count} interleaved rounds of ${seconds} s by wrk`,
     ['who', 'median', 'middle half', 'of one process', 'of node:cluster'],
     [...rates].map(([who, values]) => [
       who,

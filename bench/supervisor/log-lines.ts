@@ -5,6 +5,7 @@ import { rmSync, statSync } from 'node:fs'
 import { now } from '../support/clock.js'
 import { Marks, until } from '../support/marks.js'
 import { median, quantile, verdict } from '../support/numbers.js'
+import { rounds } from '../support/rounds.js'
 import { Pm2, supervisord } from '../support/supervisors.js'
 import { printTable } from '../support/table.js'
 import { IN_BACKGROUND, program, World } from '../support/world.js'
@@ -18,7 +19,7 @@ const LINES = 200_000
 const BYTES = 100
 const LEAST = 0.97
 
-export async function measureLogLines(rounds = ROUNDS): Promise<void> {
+export async function measureLogLines(count = ROUNDS): Promise<void> {
   await using world = new World()
   await using pm2 = Pm2.install(world)
   const supervisor = supervisord(world)
@@ -27,14 +28,15 @@ export async function measureLogLines(rounds = ROUNDS): Promise<void> {
   const rates = new Map<string, number[]>()
   const add = (who: string, elapsed: number) => rates.set(who, [...(rates.get(who) ?? []), (LINES * 1000) / elapsed])
 
-  for (let round = -WARM_UP; round < rounds; round++) {
-    const plain = await redirected(world, log, env)
-    const supervised = await worker(world, log, env)
-    if (round < 0) continue
+  const samples = await rounds(count, WARM_UP, async () => ({
+    plain: await redirected(world, log, env),
+    supervised: await worker(world, log, env),
+  }))
+  for (const { plain, supervised } of samples) {
     add('redirection', plain)
     add('daemonic', supervised)
   }
-  for (let round = 0; round < OTHERS_ROUNDS; round++) {
+  await rounds(OTHERS_ROUNDS, 0, async () => {
     if (pm2) {
       rmSync(log, { force: true })
       const marks = new Marks(world)
@@ -49,8 +51,8 @@ export async function measureLogLines(rounds = ROUNDS): Promise<void> {
       add('supervisord', await untilWritten(running.marks, log))
       await running.stop()
     }
-  }
-  report(rates, rounds)
+  })
+  report(rates, count)
 }
 
 function report(rates: ReadonlyMap<string, readonly number[]>, rounds: number): void {

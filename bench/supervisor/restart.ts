@@ -4,6 +4,7 @@ import { bareStart } from '../support/bare.js'
 import { now } from '../support/clock.js'
 import { Marks } from '../support/marks.js'
 import { median, ms, quantile, verdict } from '../support/numbers.js'
+import { rounds } from '../support/rounds.js'
 import { nodeCluster, ours, Pm2, type Running, supervisord } from '../support/supervisors.js'
 import { printTable } from '../support/table.js'
 import { World } from '../support/world.js'
@@ -12,7 +13,7 @@ const WARM_UP = 2
 const ROUNDS = 20
 const MOST = 1.2
 
-export async function measureRestart(rounds = ROUNDS): Promise<void> {
+export async function measureRestart(count = ROUNDS): Promise<void> {
   await using world = new World()
   await using pm2 = Pm2.install(world)
   const contenders = [ours(world), nodeCluster(world), pm2, supervisord(world)].filter(each => each !== null)
@@ -20,16 +21,13 @@ export async function measureRestart(rounds = ROUNDS): Promise<void> {
   let ratio = Number.NaN
   for (const contender of contenders) {
     const running = await contender.start({ workers: 1 })
-    const bare: number[] = []
-    const restarts: number[] = []
     const bareMarks = new Marks(world, 'bare-marks')
-    for (let round = -WARM_UP; round < rounds; round++) {
-      const started = await bareStart(world, bareMarks)
-      const restarted = await restart(running)
-      if (round < 0) continue
-      bare.push(started)
-      restarts.push(restarted)
-    }
+    const samples = await rounds(count, WARM_UP, async () => ({
+      start: await bareStart(world, bareMarks),
+      restart: await restart(running),
+    }))
+    const bare = samples.map(each => each.start)
+    const restarts = samples.map(each => each.restart)
     await running.stop()
     const ratios = restarts.map((time, round) => time / (bare[round] ?? Number.NaN))
     if (contender.name === 'daemonic') ratio = median(restarts) / median(bare)
@@ -42,7 +40,7 @@ export async function measureRestart(rounds = ROUNDS): Promise<void> {
     ])
   }
   printTable(
-    `SIGKILL of a worker, to its successor's listening: ${rounds} rounds, each beside a bare start`,
+    `SIGKILL of a worker, to its successor's listening: ${count} rounds, each beside a bare start`,
     ['who', 'median', '95 %', 'bare start', 'ratio (middle half)'],
     rows,
   )

@@ -33,13 +33,18 @@ export interface Supervisor {
   start(job: Job): Promise<Running>
 }
 
+/** What the environment tells the programs that are to be compared. */
+async function settingsOf(world: World, workers: number) {
+  const marks = new Marks(world)
+  const port = await freePort()
+  return { marks, port, settings: { WORKERS: String(workers), PORT: String(port), MARKS: marks.path } }
+}
+
 export function ours(world: World, name = 'daemonic', more: NodeJS.ProcessEnv = {}): Supervisor {
   return {
     name,
     async start({ workers, env = {} }) {
-      const marks = new Marks(world)
-      const port = await freePort()
-      const settings = { WORKERS: String(workers), PORT: String(port), MARKS: marks.path }
+      const { marks, port, settings } = await settingsOf(world, workers)
       await world.run(process.execPath, [program('workers')], { ...settings, ...more, ...env })
       await allServe(marks, workers)
       const { pid } = PidLock.inspect(world.pidFile)
@@ -62,9 +67,7 @@ function child(world: World, name: string, script: string): Supervisor {
   return {
     name,
     async start({ workers, env = {} }) {
-      const marks = new Marks(world)
-      const port = await freePort()
-      const settings = { WORKERS: String(workers), PORT: String(port), MARKS: marks.path }
+      const { marks, port, settings } = await settingsOf(world, workers)
       const process_ = spawn(process.execPath, [program(script)], {
         ...IN_BACKGROUND,
         env: world.environment({ ...settings, ...env }),

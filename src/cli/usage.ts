@@ -1,5 +1,7 @@
 // A wrong command line: reported before anything is looked up or done.
+
 import { DaemonError, type OptionError } from './library.js'
+import { START_OPTIONS } from './option-table.js'
 
 /** The command line is wrong: exit code 2. */
 export class UsageError extends DaemonError {
@@ -15,14 +17,10 @@ export class UsageError extends DaemonError {
 /** Rewords the library's message for the command line: it names its own option `startTimeout`, which is --start-timeout. */
 export function withFlagNames({ message, option }: OptionError): string {
   const [first = '', ...rest] = option.replace(/^monitor\./, '').split('.')
-  const singular: Record<string, string> = { limits: 'limit' }
-  const flag = `--${singular[first] ?? kebab(first)}${rest.length > 0 ? ` ${rest.join('.')}` : ''}`
+  const spelled = START_OPTIONS.find(({ api }) => api === first || api === `monitor.${first}`)
+  const flag = `--${spelled?.name ?? first}${rest.length > 0 ? ` ${rest.join('.')}` : ''}`
   return message
     .replaceAll(`the \`${option}\` option`, flag)
     .replaceAll(`The \`${option}\` option`, flag)
     .replaceAll(`\`${option}\``, flag)
-}
-
-function kebab(option: string): string {
-  return option.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
 }

@@ -31,7 +31,7 @@ function ioPriorityPlan(value: unknown): IoPriority {
 }
 
 /** Resources that change nothing. */
-export const NO_RESOURCES: Resources = { limits: [] }
+export const NO_RESOURCES: Resources = { limits: [], noNewPrivileges: false }
 
 /** The resources of which `isWanted` says so, each by the name of its option. */
 export function only(resources: Resources, isWanted: (option: keyof Resources) => boolean): Resources {

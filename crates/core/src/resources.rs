@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result, Step};
 use crate::limits::Limit;
-use crate::sys::{io_priority, process};
+use crate::sys::{priority, process};
 
 /// The lowest I/O priority of a class; 0 is the highest.
 const LOWEST_IO_LEVEL: u8 = 7;
@@ -77,7 +77,7 @@ impl Resources {
     /// Sets what Linux keeps for each thread. `thread` 0 means the calling one.
     fn apply_priorities(&self, thread: i32) -> std::result::Result<(), (Step, Errno)> {
         if let Some(nice) = self.nice {
-            process::set_nice(thread, nice).map_err(|errno| (Step::Nice, errno))?;
+            priority::set_nice(thread, nice).map_err(|errno| (Step::Nice, errno))?;
         }
         if let Some(priority) = self.io_priority {
             priority.apply(thread).map_err(|errno| (Step::IoPriority, errno))?;
@@ -103,14 +103,14 @@ impl IoPriority {
     /// Async-signal-safe.
     fn apply(self, thread: i32) -> nix::Result<()> {
         let (class, level) = self.class_and_level();
-        io_priority::set(thread, class, level)
+        priority::set_io(thread, class, level)
     }
 
-    fn class_and_level(self) -> (io_priority::Class, u8) {
+    fn class_and_level(self) -> (priority::IoClass, u8) {
         match self {
-            Self::Idle => (io_priority::Class::Idle, 0),
-            Self::BestEffort { level } => (io_priority::Class::BestEffort, level),
-            Self::Realtime { level } => (io_priority::Class::Realtime, level),
+            Self::Idle => (priority::IoClass::Idle, 0),
+            Self::BestEffort { level } => (priority::IoClass::BestEffort, level),
+            Self::Realtime { level } => (priority::IoClass::Realtime, level),
         }
     }
 }

@@ -65,7 +65,7 @@ impl Kernel for RealKernel {
         fd::open(name, flags, 0o600)
     }
 
-    #[allow(clippy::unnecessary_cast)] // nlink_t is narrower elsewhere
+    #[allow(clippy::unnecessary_cast, clippy::cast_lossless)] // nlink_t is narrower elsewhere
     fn status(&self, file: &OwnedFd) -> nix::Result<Status> {
         let stat = fd::stat_raw(file.as_raw_fd())?;
         Ok(Status {

@@ -91,14 +91,6 @@ pub fn forbid_new_privileges() -> Result<()> {
     Err(Errno::ENOSYS)
 }
 
-/// Sets the nice value of one thread, from -20 to 19; 0 means the calling thread: setpriority(2). Threads and processes
-/// that it creates afterwards inherit it. Elsewhere than on Linux, `thread` is a process. Async-signal-safe.
-pub fn set_nice(thread: i32, nice: i32) -> Result<()> {
-    let thread = thread.try_into().map_err(|_| Errno::EINVAL)?;
-    // SAFETY: setpriority(2) takes numbers.
-    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, thread, nice) }).map(drop)
-}
-
 /// Returns the id of the calling thread: gettid(2).
 #[cfg(target_os = "linux")]
 pub fn thread_id() -> i32 {
@@ -202,7 +194,7 @@ pub fn signal_child(child: Pid, number: i32, group: bool) -> Result<()> {
 
 /// Whether the child has exited. It stays unreaped, so that its pid stays its own. Async-signal-safe.
 pub fn has_exited(child: Pid) -> bool {
-    #[allow(irrefutable_let_patterns)] // id_t is wide enough on the BSDs
+    #[allow(irrefutable_let_patterns, clippy::unnecessary_fallible_conversions)] // id_t is wide enough on the BSDs
     let Ok(number) = libc::id_t::try_from(child.as_raw()) else { return true };
     // SAFETY: siginfo_t is plain data for which zero is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };

@@ -273,8 +273,10 @@ impl Fleet {
     /// Passes a signal on to all workers, to those that boot as soon as they are ready.
     pub fn pass_on(&mut self, world: &mut impl World, signal: i32) {
         for worker in &mut self.workers {
-            if let Stage::Booting { signals, .. } = &mut worker.stage {
-                signals.push(signal);
+            if let Stage::Booting { signals, .. } = &mut worker.stage
+                && !signals.contains(&signal)
+            {
+                signals.push(signal); // once, as the kernel keeps a pending signal: any number may come
             }
         }
         for pid in self.pids(Worker::is_ready) {

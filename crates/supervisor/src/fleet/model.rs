@@ -15,6 +15,8 @@ use crate::clock::Millis;
 use crate::policy::{Exit, Restart};
 
 const STEPS: usize = 40;
+/// Signals to pass on in one go.
+const FLOOD: usize = 300;
 const SETTLE: Millis = 1_000;
 /// Rounds of a second after which a fleet that nothing disturbs has come to rest: more than its longest pause.
 const ROUNDS_TO_REST: usize = 60;
@@ -33,7 +35,7 @@ enum Step {
     Reload,
     Scale(usize),
     Stop(i32),
-    Signal(i32),
+    Signals(i32),
     ExecuteAgain,
     Room(bool),
     Reach(bool),
@@ -286,7 +288,7 @@ impl Model {
                 kernel.lets_go = lets_go;
             }
             Step::Stop(signal) => fleet.stop(kernel, signal),
-            Step::Signal(signal) => fleet.pass_on(kernel, signal),
+            Step::Signals(signal) => (0..FLOOD).for_each(|_| fleet.pass_on(kernel, signal)),
             Step::ExecuteAgain => self.execute_again(),
             Step::Room(has_room) => kernel.has_room = has_room,
             Step::Reach(is_in_reach) => kernel.is_in_reach = is_in_reach,
@@ -444,7 +446,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => Just(Step::Reload),
         2 => (1..4_usize).prop_map(Step::Scale),
         1 => signal.prop_map(Step::Stop),
-        2 => (30..64_i32).prop_map(Step::Signal),
+        2 => (30..64_i32).prop_map(Step::Signals),
         3 => Just(Step::ExecuteAgain),
         2 => any::<bool>().prop_map(Step::Room),
         1 => any::<bool>().prop_map(Step::Reach),

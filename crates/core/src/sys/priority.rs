@@ -1,20 +1,29 @@
-//! I/O scheduling class and priority of a thread: ioprio_set(2). Linux only, and without a wrapper in libc.
+//! Priorities of a thread: nice value, and I/O scheduling class with its level.
 
 use nix::errno::Errno;
+
+/// Sets the nice value of one thread, from -20 to 19; 0 means the calling thread: setpriority(2). Threads and processes
+/// that it creates afterwards inherit it. Elsewhere than on Linux, `thread` is a process. Async-signal-safe.
+pub fn set_nice(thread: i32, nice: i32) -> nix::Result<()> {
+    let thread = thread.try_into().map_err(|_| Errno::EINVAL)?;
+    // SAFETY: setpriority(2) takes numbers.
+    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, thread, nice) }).map(drop)
+}
 
 /// Values of `IOPRIO_CLASS_*` in linux/ioprio.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Class {
+pub enum IoClass {
     Realtime = 1,
     BestEffort = 2,
     Idle = 3,
 }
 
 /// Sets the I/O priority of one thread; `level` is from 0 (first served) to 7. Thread 0 means the calling thread.
-/// Threads and processes that it creates afterwards inherit it. Async-signal-safe.
+/// Threads and processes that it creates afterwards inherit it: ioprio_set(2), for which libc has no wrapper.
+/// Async-signal-safe.
 #[cfg(target_os = "linux")]
-pub fn set(thread: i32, class: Class, level: u8) -> nix::Result<()> {
+pub fn set_io(thread: i32, class: IoClass, level: u8) -> nix::Result<()> {
     const IOPRIO_WHO_PROCESS: libc::c_int = 1;
     const IOPRIO_CLASS_SHIFT: libc::c_int = 13;
     let priority = libc::c_int::from(class as u8) << IOPRIO_CLASS_SHIFT | libc::c_int::from(level);
@@ -24,7 +33,7 @@ pub fn set(thread: i32, class: Class, level: u8) -> nix::Result<()> {
 
 /// Refuses: other systems have no I/O priorities.
 #[cfg(not(target_os = "linux"))]
-pub fn set(_thread: i32, _class: Class, _level: u8) -> nix::Result<()> {
+pub fn set_io(_thread: i32, _class: IoClass, _level: u8) -> nix::Result<()> {
     Err(Errno::ENOSYS)
 }
 
@@ -36,10 +45,10 @@ mod tests {
     fn the_kernel_reads_back_what_was_set() {
         // Set in a thread of its own, so that the other tests' threads keep their priorities.
         let read_back = std::thread::spawn(|| {
-            set(0, Class::BestEffort, 6).unwrap();
+            set_io(0, IoClass::BestEffort, 6).unwrap();
             // SAFETY: ioprio_get(2) takes two ints: IOPRIO_WHO_PROCESS and the calling thread.
             let best_effort = unsafe { libc::syscall(libc::SYS_ioprio_get, 1, 0) };
-            set(0, Class::Idle, 0).unwrap();
+            set_io(0, IoClass::Idle, 0).unwrap();
             // SAFETY: as above.
             (best_effort, unsafe { libc::syscall(libc::SYS_ioprio_get, 1, 0) })
         });
