@@ -52,7 +52,7 @@ export function supervisionOf({
     watchdog: given.watchdog === undefined ? null : time('watchdog', given.watchdog),
     maxFailures: count('maxFailures', given.maxFailures, 2 ** 32 - 1),
     maxMemory: count('maxMemory', given.maxMemory, Number.MAX_SAFE_INTEGER),
-    settle: time('settle', or(given.settle, MONITOR_OPTIONS.settle.default)),
+    settle: given.settle === 0 ? 0 : time('settle', or(given.settle, MONITOR_OPTIONS.settle.default)),
     killTree: oneOf('monitor.killTree', or(given.killTree, MONITOR_OPTIONS.killTree.default), [true, false]),
   }
 }

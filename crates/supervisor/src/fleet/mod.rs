@@ -1,18 +1,14 @@
 //! The workers and what becomes of them: what to do for each event, by the phase of the fleet and the role of the
 //! worker. Decisions only: processes, the clock and the log are behind [`World`].
 
+#[cfg(test)]
+mod model;
 mod reload;
 mod restart;
 mod scale;
 mod stop;
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_reload;
-#[cfg(test)]
-mod tests_stages;
 mod timers;
 mod worker;
 

@@ -93,7 +93,7 @@ impl Fleet {
         let failed_to_start = worker.is_booting() || worker.verdict() == Some(Verdict::Late);
         if !self.terms.supervision.restarts(exit, worker.verdict(), failed_to_start) {
             world.log(Level::Info, &format!("pid {} {exit}, exiting", worker.pid));
-            return self.begin_stop(world, exit.code(), 0);
+            return self.begin_stop(world, if failed_to_start { exit.code().max(1) } else { exit.code() }, 0);
         }
         let lived = world.now().saturating_sub(worker.started_at);
         if lived >= self.terms.supervision.steady_after && !failed_to_start {

@@ -78,8 +78,7 @@ impl Fleet {
     /// When the failures of the worker's slot are forgotten.
     fn steady_at(&self, worker: &Worker) -> Option<Millis> {
         let failed = self.slots.get(worker.slot).is_some_and(|slot| slot.failures > 0);
-        (failed && worker.is_serving())
-            .then_some(worker.started_at + self.terms.supervision.steady_after)
+        (failed && worker.is_serving()).then_some(worker.started_at + self.terms.supervision.steady_after)
     }
 
     /// Takes missing heartbeats for given where the supervisor was stopped or the machine slept: its workers probably

@@ -1,5 +1,8 @@
 //! The decisions of the fleet, event by event, in a simulated world that records what the fleet does to it.
 
+mod reload;
+mod stages;
+
 use std::collections::HashMap;
 
 use super::{ClientId, Fleet, Level, Phase, ReadyBy, Refused, Terms, World};
@@ -8,25 +11,25 @@ use crate::policy::tests::supervision;
 use crate::policy::{Exit, Restart};
 
 #[derive(Default)]
-pub(super) struct SimulatedWorld {
-    pub(super) now: Millis,
+pub(in crate::fleet) struct SimulatedWorld {
+    pub(in crate::fleet) now: Millis,
     /// The pid of the worker that was started last.
-    pub(super) pid: i32,
+    pub(in crate::fleet) pid: i32,
     /// What the fleet has done, in words.
-    pub(super) actions: Vec<String>,
-    pub(super) refuse: bool,
-    pub(super) refuses_in_passing: bool,
+    pub(in crate::fleet) actions: Vec<String>,
+    pub(in crate::fleet) refuse: bool,
+    pub(in crate::fleet) refuses_in_passing: bool,
     /// Workers that may not be signalled.
-    pub(super) out_of_reach: Vec<i32>,
-    pub(super) stderr: HashMap<i32, String>,
-    pub(super) memory: HashMap<i32, u64>,
-    pub(super) replies: Vec<(ClientId, Result<(), String>)>,
-    pub(super) title: String,
+    pub(in crate::fleet) out_of_reach: Vec<i32>,
+    pub(in crate::fleet) stderr: HashMap<i32, String>,
+    pub(in crate::fleet) memory: HashMap<i32, u64>,
+    pub(in crate::fleet) replies: Vec<(ClientId, Result<(), String>)>,
+    pub(in crate::fleet) title: String,
 }
 
 impl SimulatedWorld {
     /// What the fleet has done since the last call.
-    pub(super) fn take_actions(&mut self) -> Vec<String> {
+    pub(in crate::fleet) fn take_actions(&mut self) -> Vec<String> {
         std::mem::take(&mut self.actions)
     }
 
@@ -92,16 +95,16 @@ impl World for SimulatedWorld {
     fn notify(&mut self, _text: &str) {}
 }
 
-pub(super) const PROGRAM: ReadyBy = ReadyBy::Program;
-pub(super) const SEGV: Exit = Exit::Signal { number: libc::SIGSEGV, core_dumped: false };
-pub(super) const KILLED: Exit = Exit::Signal { number: libc::SIGKILL, core_dumped: false };
+pub(in crate::fleet) const PROGRAM: ReadyBy = ReadyBy::Program;
+pub(in crate::fleet) const SEGV: Exit = Exit::Signal { number: libc::SIGSEGV, core_dumped: false };
+pub(in crate::fleet) const KILLED: Exit = Exit::Signal { number: libc::SIGKILL, core_dumped: false };
 
-pub(super) fn terms(workers: usize, restart: Restart) -> Terms {
+pub(in crate::fleet) fn terms(workers: usize, restart: Restart) -> Terms {
     let supervision = crate::policy::Supervision { workers, scalable: workers > 1, ..supervision(restart) };
     Terms { supervision, start_timeout: 30_000, stop_timeout: 25_000, ends_idle: false }
 }
 
-pub(super) fn starting(terms: Terms) -> (Fleet, SimulatedWorld) {
+pub(in crate::fleet) fn starting(terms: Terms) -> (Fleet, SimulatedWorld) {
     let mut world = SimulatedWorld::default();
     let mut fleet = Fleet::new(terms, 0);
     fleet.start_all(&mut world);
@@ -109,7 +112,7 @@ pub(super) fn starting(terms: Terms) -> (Fleet, SimulatedWorld) {
 }
 
 /// A fleet whose workers, with the pids 1, 2, …, are all ready.
-pub(super) fn running(terms: Terms) -> (Fleet, SimulatedWorld) {
+pub(in crate::fleet) fn running(terms: Terms) -> (Fleet, SimulatedWorld) {
     let (mut fleet, mut world) = starting(terms);
     for pid in 1..=world.pid {
         fleet.worker_ready(&mut world, pid, PROGRAM);
@@ -118,7 +121,7 @@ pub(super) fn running(terms: Terms) -> (Fleet, SimulatedWorld) {
     (fleet, world)
 }
 
-pub(super) fn at(fleet: &mut Fleet, world: &mut SimulatedWorld, now: Millis) {
+pub(in crate::fleet) fn at(fleet: &mut Fleet, world: &mut SimulatedWorld, now: Millis) {
     world.now = now;
     fleet.tick(world, now);
 }

@@ -4,13 +4,16 @@
 //! After each step the world compares what the fleet did with what must hold. Then faults are seeded into the fleet, one
 //! by one, and the same search must find each.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod kernel;
+
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use super::tests::{KILLED, SEGV, terms};
-use super::{ClientId, Fleet, Level, Phase, ReadyBy, Refused, Terms, Worker, World};
+use self::kernel::{Kernel, Process};
+use super::tests::{SEGV, terms};
+use super::{ClientId, Fleet, Phase, ReadyBy, Terms, Worker, World};
 use crate::clock::Millis;
 use crate::policy::{Exit, Restart};
 
@@ -22,7 +25,6 @@ const SETTLE: Millis = 1_000;
 const ROUNDS_TO_REST: usize = 60;
 /// Turns of the event loop in which no time may pass.
 const MOST_TURNS_AT_A_TIME: usize = 50;
-const TERMED: Exit = Exit::Signal { number: libc::SIGTERM, core_dumped: false };
 
 /// What happens next. `which` selects a process, or another order where there is none.
 #[derive(Debug, Clone)]
@@ -59,154 +61,6 @@ enum Seeded {
     KeepsTheDead,
     /// A re-execution loses the pause of a slot.
     LosesAPause,
-}
-
-#[derive(Debug)]
-struct Process {
-    slot: usize,
-    ready: Option<(Millis, ReadyBy)>,
-    /// It was asked to stop, or told so by a signal.
-    told: bool,
-    exited: Option<Exit>,
-}
-
-impl Process {
-    fn serves(&self) -> bool {
-        self.ready.is_some() && !self.told && self.exited.is_none()
-    }
-}
-
-/// Simulated kernel, launcher and clients.
-#[derive(Default)]
-struct Kernel {
-    now: Millis,
-    last_pid: i32,
-    /// Every process that was not reaped.
-    processes: BTreeMap<i32, Process>,
-    has_room: bool,
-    is_in_reach: bool,
-    /// How often the end of each process was read, which is once for each exit.
-    told_exits: BTreeMap<i32, usize>,
-    unanswered: BTreeSet<ClientId>,
-    starts_reported: usize,
-    /// During a reload: the slots that were served when it began, but for those whose workers exited since by themselves.
-    served: Option<BTreeSet<usize>>,
-    has_handed_over: bool,
-    settle: Millis,
-    /// An order lets workers go without successors.
-    lets_go: bool,
-    faults: Vec<String>,
-}
-
-impl Kernel {
-    fn fault(&mut self, what: String) {
-        self.faults.push(what);
-    }
-
-    fn is_served(&self, slot: usize) -> bool {
-        self.processes.values().any(|process| process.slot == slot && process.serves())
-    }
-
-    /// Checks that a worker which is asked to stop in a reload has a successor that may take over.
-    fn check_hand_over(&mut self, pid: i32) {
-        let Some(process) = self.processes.get(&pid).filter(|process| process.serves()) else { return };
-        if self.served.is_none() || self.lets_go {
-            return;
-        }
-        let slot = process.slot;
-        let successor = self.processes.iter().find(|(each, other)| **each != pid && other.slot == slot && other.serves());
-        match successor.and_then(|(_, successor)| successor.ready) {
-            None => self.fault(format!("pid {pid} is to stop, and nothing serves in its place")),
-            Some((since, ReadyBy::Sight)) if !self.has_handed_over && self.now < since + self.settle => {
-                self.fault(format!("pid {pid} is to stop before its successor has settled"));
-            }
-            Some(_) => self.has_handed_over = true,
-        }
-    }
-
-    fn exit(&mut self, pid: i32, exit: Exit) {
-        let Some(process) = self.processes.get_mut(&pid).filter(|process| process.exited.is_none()) else { return };
-        process.exited = Some(exit);
-        let slot = process.slot;
-        if !self.is_served(slot) {
-            self.served.iter_mut().for_each(|served| drop(served.remove(&slot)));
-        }
-    }
-}
-
-impl World for Kernel {
-    fn now(&self) -> Millis {
-        self.now
-    }
-    fn start(&mut self, slot: usize) -> Result<i32, Refused> {
-        if !self.has_room {
-            return Err(Refused { reason: "fork: EAGAIN".to_owned(), is_passing: true });
-        }
-        self.last_pid += 1;
-        self.processes.insert(self.last_pid, Process { slot, ready: None, told: false, exited: None });
-        Ok(self.last_pid)
-    }
-    fn signal(&mut self, pid: i32, signal: i32) -> Result<(), String> {
-        let Some(process) = self.processes.get_mut(&pid) else {
-            self.fault(format!("signal {signal} to pid {pid}, which was reaped"));
-            return Ok(());
-        };
-        if !self.is_in_reach {
-            return Err("Operation not permitted".to_owned());
-        }
-        let is_booting = process.ready.is_none();
-        process.told |= [libc::SIGTERM, libc::SIGKILL].contains(&signal);
-        match signal {
-            libc::SIGKILL => self.exit(pid, KILLED),
-            libc::SIGTERM if is_booting => self.exit(pid, TERMED),
-            _ => {}
-        }
-        Ok(())
-    }
-    fn ask_to_stop(&mut self, pid: i32, _signal: i32) -> Result<(), String> {
-        self.check_hand_over(pid);
-        match self.processes.get_mut(&pid) {
-            Some(process) => process.told = true,
-            None => self.fault(format!("pid {pid}, which was reaped, is asked to stop")),
-        }
-        Ok(())
-    }
-    fn first_start_succeeded(&mut self) {
-        self.starts_reported += 1;
-    }
-    fn first_start_failed(&mut self, _pid: Option<i32>, _reason: &str, _late: bool) {
-        self.starts_reported += 1;
-    }
-    fn end_of_stderr(&mut self, pid: i32) -> String {
-        *self.told_exits.entry(pid).or_default() += 1;
-        String::new()
-    }
-    fn resident_memory(&mut self, _pid: i32) -> Option<u64> {
-        None
-    }
-    fn forbid_core_dumps(&mut self) {}
-    fn begin_exit(&mut self) {
-        self.lets_go = true;
-    }
-    fn close_slot_sockets(&mut self, _slot: usize) {}
-    fn reopen_logs(&mut self) {}
-    fn answer(&mut self, client: ClientId, _answer: Result<(), String>) {
-        if !self.unanswered.remove(&client) {
-            self.fault(format!("client {client} is answered twice"));
-        }
-    }
-    fn log(&mut self, _level: Level, _text: &str) {}
-    fn set_title(&mut self, _text: &str) {}
-    fn notify(&mut self, text: &str) {
-        match text {
-            "RELOADING=1" => {
-                let serving = self.processes.values().filter(|process| process.serves());
-                self.served = Some(serving.map(|process| process.slot).collect());
-                self.has_handed_over = false;
-            }
-            _ => self.served = None,
-        }
-    }
 }
 
 struct Model {
@@ -311,8 +165,9 @@ impl Model {
             if turns > MOST_TURNS_AT_A_TIME {
                 return self.kernel.fault(format!("the event loop spins at {due}"));
             }
-            self.kernel.now = due.max(self.kernel.now);
-            self.fleet.tick(&mut self.kernel, self.kernel.now);
+            let now = due.max(self.kernel.now);
+            self.kernel.now = now;
+            self.fleet.tick(&mut self.kernel, now);
             self.reap();
         }
         self.kernel.now = end;

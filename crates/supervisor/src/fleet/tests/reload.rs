@@ -1,7 +1,7 @@
 //! Reloads, event by event.
 
-use super::tests::{KILLED, PROGRAM, SEGV, SimulatedWorld, at, running, terms};
-use super::{Fleet, Phase, ReadyBy, Terms};
+use super::{KILLED, PROGRAM, SEGV, SimulatedWorld, at, running, terms};
+use crate::fleet::{Fleet, Phase, ReadyBy, Terms};
 use crate::policy::{Exit, Restart};
 
 const SIGHT: ReadyBy = ReadyBy::Sight;

@@ -1,7 +1,7 @@
 //! Starts that come to nothing, stops that are meant, and workers that are out of reach.
 
-use super::tests::{KILLED, PROGRAM, SEGV, SimulatedWorld, at, running, starting, terms};
-use super::{Fleet, Phase, Terms};
+use super::{KILLED, PROGRAM, SEGV, SimulatedWorld, at, running, starting, terms};
+use crate::fleet::{Fleet, Phase, Terms};
 use crate::policy::{Exit, Restart};
 
 #[test]
