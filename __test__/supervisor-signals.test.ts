@@ -3,7 +3,14 @@ import { renameSync } from 'node:fs'
 import test from 'ava'
 import { processInfo } from 'daemonic'
 import { finished, Scene } from './support/scene.js'
-import { childrenOf, foregroundSupervised, isAlive, Supervisor, startSupervised, supervised } from './support/supervised.js'
+import {
+  childrenOf,
+  foregroundSupervised,
+  isAlive,
+  Supervisor,
+  startSupervised,
+  supervised,
+} from './support/supervised.js'
 
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
   test(`${signal} lets every worker end in its own time, then ends the supervisor with 0`, async t => {

@@ -40,7 +40,8 @@ export function supervisionOf({
   const given = typeof monitor === 'boolean' ? {} : (Object.fromEntries(entries('monitor', monitor)) as MonitorOptions)
   refuseUnknown('monitor', Object.keys(given), Object.keys(MONITOR_OPTIONS))
   const scalable = workers !== undefined
-  const time = (key: 'maxDelay' | 'steadyAfter' | 'watchdog' | 'settle', value: unknown) => duration(`monitor.${key}`, value)
+  const time = (key: 'maxDelay' | 'steadyAfter' | 'watchdog' | 'settle', value: unknown) =>
+    duration(`monitor.${key}`, value)
   const count = (key: 'maxFailures' | 'maxMemory', value: unknown, most: number) =>
     value === undefined ? null : whole(`monitor.${key}`, value, 1, most)
   return {
