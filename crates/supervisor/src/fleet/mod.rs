@@ -276,7 +276,7 @@ impl Fleet {
             }
         }
         for pid in self.pids(Worker::is_ready) {
-            self.signal(world, pid, signal);
+            send(world, pid, signal);
         }
     }
 
@@ -291,26 +291,20 @@ impl Fleet {
         let Some(worker) = self.worker(pid) else { return };
         match worker.on(event, clock) {
             Action::Nothing => {}
-            Action::PassOn(signals) => signals.into_iter().for_each(|signal| self.signal(world, pid, signal)),
+            Action::PassOn(signals) => signals.into_iter().for_each(|signal| send(world, pid, signal)),
             Action::Ask => {
                 if let Err(why) = world.ask_to_stop(pid, signal) {
                     world.log(Level::Error, &format!("pid {pid} can't be asked to stop: {why}"));
                 }
             }
-            Action::Terminate => self.signal(world, pid, libc::SIGTERM),
-            Action::Abort => self.signal(world, pid, libc::SIGABRT),
+            Action::Terminate => send(world, pid, libc::SIGTERM),
+            Action::Abort => send(world, pid, libc::SIGABRT),
             Action::Kill => {
                 if let Err(why) = world.signal(pid, libc::SIGKILL) {
                     world.log(Level::Error, &format!("pid {pid} can't be killed: {why}; trying again"));
                     self.happens(world, pid, Event::NotKilled);
                 }
             }
-        }
-    }
-
-    fn signal(&mut self, world: &mut impl World, pid: i32, signal: i32) {
-        if let Err(why) = world.signal(pid, signal) {
-            world.log(Level::Error, &format!("pid {pid} can't be sent {}: {why}", signal_name(signal)));
         }
     }
 
@@ -346,5 +340,12 @@ impl Fleet {
             Phase::Starting => "starting".to_owned(),
             Phase::Running => format!("{subject} ({health})"),
         });
+    }
+}
+
+/// Sends a signal to a worker, and says so if that was not allowed.
+fn send(world: &mut impl World, pid: i32, signal: i32) {
+    if let Err(why) = world.signal(pid, signal) {
+        world.log(Level::Error, &format!("pid {pid} can't be sent {}: {why}", signal_name(signal)));
     }
 }

@@ -126,7 +126,10 @@ impl Fleet {
 
     /// Starts the next worker of a slot after its pause.
     pub(super) fn restart(&mut self, world: &mut impl World, slot: usize) {
-        self.slots[slot].restart_at = None;
+        // None by now, where a start that failed just before this one has ended all.
+        if self.slots[slot].restart_at.take().is_none() {
+            return;
+        }
         if self.phase == Phase::Running {
             self.slots[slot].restarts += 1;
             world.log(Level::Info, "restarting");

@@ -39,7 +39,7 @@ pub(super) struct Kernel {
     pub(super) starts_reported: usize,
     /// During a reload: the slots that were served when it began, but for those whose workers exited since by themselves.
     pub(super) served: Option<BTreeSet<usize>>,
-    has_handed_over: bool,
+    pub(super) reload_began: Millis,
     pub(super) settle: Millis,
     /// An order lets workers go without successors.
     pub(super) lets_go: bool,
@@ -61,15 +61,19 @@ impl Kernel {
         if self.served.is_none() || self.lets_go {
             return;
         }
-        let slot = process.slot;
-        let successor =
-            self.processes.iter().find(|(each, other)| **each != pid && other.slot == slot && other.serves());
-        match successor.and_then(|(_, successor)| successor.ready) {
-            None => self.fault(format!("pid {pid} is to stop, and nothing serves in its place")),
-            Some((since, ReadyBy::Sight)) if !self.has_handed_over && self.now < since + self.settle => {
-                self.fault(format!("pid {pid} is to stop before its successor has settled"));
+        let is_served_by_another =
+            self.processes.iter().any(|(&each, other)| each != pid && other.slot == process.slot && other.serves());
+        // A new worker has settled, whichever slot it has.
+        let settled = |process: &Process| match process.ready {
+            Some((since, by)) if since >= self.reload_began => {
+                by == ReadyBy::Program || since + self.settle <= self.now
             }
-            Some(_) => self.has_handed_over = true,
+            _ => false,
+        };
+        if !is_served_by_another {
+            self.fault(format!("pid {pid} is to stop, and nothing serves in its place"));
+        } else if !self.processes.values().any(settled) {
+            self.fault(format!("pid {pid} is to stop before a new worker has settled"));
         }
     }
 
@@ -78,7 +82,9 @@ impl Kernel {
         process.exited = Some(exit);
         let slot = process.slot;
         if !self.is_served(slot) {
-            self.served.iter_mut().for_each(|served| drop(served.remove(&slot)));
+            if let Some(served) = &mut self.served {
+                served.remove(&slot);
+            }
         }
     }
 }
@@ -100,11 +106,11 @@ impl World for Kernel {
             self.fault(format!("signal {signal} to pid {pid}, which was reaped"));
             return Ok(());
         };
+        let is_booting = process.ready.is_none();
+        process.told |= [libc::SIGTERM, libc::SIGKILL].contains(&signal);
         if !self.is_in_reach {
             return Err("Operation not permitted".to_owned());
         }
-        let is_booting = process.ready.is_none();
-        process.told |= [libc::SIGTERM, libc::SIGKILL].contains(&signal);
         match signal {
             libc::SIGKILL => self.exit(pid, KILLED),
             libc::SIGTERM if is_booting => self.exit(pid, TERMED),
@@ -151,7 +157,7 @@ impl World for Kernel {
             "RELOADING=1" => {
                 let serving = self.processes.values().filter(|process| process.serves());
                 self.served = Some(serving.map(|process| process.slot).collect());
-                self.has_handed_over = false;
+                self.reload_began = self.now;
             }
             _ => self.served = None,
         }

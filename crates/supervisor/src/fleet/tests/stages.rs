@@ -28,6 +28,18 @@ fn a_first_start_that_the_system_has_no_room_for_is_tried_as_often_as_one_withou
 }
 
 #[test]
+fn a_first_start_that_fails_for_one_slot_starts_nothing_in_another() {
+    let mut world = SimulatedWorld { refuse: true, refuses_in_passing: true, ..SimulatedWorld::default() };
+    let mut fleet = Fleet::new(terms(2, Restart::Always), 0);
+    fleet.start_all(&mut world);
+    while let Some(due) = fleet.next_deadline() {
+        at(&mut fleet, &mut world, due);
+    }
+    assert_eq!(world.take_actions(), ["failed None second fork: EAGAIN, tried 5 times false"]);
+    assert_eq!(fleet.exit_code(), Some(1));
+}
+
+#[test]
 fn a_system_without_room_never_makes_the_supervisor_give_up() {
     let mut terms = terms(1, Restart::Always);
     terms.supervision.max_failures = Some(2);
