@@ -247,7 +247,7 @@ impl World for RealWorld {
             None => self.start_failure.take(),
         };
         if let Some(failure) = &failure {
-            let text = self.explain(failure);
+            let text = if pid.is_none() { reason.to_owned() } else { self.explain(failure) };
             match &self.arrival {
                 Some(arrival) => {
                     arrival.fail(
