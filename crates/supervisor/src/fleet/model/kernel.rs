@@ -81,10 +81,10 @@ impl Kernel {
         let Some(process) = self.processes.get_mut(&pid).filter(|process| process.exited.is_none()) else { return };
         process.exited = Some(exit);
         let slot = process.slot;
-        if !self.is_served(slot) {
-            if let Some(served) = &mut self.served {
-                served.remove(&slot);
-            }
+        if !self.is_served(slot)
+            && let Some(served) = &mut self.served
+        {
+            served.remove(&slot);
         }
     }
 }
@@ -153,13 +153,9 @@ impl World for Kernel {
     fn log(&mut self, _level: Level, _text: &str) {}
     fn set_title(&mut self, _text: &str) {}
     fn notify(&mut self, text: &str) {
-        match text {
-            "RELOADING=1" => {
-                let serving = self.processes.values().filter(|process| process.serves());
-                self.served = Some(serving.map(|process| process.slot).collect());
-                self.reload_began = self.now;
-            }
-            _ => self.served = None,
-        }
+        self.served = (text == "RELOADING=1").then(|| {
+            self.reload_began = self.now;
+            self.processes.values().filter(|process| process.serves()).map(|process| process.slot).collect()
+        });
     }
 }
