@@ -13,6 +13,8 @@ export declare class Arrival {
   get isWorker(): boolean
   /** Writes a line to the supervisor. */
   say(line: string): void
+  /** Writes to the launcher or supervisor what a start that takes long waits for. */
+  waitsFor(what: string): void
   /** Has the supervisor bind a socket. `listen` is its plan, as JSON. */
   bind(name: string, listen: string): Answer<Socket>
   /**
@@ -228,6 +230,8 @@ export interface Outcome {
   exitCode?: number
   signal?: string
   stderr: string
+  /** What the daemon waited for, with 'timeout', where it said so. */
+  waiting?: string
 }
 
 /** User and group to whom files are given. */
@@ -268,6 +272,8 @@ export interface Plan {
   note: string
   /** Whether the launcher goes on after the start: then its exit doesn't abort the start. */
   outlivesLauncher: boolean
+  /** Name under which the launcher prints on stderr what a slow start waits for; absent: it prints nothing. */
+  hintsAs?: string
   state?: StatePlan
   pidFile?: PidFilePlan
   stdin: StreamPlan

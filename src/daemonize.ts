@@ -1,5 +1,5 @@
 // daemonize(): in the launcher it starts the program again as a daemon and exits, in the daemon it returns.
-import { arrive, mayBeDaemon, takeArrival } from './daemon/arrival.js'
+import { arrive, takeArrival } from './daemon/arrival.js'
 import { preload } from './daemon/preload.js'
 import { register, registered, takeAdoption } from './daemon/registry.js'
 import { shallDetach } from './detach-context.js'
@@ -10,12 +10,9 @@ import { normalise } from './options/normalise.js'
 import type { Settings } from './options/settings.js'
 import { PidLock } from './pid-lock.js'
 import { requireMainProgram } from './process/program.js'
-import { keepOutputWhole } from './start/flush.js'
 import { startInForeground } from './start/foreground.js'
 import { start } from './start/launcher.js'
 import type { Daemon } from './types.js'
-
-if (!mayBeDaemon) keepOutputWhole()
 
 /**
  * Turns the running program into a daemon, and returns in the daemon alone.

@@ -76,7 +76,7 @@ export function checkLaunch(program: string, options: LaunchOptions): void {
 /** Adds a supervisor that restarts nothing, unless the options ask for another: a daemonize() call may still ask for more. */
 function supervised({ settings, ...request }: Request): Request {
   const supervision = settings.supervision ?? supervisionOf({ monitor: { restart: 'no' } })
-  return { ...request, settings: { ...settings, supervision } }
+  return { ...request, launching: { ...request.launching, hints: true }, settings: { ...settings, supervision } }
 }
 
 /** A daemon with or without a pid file. */
@@ -124,6 +124,7 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
         keys: common.map(([key]) => key),
       },
       record: { program: program.file, options: recordOf(options) },
+      hints: false,
     },
   }
 }

@@ -147,11 +147,14 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
    */
   pidFile?: string | boolean | PidFileOptions | undefined
   /**
-   * When the daemon is ready: `'auto'`, once the event loop has turned and every `serve()` listens; `'manual'`, at
-   * `daemon.ready()`. The launcher returns then, and a daemon that ends before is a failed start.
+   * When the daemon is ready; the launcher returns then, and a daemon that ends before is a failed start. `'auto'`: with
+   * `listen`, once every socket is served, by `daemon.serve()` or by a server of the program's own that listens on the
+   * socket's descriptor or address; without `listen`, once the main module has been evaluated, top-level await included.
+   * `'loaded'`: the latter with `listen` too, for a program whose child or other worker serves a socket. `'manual'`: at
+   * `daemon.ready()`, which may come earlier with the others too. After 3 seconds the launcher prints what it waits for.
    * @default 'auto'
    */
-  ready?: 'auto' | 'manual' | undefined
+  ready?: 'auto' | 'loaded' | 'manual' | undefined
   /**
    * Exit after this long without a connection to `serve()` and without `busy()`, in milliseconds. The daemon then stops as if
    * it were asked to, with the exit code 0.
@@ -190,7 +193,7 @@ export interface LaunchOptions<L extends ListenMap = ListenMap> extends Omit<Pro
    * it binds itself, answer.
    * @default 'auto'
    */
-  ready?: 'auto' | 'manual' | 'port' | `fd=${number}` | undefined
+  ready?: 'auto' | 'loaded' | 'manual' | 'port' | `fd=${number}` | undefined
   /**
    * The program's arguments.
    * @default []

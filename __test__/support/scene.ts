@@ -108,8 +108,8 @@ export class Scene {
   }
 
   /** For processes of another user to work in: root alone can. */
-  giveTo(uid: number): void {
-    chownSync(this.directory, uid, uid)
+  giveTo(uid: number, name = ''): void {
+    chownSync(this.path(name), uid, uid)
   }
 
   /** The environment of everything that this test starts. */

@@ -35,7 +35,7 @@ export function parseTarget(given: string): Target {
         `or, with a slash, a pid file, got ${show(given)}`,
     )
   }
-  return { name: given, path: resolve(targetPath(given)) }
+  return { name: given.replace(/\.pid$/, ''), path: resolve(targetPath(given)) }
 }
 
 /** Lists the daemons in the run directory, running or left over. Pid files of other software there are passed over. */

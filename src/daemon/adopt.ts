@@ -42,6 +42,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   const supervises = !SUPERVISION.some(isGiven) && daemon.supervise(wanted.supervision)
   daemon.adopt({
     sockets,
+    listen,
     ...(calls('name') && { name: wanted.name }),
     ...(calls('stopTimeout') && { stopTimeout: wanted.stopTimeout }),
     ...(calls('idleTimeout') && { idleTimeout: wanted.idleTimeout }),

@@ -5,6 +5,7 @@ import { SystemCallError } from '../errors/classes.js'
 import { NO_RESOURCES } from '../options/resources.js'
 import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
+import { mainModuleEvaluated } from '../process/main-module.js'
 import { requireStartDirectory } from '../process/program.js'
 import { statePath } from '../running/paths.js'
 import { apply, changesOf } from './apply.js'
@@ -29,10 +30,15 @@ export function noteOf(arrival: Arrival): Note {
 }
 
 /**
- * Becomes the daemon that a launcher started.
+ * Becomes the daemon that a launcher started. `entry` is the main module's URL, where it is loaded later.
  * @throws SystemCallError a step of the start fails; the launcher is told, and throws the same
  */
-export function arrive(settings: Settings, arrival: Arrival, note = noteOf(arrival)): RunningDaemon {
+export function arrive(
+  settings: Settings,
+  arrival: Arrival,
+  note = noteOf(arrival),
+  entry?: Promise<string>,
+): RunningDaemon {
   try {
     const sockets = takeSockets(note.paths)
     delete process.env.DAEMONIC_START
@@ -56,6 +62,7 @@ export function arrive(settings: Settings, arrival: Arrival, note = noteOf(arriv
       watchdog: note.watchdog ?? null,
       arrival,
       outlivesLauncher: note.given !== null,
+      evaluated: mainModuleEvaluated(entry),
     })
   } catch (error) {
     if (error instanceof SystemCallError) arrival.fail(error.step, error.errno, error.path)

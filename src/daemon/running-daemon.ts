@@ -13,6 +13,7 @@ import { nextTurn } from '../process/next-turn.js'
 import { managerAddress } from '../process/service-manager.js'
 import type { Daemon, ListenSocket } from '../types.js'
 import { Idleness } from './idle.js'
+import { inheritListening } from './inherited-listen.js'
 import { type Log, Logs } from './log-files.js'
 import { describeError, type LogLevel, logLine } from './log-line.js'
 import { listenOn } from './serve.js'
@@ -40,6 +41,8 @@ export interface Adoption {
   stopTimeout?: number
   idleTimeout?: number | null
   sockets: Record<string, ListenSocket>
+  /** How those sockets were bound. */
+  listen: readonly ListenPlan[]
   signals: readonly (readonly [NodeJS.Signals, SignalAction])[]
 }
 
@@ -86,7 +89,8 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
       this.isSupervised,
     )
     for (const [signal, action] of settings.signals) this.#signals.set(signal, action)
-    if (settings.ready !== 'manual') this.readyAfter(nextTurn())
+    inheritListening(this, settings.listen)
+    this.#starting.waitFor(settings.ready, this.#given(settings.listen))
   }
 
   get stopping(): AbortSignal {
@@ -100,17 +104,30 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
       throw new OptionError('listen', `There is no socket '${socket}' in \`listen\`; there is: ${known}`)
     }
     // Another promise: readiness, which looks at the first, must not make a failure count as handled.
-    return this.inherit(server, target).then(() => {
+    return this.inherit(server, target, socket).then(() => {
       server.once('close', () => this.#onClosedServer(socket))
     })
   }
 
   /** Serves a socket by a server that does not know of daemons, and may close when it likes. @internal */
-  inherit(server: Server | UdpSocket, { fd }: ListenSocket): Promise<void> {
+  inherit(server: Server | UdpSocket, { fd }: ListenSocket, socket: string): Promise<void> {
     this.#idleness.watch(server)
     const listening = listenOn(server, fd).then(drain => this.#stopping.addDrain(drain))
-    this.#starting.addServer(listening)
+    listening.then(
+      () => this.serves(socket),
+      () => {}, // the program handles it, or it is an uncaught error
+    )
     return listening
+  }
+
+  /** Notes that a server of this process listens on a socket. @internal */
+  serves(socket: string): void {
+    this.#starting.serves(socket)
+  }
+
+  /** Notes that a server of the program's own listens on another address. @internal */
+  servesElsewhere(address: string): void {
+    this.#starting.servesElsewhere(address)
   }
 
   ready(status?: string): void {
@@ -173,20 +190,16 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     return this.#supervisor !== null
   }
 
-  /** Becomes ready once `turn` has come and every server listens; null: at ready() alone. @internal */
-  readyAfter(turn: Promise<unknown> | null): void {
-    this.#starting.readyAfter(turn)
-  }
-
   /** Takes what a later daemonize() adds. @internal */
-  adopt({ name, ready, stopTimeout, idleTimeout, sockets, signals }: Adoption): void {
+  adopt({ name, ready, stopTimeout, idleTimeout, sockets, listen, signals }: Adoption): void {
     if (name !== undefined) process.title = this.name = name
     Object.assign(this.sockets, sockets)
+    inheritListening(this, listen)
     for (const [signal, action] of signals) this.#signals.set(signal, action)
     if (stopTimeout !== undefined) this.#stopping.timeout = stopTimeout
     if (idleTimeout !== undefined) this.#idleTimeout = idleTimeout
     if (this.#starting.isOver) this.#idleness.start(this.#idleTimeout)
-    else if (ready !== undefined) this.readyAfter(ready === 'manual' ? null : nextTurn())
+    else this.#starting.waitFor(ready, this.#given(listen))
   }
 
   /** Binds sockets where they are kept: in the supervisor or, without one, in this process. @internal */
@@ -210,6 +223,11 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   /** Writes a line into the daemon's log. @internal */
   log(level: LogLevel, text: string): void {
     logLine(this.name, level, text)
+  }
+
+  /** Gives the names of those sockets that this process has: with `ready: 'port'` the program binds them itself. */
+  #given(listen: readonly ListenPlan[]): string[] {
+    return listen.map(({ name }) => name).filter(name => name in this.sockets)
   }
 
   /** Lets the supervisor decide about an idle daemon; without one it stops. */

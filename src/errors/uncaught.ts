@@ -3,6 +3,9 @@ import { writeSync } from 'node:fs'
 import { inspect } from 'node:util'
 import { type DaemonError, OptionError } from './classes.js'
 
+/** Milliseconds between two tries to write to a full pipe. */
+const RETRY = 5
+
 /**
  * Throws `error` so that, should it stay uncaught, it is printed without a stack and the process exits with its exit
  * code; an OptionError keeps its stack, which shows the line to mend. Caught errors and later crashes stay as in any
@@ -39,9 +42,14 @@ export function tolerateAborts(): void {
 
 /** Writes all of the text before it returns: the process is about to exit. */
 function write(text: string): void {
-  try {
-    writeSync(2, text)
-  } catch {
-    // closed: there is no reader to miss it
+  let rest = Buffer.from(text)
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(2, rest))
+    } catch (error) {
+      // A pipe that is full, and does not block. Any other failure means that there is no reader to miss the rest.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY)
+    }
   }
 }

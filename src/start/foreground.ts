@@ -5,6 +5,7 @@ import { RunningDaemon } from '../daemon/running-daemon.js'
 import { listenHere } from '../daemon/sockets.js'
 import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
+import { mainModuleEvaluated } from '../process/main-module.js'
 import { commandLine, requireStartDirectory, sameProgram } from '../process/program.js'
 import { prepareDirectory, statePath } from '../running/paths.js'
 import { requireRoomForState, writeState } from '../running/state-file.js'
@@ -51,6 +52,7 @@ export function startInForeground(settings: Settings): Daemon {
       watchdog: null,
       arrival: null,
       outlivesLauncher: false,
+      evaluated: mainModuleEvaluated(),
     })
   } catch (error) {
     pidFile?.release()

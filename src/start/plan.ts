@@ -15,6 +15,8 @@ import { addressesToAwait, socketsToBind, supervisorPlan } from './supervisor-pl
 export interface Launching {
   given: Given
   record: LaunchRecord
+  /** Whether the launcher prints what a slow start waits for. */
+  hints: boolean
 }
 
 /** Makes the plan; with the supervisor's where there is to be one. */
@@ -34,6 +36,7 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     environment,
     note: JSON.stringify(note),
     outlivesLauncher: note.given !== null,
+    ...((!launching || launching.hints) && { hintsAs: name }),
     ...(pidFile &&
       filesOf(
         pidFile,

@@ -79,7 +79,8 @@ function requireRoomFor(control: string | null): void {
 
 function readinessOf({ ready, listen }: Settings): object | string {
   if (ready === 'port') return { port: listen.map(addressOf) }
-  return ready.startsWith('fd=') ? { fd: Number(ready.slice(3)) } : ready
+  if (ready.startsWith('fd=')) return { fd: Number(ready.slice(3)) }
+  return ready === 'loaded' ? 'auto' : ready
 }
 
 /** Gives the addresses at which the program itself will listen, so that it is ready once they answer. */

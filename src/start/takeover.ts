@@ -8,7 +8,7 @@ import { closeInspector } from '../process/inspector.js'
 import type { Program } from '../process/program.js'
 import { prepareDirectory, statePath } from '../running/paths.js'
 import { readState, writeState } from '../running/state-file.js'
-import { flush } from './flush.js'
+import { blockOutput, flush } from './flush.js'
 import { knownOf } from './known.js'
 import { namingErrors } from './name-errors.js'
 import { type Launching, planOf } from './plan.js'
@@ -35,6 +35,7 @@ export function takeOver(settings: Settings, program: Program, launching?: Launc
     })
     // The state of another daemon stays: it may be why this one failed.
     if (pidFile && readState(pidFile.path, process.pid)) rmSync(statePath(pidFile.path), { force: true })
+    blockOutput(false)
     throw errorOf(refusal)
   })
 }

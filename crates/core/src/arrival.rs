@@ -193,6 +193,12 @@ impl Arrival {
         let _ = fd::send_now(channel.as_raw_fd(), format!("{}\n", line.replace('\n', " ")).as_bytes());
     }
 
+    /// Writes to the launcher or supervisor what a start that takes long waits for: a sentence.
+    pub fn waits_for(&self, what: &str) {
+        let Some(channel) = &self.channel else { return };
+        let _ = fd::send_now(channel.as_raw_fd(), format!("WAITING={}\n", what.replace('\n', " ")).as_bytes());
+    }
+
     /// Opens the stream of the supervisor's orders, to be read in a thread of its own. None in a process without
     /// supervisor.
     pub fn orders(&self) -> Result<Option<Orders>> {

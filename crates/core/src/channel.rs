@@ -2,7 +2,7 @@
 //!
 //! The middle writes `MAINPID=pid` and `ENDED=status`, the daemon `READY=1` (the text of sd_notify(3)). Any of them
 //! writes `FAILURE=step errno [path]` when it can't go on, and a supervisor `TIMEOUT=1` when its workers are not ready
-//! in time. A worker's other lines are for its supervisor alone. All writers here are async-signal-safe.
+//! in time. A daemon or worker that isn't ready after a while writes `WAITING=text`. A worker's other lines are for its supervisor alone. All writers here are async-signal-safe.
 
 use std::os::fd::RawFd;
 
@@ -90,6 +90,8 @@ pub enum Line {
     Failure(Failure),
     /// STATUS=…: a worker's own status text.
     Status(String),
+    /// WAITING=…: what a daemon that isn't ready waits for, as a sentence.
+    Waiting(String),
     /// WATCHDOG=1: a worker's event loop turns.
     Beat,
     /// IDLE=1 or IDLE=0: whether a worker serves no client.
@@ -142,6 +144,7 @@ fn parse(line: &str) -> Option<Line> {
         ("READY", "seen") => Some(Line::ReadyBySight),
         ("TIMEOUT", "1") => Some(Line::TimedOut),
         ("STATUS", text) => Some(Line::Status(text.to_owned())),
+        ("WAITING", text) => Some(Line::Waiting(text.to_owned())),
         ("WATCHDOG", "1") => Some(Line::Beat),
         ("IDLE", idle) => Some(Line::Idle(idle == "1")),
         ("SUPERVISION", text) => Some(Line::Supervision(text.to_owned())),

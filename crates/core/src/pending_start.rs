@@ -38,6 +38,9 @@ pub struct PendingStart {
     pid_file: Option<PathBuf>,
     addresses: Vec<String>,
     outlives_launcher: bool,
+    hints_as: Option<String>,
+    /// What the daemon waits for, where it said so.
+    waiting: Option<String>,
     /// Signal that the launcher got before the daemon had a pid.
     interrupted: Option<Signal>,
 }
@@ -52,8 +55,10 @@ pub enum Outcome {
         signal: Option<Signal>,
         stderr: String,
     },
+    /// The daemon was not ready in time and has been killed; `waiting` is what it said that it waits for.
     TimedOut {
         stderr: String,
+        waiting: Option<String>,
     },
     /// The launcher got this signal. The daemon has been killed, and the signal raised again for the launcher's own
     /// handlers.
@@ -98,6 +103,8 @@ impl PendingStart {
             daemon: None,
             signals,
             outlives_launcher: plan.outlives_launcher,
+            hints_as: plan.hints_as.clone(),
+            waiting: None,
             tail,
             leftovers,
             directory: plan.directory.clone(),
@@ -150,7 +157,9 @@ impl PendingStart {
         match event {
             Event::Line(Line::Failure(failure)) => Err(self.explain(failure).into()),
             Event::Line(Line::Ended(status)) => Ok(ended(status, stderr)),
-            Event::Timeout | Event::Line(Line::TimedOut) => Ok(Outcome::TimedOut { stderr }),
+            Event::Timeout | Event::Line(Line::TimedOut) => {
+                Ok(Outcome::TimedOut { stderr, waiting: self.waiting.take() })
+            }
             Event::Signal(signal) => {
                 if let Some(signals) = self.signals.take() {
                     signals.pass_on(signal);
@@ -214,6 +223,10 @@ impl PendingStart {
                     | Line::Supervision(_)
                     | Line::Stopping,
                 ) => continue, // for a supervisor, not for a launcher
+                Some(Line::Waiting(what)) => {
+                    self.hint(printable(&what));
+                    continue;
+                }
                 Some(line) => return Event::Line(line),
                 None => {}
             }
@@ -244,6 +257,20 @@ impl PendingStart {
         }
     }
 
+    /// Notes what the daemon waits for, and prints it where the user looks on; once, however many workers say it.
+    fn hint(&mut self, what: String) {
+        if self.waiting.as_ref() == Some(&what) {
+            return;
+        }
+        if let Some(name) = &self.hints_as {
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("{name}: not ready yet: {what}\n").as_bytes(),
+            );
+        }
+        self.waiting = Some(what);
+    }
+
     /// Adds the path, which only the launcher knows, to a failure that came through the channel as numbers.
     fn explain(&self, failure: Failure) -> Failure {
         if failure.path.is_some() {
@@ -266,6 +293,11 @@ impl Drop for PendingStart {
     fn drop(&mut self) {
         self.abort();
     }
+}
+
+/// Replaces control characters: the daemon may run as another user, who must not steer the launcher's terminal.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "?")
 }
 
 /// Reads exit code or signal out of a raw status of waitpid(2).

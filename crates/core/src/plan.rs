@@ -23,6 +23,8 @@ pub struct Plan {
     /// Whether the launcher goes on after the start: then its exit doesn't abort the start, and its signals stay its
     /// own.
     pub outlives_launcher: bool,
+    /// Name under which the launcher prints what a slow start waits for; None: it prints nothing.
+    pub hints_as: Option<String>,
     pub state_file: Option<StateFile>,
     pub pid_file: Option<PidFile>,
     pub stdin: Stream,

@@ -62,6 +62,12 @@ impl Arrival {
         self.arrival.say(&line);
     }
 
+    /// Writes to the launcher or supervisor what a start that takes long waits for.
+    #[napi(catch_unwind)]
+    pub fn waits_for(&self, what: String) {
+        self.arrival.waits_for(&what);
+    }
+
     /// Has the supervisor bind a socket. `listen` is its plan, as JSON.
     #[napi(catch_unwind)]
     pub fn bind(&self, name: String, listen: String) -> Answer<Socket> {

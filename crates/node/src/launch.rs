@@ -67,11 +67,13 @@ pub struct Outcome {
     pub exit_code: Option<i32>,
     pub signal: Option<String>,
     pub stderr: String,
+    /// What the daemon waited for, with 'timeout', where it said so.
+    pub waiting: Option<String>,
 }
 
 impl Outcome {
     fn of(kind: &str) -> Self {
-        Self { kind: kind.to_owned(), exit_code: None, signal: None, stderr: String::new() }
+        Self { kind: kind.to_owned(), exit_code: None, signal: None, stderr: String::new(), waiting: None }
     }
 }
 
@@ -85,7 +87,7 @@ impl From<CoreOutcome> for Outcome {
                 stderr,
                 ..Self::of("ended")
             },
-            CoreOutcome::TimedOut { stderr } => Self { stderr, ..Self::of("timeout") },
+            CoreOutcome::TimedOut { stderr, waiting } => Self { stderr, waiting, ..Self::of("timeout") },
             CoreOutcome::Interrupted(signal) => {
                 Self { signal: Some(signal.as_str().to_owned()), ..Self::of("interrupted") }
             }

@@ -20,6 +20,8 @@ pub struct Plan {
     pub note: String,
     /// Whether the launcher goes on after the start: then its exit doesn't abort the start.
     pub outlives_launcher: bool,
+    /// Name under which the launcher prints on stderr what a slow start waits for; absent: it prints nothing.
+    pub hints_as: Option<String>,
     pub state: Option<StatePlan>,
     pub pid_file: Option<PidFilePlan>,
     pub stdin: StreamPlan,
@@ -127,6 +129,7 @@ impl TryFrom<Plan> for core::Plan {
             note: plan.note,
             inherited: daemonic_core::sys::process::environment().collect(),
             outlives_launcher: plan.outlives_launcher,
+            hints_as: plan.hints_as,
             state_file: plan.state.map(|state| core::StateFile {
                 path: state.path.into(),
                 draft: state.draft.into(),

@@ -190,6 +190,14 @@ impl RealWorld {
         Ok(worker.pid)
     }
 
+    /// Tells the launcher what a worker that isn't ready waits for; without a launcher, the log.
+    pub fn waits_for(&mut self, pid: i32, what: &str) {
+        match &self.arrival {
+            Some(arrival) => arrival.waits_for(what),
+            None => self.own_log.write(Level::Warning, &format!("pid {pid} is not ready yet: {what}")),
+        }
+    }
+
     /// Says what failed, on which path and why, for a person to read.
     fn explain(&self, failure: &Failure) -> String {
         let path = failure.path.as_deref().unwrap_or(&self.config.program.path).display();

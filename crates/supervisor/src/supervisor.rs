@@ -155,6 +155,7 @@ impl Supervisor {
             Line::Ready => self.fleet.worker_ready(&mut self.world, pid, ReadyBy::Program),
             Line::ReadyBySight => self.fleet.worker_ready(&mut self.world, pid, ReadyBy::Sight),
             Line::Status(text) => self.fleet.set_status(pid, text),
+            Line::Waiting(what) => self.world.waits_for(pid, &what),
             Line::Beat => self.fleet.heartbeat(&mut self.world, pid),
             Line::Idle(idle) => self.fleet.set_idle(&mut self.world, pid, idle),
             Line::Supervision(text) => self.change_supervision(pid, &text),

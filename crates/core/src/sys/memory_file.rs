@@ -31,12 +31,20 @@ pub fn text_of(file: &OwnedFd) -> std::io::Result<String> {
 
 #[cfg(target_os = "linux")]
 fn create_anonymous() -> nix::Result<OwnedFd> {
-    use nix::sys::memfd::{MFdFlags, memfd_create};
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // MFD_NOEXEC_SEAL is EINVAL before Linux 6.3.
-    memfd_create(c"daemonic-stderr", flags | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL))
-        .or_else(|_| memfd_create(c"daemonic-stderr", flags))
-        .or_else(|_| create_unlinked())
+    memfd_create(flags | libc::MFD_NOEXEC_SEAL).or_else(|_| memfd_create(flags)).or_else(|_| create_unlinked())
+}
+
+/// Calls memfd_create(2) by its number: glibc has a function for it since 2.27 only, and an addon that names one which is
+/// missing can't be loaded at all.
+#[cfg(target_os = "linux")]
+fn memfd_create(flags: libc::c_uint) -> nix::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: memfd_create(2) reads a C string, which is static, and an int.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_memfd_create, c"daemonic-stderr".as_ptr(), flags) })?;
+    // SAFETY: the kernel has just made it for this call; descriptors fit an int.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)) })
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -56,11 +64,11 @@ fn create_unlinked() -> nix::Result<OwnedFd> {
 #[cfg(target_os = "linux")]
 pub fn keep_last(file: RawFd, keep: i64) {
     let Ok(stat) = super::fd::stat_raw(file) else { return };
-    if stat.st_size > keep {
+    // off_t has 32 bits on 32-bit ARM.
+    let length = libc::off_t::try_from(i64::from(stat.st_size) - keep).unwrap_or(0);
+    if length > 0 {
         // SAFETY: fallocate(2) takes numbers. A file system that can't punch holes refuses, and nothing is lost.
-        unsafe {
-            libc::fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, stat.st_size - keep)
-        };
+        unsafe { libc::fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, length) };
     }
 }
 

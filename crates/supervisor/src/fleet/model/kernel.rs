@@ -81,6 +81,11 @@ impl Kernel {
         let Some(process) = self.processes.get_mut(&pid).filter(|process| process.exited.is_none()) else { return };
         process.exited = Some(exit);
         let slot = process.slot;
+        self.lose(slot);
+    }
+
+    /// Notes that a worker of the slot serves no longer, which is not the reload's doing.
+    fn lose(&mut self, slot: usize) {
         if !self.is_served(slot)
             && let Some(served) = &mut self.served
         {
@@ -108,6 +113,10 @@ impl World for Kernel {
         };
         let is_booting = process.ready.is_none();
         process.told |= [libc::SIGTERM, libc::SIGKILL].contains(&signal);
+        let slot = process.slot;
+        if signal == libc::SIGKILL {
+            self.lose(slot); // its time to exit was over
+        }
         if !self.is_in_reach {
             return Err("Operation not permitted".to_owned());
         }
