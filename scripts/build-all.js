@@ -67,7 +67,7 @@ function cargo(crate, profile, target, file, glibc, flags = []) {
       ...process.env,
       PATH: `${join(ZIG, 'bin')}${delimiter}${process.env.PATH}`,
       CARGO_TARGET_DIR: BUILT,
-      CARGO_ENCODED_RUSTFLAGS: [...remapped(), ...flags].join('\x1f'),
+      CARGO_ENCODED_RUSTFLAGS: [...remapped(), ...withoutDebug(target), ...flags].join('\x1f'),
       MACOSX_DEPLOYMENT_TARGET: '11.0',
       SOURCE_DATE_EPOCH: '0',
     },
@@ -83,6 +83,11 @@ function cargo(crate, profile, target, file, glibc, flags = []) {
 function remapped() {
   const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo')
   return [`--remap-path-prefix=${root}=/daemonic/`, `--remap-path-prefix=${cargoHome}=/cargo`]
+}
+
+/** The linker for macOS makes a binary's UUID from its debug symbols too, which have paths, before they are stripped. */
+function withoutDebug(target) {
+  return target.includes('apple') ? ['-C', 'link-arg=-Wl,-S'] : []
 }
 
 function install(from, to) {

@@ -7,11 +7,10 @@ import { DaemonError, OptionError } from './errors/classes.js'
 import { throwReadably } from './errors/uncaught.js'
 import type { DaemonizeOptions, ListenMap } from './option-types.js'
 import { normalise } from './options/normalise.js'
-import type { Settings } from './options/settings.js'
-import { PidLock } from './pid-lock.js'
 import { requireMainProgram } from './process/program.js'
 import { startInForeground } from './start/foreground.js'
 import { start } from './start/launcher.js'
+import { warnOfOthers } from './start/warnings.js'
 import type { Daemon } from './types.js'
 
 /**
@@ -65,19 +64,9 @@ function becomeDaemon(options: DaemonizeOptions | undefined): Daemon {
   const arrival = takeArrival()
   const settings = normalise(options, arrival !== null)
   if (arrival) return arrive(settings, arrival)
-  warnOfOverwriting(settings)
+  warnOfOthers(settings)
   if (shallDetach(settings.detach)) return start(settings)
   return startInForeground(settings)
-}
-
-/** Says on the terminal which process loses its pid file to `overwrite`. */
-function warnOfOverwriting({ name, pidFile }: Settings): void {
-  if (!pidFile?.overwrite) return
-  const { state, pid } = PidLock.inspect(pidFile.path)
-  if (state === 'absent' || state === 'free') return
-  console.error(
-    `${name}: warning: taking over ${pidFile.path} from ${pid === null ? 'a start' : `pid ${pid}`}, which goes on`,
-  )
 }
 
 // The preload loads this bundle and looks for its function here: an export would be public.

@@ -17,6 +17,7 @@ import { withNames } from './start/name-errors.js'
 import { type Launching, planOf } from './start/plan.js'
 import { addressesToAwait, launcherTimeout, socketsToBind } from './start/supervisor-plan.js'
 import { takeOver } from './start/takeover.js'
+import { warnOfOthers } from './start/warnings.js'
 import type { Launched } from './types.js'
 
 /** Options that launch() alone has. */
@@ -65,6 +66,7 @@ export async function launchSupervised(program: string, options: LaunchOptions):
  */
 export function run(program: string, options: LaunchOptions): never {
   const { settings, program: launched, launching } = supervised(requestOf(program, options))
+  warnOfOthers(settings)
   takeOver(settings, launched, launching)
 }
 
@@ -164,6 +166,7 @@ function isDescriptor(value: unknown): boolean {
 
 async function start({ settings, program, launching }: Request): Promise<AnyLaunched> {
   prepareDirectories(settings)
+  warnOfOthers(settings)
   const plan = planOf(settings, program, launching)
   const answer = await native.launch(plan, launcherTimeout(settings, plan))
   try {

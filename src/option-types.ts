@@ -14,7 +14,7 @@ export interface DaemonizeOptions<L extends ListenMap = ListenMap> extends Proce
    */
   detach?: boolean | 'auto' | undefined
   /**
-   * What happens at which signal: `'stop'`, `'reload'`, `'reopen-logs'`, `'ignore'`, `'default'` or a function, by the signal's
+   * What happens at which signal: `'stop'`, `'reload'`, `'reload-hooks'`, `'reopen-logs'`, `'ignore'`, `'default'` or a function, by the signal's
    * name with SIG. Signals that are not named keep these defaults, all others Node's.
    * @default { SIGTERM: 'stop', SIGINT: 'stop', SIGQUIT: 'stop', SIGHUP: 'reload', SIGTTIN: 'ignore', SIGTTOU: 'ignore', SIGTSTP: 'ignore' }
    */
@@ -183,6 +183,12 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
    * @default 25_000
    */
   stopTimeout?: number | undefined
+  /**
+   * How long of `stopTimeout` a daemon that is stopping lets requests and connections end, in milliseconds. What is left is
+   * closed then, and the `onStop()` hooks have the rest. A program that ends by its own signal listeners exits then.
+   * @default four fifths of `stopTimeout`
+   */
+  drainTimeout?: number | undefined
 }
 
 /** The options of {@link launch}. Two defaults differ from daemonize()'s: `pidFile` is `true`, and `chdir` stays. */
@@ -336,8 +342,18 @@ export type ResourceName =
 /** An I/O scheduling class, with the level inside of it: ioprio_set(2). */
 export type IoPriority = 'idle' | `${'best-effort' | 'realtime'}:${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7}`
 
-/** What a daemon does at a signal. 'reload' reopens the logs, then runs the onReload hooks; 'default' is what the kernel does. */
-export type SignalAction = 'ignore' | 'default' | 'stop' | 'reload' | 'reopen-logs' | ((signal: NodeJS.Signals) => void)
+/**
+ * What a daemon does at a signal. 'reload' reopens the logs, then runs the onReload hooks; under a supervisor it replaces the
+ * workers, where 'reload-hooks' runs the hooks in each of them. 'default' is what the kernel does.
+ */
+export type SignalAction =
+  | 'ignore'
+  | 'default'
+  | 'stop'
+  | 'reload'
+  | 'reload-hooks'
+  | 'reopen-logs'
+  | ((signal: NodeJS.Signals) => unknown)
 
 /** Actions by the name of the signal. CHLD, KILL and STOP can't be mapped. */
 export type SignalMap = { [S in NodeJS.Signals]?: SignalAction | undefined }

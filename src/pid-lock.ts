@@ -163,7 +163,7 @@ export class PidLock implements Disposable {
 
   /** @internal Takes byte 0 again: the kernel drops it when other code of this process opens and closes the file. */
   assertOwnership(): void {
-    checked(this.#file.assertOwnership())
+    this.#file.assertOwnership()
   }
 
   /** @internal Returns the binding's side of the lock. */

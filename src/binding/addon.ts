@@ -7,7 +7,10 @@ import { type Addon, load } from './load.js'
 let addon: Addon | undefined
 
 function loaded(): Addon {
-  addon ??= load()
+  if (addon === undefined) {
+    addon = load()
+    addon.exports.keepExecutable(executableBeside(addon))
+  }
   return addon
 }
 
@@ -22,7 +25,11 @@ export const native = new Proxy({} as typeof Binding, {
 
 /** Gives the path of the native supervisor, which lies beside the addon. */
 export function supervisorPath(): string {
-  return join(dirname(loaded().path), 'daemonic-supervisor')
+  return executableBeside(loaded())
+}
+
+function executableBeside({ path }: Addon): string {
+  return join(dirname(path), 'daemonic-supervisor')
 }
 
 /**

@@ -24,4 +24,5 @@ export {
   targetPath,
 } from '../running/paths.js'
 export { companionsOf, readLastState, type State, writeState } from '../running/state-file.js'
+export { unlockedProcess } from '../running/unlocked-process.js'
 export { type DaemonStatus, status } from '../status.js'

@@ -12,6 +12,7 @@ import { apply, changesOf } from './apply.js'
 import type { Note } from './note.js'
 import { RunningDaemon } from './running-daemon.js'
 import { removeFilesAtExit, takeSockets } from './sockets.js'
+import { keepTerminalSignals } from './terminal-signals.js'
 
 // Read when the library is loaded: the program may clean its environment before the call.
 const marker = process.env.DAEMONIC_START
@@ -39,6 +40,7 @@ export function arrive(
   note = noteOf(arrival),
   entry?: Promise<string>,
 ): RunningDaemon {
+  const evaluated = mainModuleEvaluated(entry)
   try {
     const sockets = takeSockets(note.paths)
     delete process.env.DAEMONIC_START
@@ -49,8 +51,14 @@ export function arrive(
     const { resources, identity, directory, umask } = changesOf(settings)
     // The others were applied before exec; but Node has raised the soft limit of descriptors when it booted.
     const limits = resources.limits.filter(({ resource }) => resource === 'nofile')
-    apply({ resources: { ...NO_RESOURCES, limits }, identity, directory, umask }, arrival.parent)
-    const { worker = 0, workers = 1 } = note
+    const { worker = 0, workers = 1, foreground = false } = note
+    // In the foreground the directory stays, as without a supervisor; launch() and the command have been asked for theirs.
+    const stays = foreground && note.given === null && identity.chroot === undefined
+    apply(
+      { resources: { ...NO_RESOURCES, limits }, identity, directory: stays ? false : directory, umask },
+      arrival.parent,
+    )
+    if (foreground) keepTerminalSignals(settings)
     process.title = workers > 1 ? `${settings.name}: worker ${worker}` : settings.name
     return new RunningDaemon({
       settings,
@@ -60,9 +68,11 @@ export function arrive(
       logs: note.logs,
       worker,
       watchdog: note.watchdog ?? null,
+      detached: !foreground,
+      isKnown: note.given === null,
       arrival,
       outlivesLauncher: note.given !== null,
-      evaluated: mainModuleEvaluated(entry),
+      evaluated,
     })
   } catch (error) {
     if (error instanceof SystemCallError) arrival.fail(error.step, error.errno, error.path)

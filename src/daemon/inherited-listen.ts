@@ -29,6 +29,9 @@ type Listen = (this: Server, ...args: unknown[]) => Server
 const streams: string[] = []
 /** The names of the UDP sockets. */
 const datagrams: string[] = []
+/** The daemon whose sockets they are; undefined before there is one, and once it was closed. */
+let current: ListeningDaemon | undefined
+const replaced = { listen: false, bind: false }
 
 /**
  * Has every server.listen() from now on use a socket of `listen` where one has the address that is asked for: binding it
@@ -37,28 +40,41 @@ const datagrams: string[] = []
 export function inheritListening(daemon: ListeningDaemon, listen: readonly ListenPlan[]): void {
   const added = listen.filter(({ name }) => name in daemon.sockets)
   const names = (udp: boolean) => added.filter(each => each.udp === udp).map(({ name }) => name)
-  if (names(false).length > 0 && streams.length === 0) replaceListen(daemon)
-  if (names(true).length > 0 && datagrams.length === 0) watchBind(daemon)
+  current = daemon
+  if (names(false).length > 0 && !replaced.listen) replaceListen()
+  if (names(true).length > 0 && !replaced.bind) watchBind()
   streams.push(...names(false))
   datagrams.push(...names(true))
 }
 
+/** Lets servers listen as if there had been no daemon: it was closed. */
+export function forgetListening(): void {
+  current = undefined
+  streams.length = 0
+  datagrams.length = 0
+}
+
 /** Has bind() of every UDP socket from now on say so where it binds the descriptor of one in `listen`. */
-function watchBind(daemon: ListeningDaemon): void {
+function watchBind(): void {
+  replaced.bind = true
   const { Socket } = process.getBuiltinModule('node:dgram')
   const original = Socket.prototype.bind as (...args: unknown[]) => UdpSocket
   Socket.prototype.bind = function (this: UdpSocket, ...args: unknown[]) {
     const { fd } = wishOf(args)
-    const name = fd === undefined ? undefined : datagrams.find(each => daemon.sockets[each]?.fd === fd)
-    if (name !== undefined) onceListening(this, () => daemon.serves(name))
+    const daemon = current
+    const name = fd === undefined ? undefined : datagrams.find(each => daemon?.sockets[each]?.fd === fd)
+    if (daemon && name !== undefined) onceListening(this, () => daemon.serves(name))
     return original.apply(this, args)
   } as typeof Socket.prototype.bind
 }
 
-function replaceListen(daemon: ListeningDaemon): void {
+function replaceListen(): void {
+  replaced.listen = true
   const { Server } = process.getBuiltinModule('node:net')
   const original = Server.prototype.listen as Listen
   Server.prototype.listen = function (this: Server, ...args: unknown[]) {
+    const daemon = current
+    if (daemon === undefined) return original.apply(this, args)
     const wish = wishOf(args)
     const name = streams.find(each => isWished(daemon.sockets[each], wish))
     const socket = name === undefined ? undefined : daemon.sockets[name]

@@ -26,18 +26,20 @@ export function throwReadably(error: DaemonError): never {
 
 /**
  * Lets AbortErrors stay unhandled from now on: while the daemon stops, its `stopping` signal is meant to cause them. All
- * other errors end the process as if these listeners were not there.
+ * other errors end the process as if these listeners were not there. Gives a function that ends this.
  */
-export function tolerateAborts(): void {
+export function tolerateAborts(): () => void {
   const isAbort = (error: unknown) => error instanceof Error && error.name === 'AbortError'
-  process.on('unhandledRejection', (reason: unknown) => {
+  const onRejection = (reason: unknown) => {
     if (!isAbort(reason) && process.listenerCount('unhandledRejection') === 1) throw reason
-  })
-  process.on('uncaughtException', (error: unknown) => {
+  }
+  const onException = (error: unknown) => {
     if (isAbort(error) || process.listenerCount('uncaughtException') > 1) return
     write(`${inspect(error)}\n`)
     process.exit(1)
-  })
+  }
+  process.on('unhandledRejection', onRejection).on('uncaughtException', onException)
+  return () => void process.off('unhandledRejection', onRejection).off('uncaughtException', onException)
 }
 
 /** Writes all of the text before it returns: the process is about to exit. */

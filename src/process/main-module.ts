@@ -26,8 +26,9 @@ export async function mainModuleEvaluated(entry?: Promise<string>): Promise<void
   const watch = exitWatch()
   if (watch) await removed(watch)
   else {
-    const url = await entry
-    await nextTurn()
+    const url = entry && (await entry)
+    if (entry) await nextTurn()
+    // At once where this is called by the program: the file may be out of reach once user or root have changed.
     if (process.mainModule === undefined) await importedAgain(url)
   }
   await nextTurn()

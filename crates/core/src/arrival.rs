@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::channel::{READY, READY_BY_SIGHT, TIMEOUT};
 use crate::descriptors::FIRST_PASSED;
 use crate::error::{During, Failure, Result, Step};
 use crate::orders::{Answers, Orders};
 use crate::pidfile::Held;
+use crate::start_channel::{READY, TIMEOUT};
 use crate::sys::fd::{self, FileId};
 use crate::sys::{memory_file, process};
 
@@ -178,7 +178,7 @@ impl Arrival {
         let Some(channel) = &self.channel else {
             return Ok(());
         };
-        let line = if self.role == Role::Worker && !by_program { READY_BY_SIGHT } else { READY };
+        let line = if self.role == Role::Worker && !by_program { crate::worker_channel::READY_BY_SIGHT } else { READY };
         let sent = fd::send_all(channel.as_raw_fd(), line).during(Step::Channel, "send");
         if self.role == Role::Daemon {
             self.channel = None;
@@ -210,7 +210,9 @@ impl Arrival {
     /// Has the supervisor bind a socket, which it keeps for the other workers and for successors. `listen` is a line of
     /// JSON. Blocks until the answer is there, which another thread must read by [`Arrival::orders`].
     pub fn bind(&self, listen: &str) -> Result<(OwnedFd, String)> {
-        self.say(&format!("BIND={listen}"));
+        let Some(channel) = &self.channel else { return Err(Failure::new(Step::Listen, "send", Errno::EPIPE).into()) };
+        let line = format!("BIND={} {}\n", self.answers.expect(), listen.replace('\n', " "));
+        fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Listen, "send")?;
         self.answers.wait_for_socket()
     }
 

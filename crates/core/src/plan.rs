@@ -9,6 +9,8 @@ use crate::sockets::Listen;
 /// Everything that a start is made of.
 #[derive(Debug)]
 pub struct Plan {
+    /// daemonic's own executable, which is the process between launcher and daemon.
+    pub executable: PathBuf,
     /// The program to execute, and its arguments with argv[0].
     pub program: PathBuf,
     pub arguments: Vec<String>,

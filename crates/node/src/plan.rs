@@ -11,6 +11,8 @@ use crate::resources::{Resources, malformed};
 /// Everything that a start is made of.
 #[napi(object)]
 pub struct Plan {
+    /// daemonic's own executable, which is the process between launcher and daemon.
+    pub executable: String,
     pub program: String,
     /// All arguments, with argv[0].
     pub arguments: Vec<String>,
@@ -122,6 +124,7 @@ impl TryFrom<Plan> for core::Plan {
 
     fn try_from(plan: Plan) -> Result<Self> {
         Ok(Self {
+            executable: plan.executable.into(),
             program: plan.program.into(),
             arguments: plan.arguments,
             directory: plan.directory.into(),

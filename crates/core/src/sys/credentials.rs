@@ -13,15 +13,13 @@ pub fn set_groups(groups: &[u32]) -> Result<()> {
     Errno::result(unsafe { libc::setgroups(count, groups.as_ptr()) }).map(drop)
 }
 
-/// Returns the supplementary groups: getgroups(2).
-pub fn groups() -> Result<Vec<u32>> {
-    // SAFETY: with no room, getgroups(2) only counts.
-    let count = Errno::result(unsafe { libc::getgroups(0, std::ptr::null_mut()) })?;
-    let mut groups = vec![0; usize::try_from(count).unwrap_or(0)];
-    // SAFETY: getgroups(2) fills at most `count` ids of a vector that has room for them.
-    let got = Errno::result(unsafe { libc::getgroups(count, groups.as_mut_ptr()) })?;
-    groups.truncate(usize::try_from(got).unwrap_or(0));
-    Ok(groups)
+/// Reads the supplementary groups and returns their number; EINVAL if there are more than `groups` has room for:
+/// getgroups(2). Async-signal-safe.
+pub fn read_groups(groups: &mut [u32]) -> Result<usize> {
+    let room = groups.len().try_into().map_err(|_| Errno::EINVAL)?;
+    // SAFETY: getgroups(2) fills at most `room` ids of a slice of the caller's.
+    let got = Errno::result(unsafe { libc::getgroups(room, groups.as_mut_ptr()) })?;
+    usize::try_from(got).map_err(|_| Errno::EINVAL)
 }
 
 /// Sets real, effective and saved group id: setresgid(2).

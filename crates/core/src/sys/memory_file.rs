@@ -1,5 +1,5 @@
-//! Memory files: files without a name, for the stderr of a daemon that isn't ready yet and for a supervisor's
-//! configuration. memfd_create(2), or an unlinked temporary file.
+//! Memory files: files without a name, for the stderr of a daemon that isn't ready yet, and for what one process of
+//! a start tells the next. memfd_create(2), or an unlinked temporary file.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -13,20 +13,30 @@ pub fn create() -> nix::Result<OwnedFd> {
     Ok(file)
 }
 
+/// Creates a file with these contents, closed at exec.
+pub fn with_bytes(bytes: &[u8]) -> nix::Result<OwnedFd> {
+    let file = create_anonymous()?;
+    super::fd::rewrite(file.as_raw_fd(), bytes)?;
+    Ok(file)
+}
+
+/// Reads the whole of a file that [`with_bytes`] has made.
+pub fn bytes_of(file: &OwnedFd) -> std::io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::from(file.try_clone()?);
+    let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
 /// Creates a file with a text, closed at exec.
 pub fn with_text(text: &str) -> nix::Result<OwnedFd> {
-    let file = create_anonymous()?;
-    super::fd::rewrite(file.as_raw_fd(), text.as_bytes())?;
-    Ok(file)
+    with_bytes(text.as_bytes())
 }
 
 /// Reads the whole text of a file that [`with_text`] has made.
 pub fn text_of(file: &OwnedFd) -> std::io::Result<String> {
-    use std::os::unix::fs::FileExt;
-    let file = std::fs::File::from(file.try_clone()?);
-    let mut text = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
-    file.read_exact_at(&mut text, 0)?;
-    String::from_utf8(text).map_err(|_| std::io::ErrorKind::InvalidData.into())
+    String::from_utf8(bytes_of(file)?).map_err(|_| std::io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(target_os = "linux")]
@@ -60,7 +70,7 @@ fn create_unlinked() -> nix::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Frees the memory of everything but the last `keep` bytes. Async-signal-safe.
+/// Frees the memory of everything but the last `keep` bytes.
 #[cfg(target_os = "linux")]
 pub fn keep_last(file: RawFd, keep: i64) {
     let Ok(stat) = super::fd::stat_raw(file) else { return };

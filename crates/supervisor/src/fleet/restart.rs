@@ -5,9 +5,9 @@ use super::{Fleet, Level, Phase, Refused, World};
 use crate::clock::Millis;
 use crate::policy::{Exit, Verdict};
 
-/// Tries of a start while the system lacks memory or processes, before the first start or a reload fails. A restart is
-/// tried for ever. As many as a daemon without supervisor gets.
-pub(super) const START_TRIES: u32 = daemonic_core::sys::fork::tries();
+/// Tries of a start while the system lacks memory or descriptors, before the first start or a reload fails. A restart is
+/// tried for ever. A fork has been tried as often when it is refused.
+pub(super) const START_TRIES: u32 = 5;
 /// Milliseconds from the first try to the second; each further pause is twice as long.
 const FIRST_PAUSE_AFTER_REFUSAL: Millis = 50;
 
