@@ -11,7 +11,7 @@ use daemonic_core::worker::{ForeignContext, Kind, WorkerPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
-use crate::fleet::Terms;
+use crate::fleet::{ReadyBy, Terms};
 use crate::mapped_signals::MappedSignals;
 use crate::policy::Supervision;
 
@@ -230,6 +230,11 @@ impl Ready {
     /// Whether the supervisor looks itself whether a worker is ready, so that READY=1 doesn't count.
     pub fn is_probed(&self) -> bool {
         matches!(self, Self::Fd(_) | Self::Port(_))
+    }
+
+    /// Who says that a worker is ready, where the supervisor looks itself: a newline is the program's own word.
+    pub fn probed_by(&self) -> ReadyBy {
+        if matches!(self, Self::Fd(_)) { ReadyBy::Program } else { ReadyBy::Sight }
     }
 }
 
