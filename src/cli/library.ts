@@ -13,6 +13,7 @@ export { pidFilePath } from '../options/pid-file.js'
 export { LAUNCH_OPTIONS } from '../options/table.js'
 export { entries, list, refuseUnknown, show, suggestion } from '../options/values.js'
 export { type PidFileState, PidLock } from '../pid-lock.js'
+export { runningTime } from '../running/find-running.js'
 export {
   logPath,
   pidFilesInRunDirectory,
@@ -23,5 +24,13 @@ export {
   targetOf,
   targetPath,
 } from '../running/paths.js'
-export { companionsOf, readLastState, type State, writeState } from '../running/state-file.js'
+export { openRegularFile } from '../running/regular-file.js'
+export {
+  companionsOf,
+  draftState,
+  readLastState,
+  readState,
+  readStateToExecute,
+  type State,
+} from '../running/state-file.js'
 export { type DaemonStatus, status } from '../status.js'
