@@ -39,7 +39,6 @@ export const DOING: Record<string, string> = {
   'pid file release': 'remove the pid file',
   stdin: 'open the standard input',
   log: 'open the log',
-  state: 'write the state file',
   listen: 'listen on',
   channel: 'talk to the launcher',
   exec: 'execute',

@@ -73,7 +73,7 @@ export function draftState(
   }
   const orDiscard = (action: () => void) => {
     try {
-      during('state', draft, action)
+      during('write the state file', draft, action)
     } catch (error) {
       discard()
       throw error

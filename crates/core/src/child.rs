@@ -94,6 +94,10 @@ fn prepare(child: &Child) -> Result<(), (Step, Errno)> {
     }
     // After everything that opens files: a limit on their number or size must not stop it.
     child.resources.apply()?;
+    if credentials::is_root() {
+        // Else they would survive a change of ids that the program makes later, in each of its threads.
+        credentials::clear_inheritable_capabilities().map_err(|errno| (Step::Setuid, errno))?;
+    }
     if let Some(context) = &child.context {
         enter(context)?;
         // The kernel clears the parent-death signal when the ids change.
@@ -135,7 +139,14 @@ fn enter(context: &ExecContext) -> Result<(), (Step, Errno)> {
         }
     }
     if let Some(user) = context.user {
+        let is_drop = credentials::is_root() && user != 0;
+        if is_drop && credentials::outlive_a_change_of_user() {
+            return Err((Step::Setuid, Errno::EPERM));
+        }
         credentials::set_user(user).map_err(|errno| (Step::Setuid, errno))?;
+        if is_drop {
+            credentials::clear_capabilities().map_err(|errno| (Step::Setuid, errno))?;
+        }
         if !credentials::is_user(user) || (user != 0 && credentials::set_user(0).is_ok()) {
             return Err((Step::Setuid, Errno::EPERM));
         }

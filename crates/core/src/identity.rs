@@ -52,7 +52,15 @@ pub fn change(to: &Change, parent: Option<u32>) -> Result<()> {
         credentials::set_group(group).during(Step::Setgid, "setresgid")?;
     }
     if let Some(user) = user {
+        let is_drop = geteuid().is_root() && user != 0;
+        if is_drop && credentials::outlive_a_change_of_user() {
+            let why = "the securebits of this process let capabilities outlive a change of user (capsh --print shows them)";
+            return Err(Failure::new(Step::Setuid, "setresuid", Errno::EPERM).because(why).into());
+        }
         credentials::set_user(user).during(Step::Setuid, "setresuid")?;
+        if is_drop {
+            credentials::clear_capabilities().during(Step::Setuid, "capset")?;
+        }
     }
     verify(user, group, to.groups.as_deref())?;
     if let Some(parent) = parent {

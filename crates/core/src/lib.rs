@@ -19,6 +19,7 @@ pub mod notify;
 pub mod orders;
 pub mod pending_start;
 pub mod pidfile;
+pub mod place;
 pub mod plan;
 pub mod process_facts;
 pub mod resources;

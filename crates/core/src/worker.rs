@@ -162,7 +162,7 @@ impl WorkerPlan {
             (Some(file), _) => Later::AtCall(copy(file)?),
             (None, Some(file)) if arrives => Later::AtReady(copy(file)?),
             (None, Some(_)) => Later::Never,
-            (None, None) => return Ok((streams, self.stderr_log.as_ref().and_then(Tail::of_log))),
+            (None, None) => return Ok((streams, self.stderr_log.as_ref().and_then(|log| Tail::of_log(log, self.owner)))),
         };
         let tail = Tail::in_memory(self.owner).during(Step::Log, "memfd_create")?;
         streams.stderr = own(tail.descriptor())?;

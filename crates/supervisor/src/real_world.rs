@@ -336,7 +336,7 @@ impl World for RealWorld {
             let log = self.plan.stderr_log.as_ref().filter(|_| numbers.contains(&2));
             for (pid, process) in &mut self.processes {
                 if let Some(log) = log {
-                    process.tail = Tail::of_log(log);
+                    process.tail = Tail::of_log(log, self.config.owner());
                 }
                 let handed =
                     process.channel.as_ref().map(|channel| orders::hand_log(channel.as_fd(), file.as_fd(), &numbers));

@@ -213,7 +213,8 @@ pub fn resume(state: RawFd, environment: Environment) -> nix::Result<(Fleet, Rea
     for worker in &state.fleet.workers {
         let process = world.processes.entry(worker.pid);
         let process = process.or_insert_with(|| WorkerProcess::new(None, None, ReadinessProbe::Finished));
-        process.tail = world.plan.stderr_log.as_ref().and_then(Tail::of_log);
+        let owner = world.config.owner();
+        process.tail = world.plan.stderr_log.as_ref().and_then(|log| Tail::of_log(log, owner));
     }
     let [stdout_at_call, stderr_at_call, stderr_at_ready] = state.late.map(|number| number.map(own));
     world.late.stdout_at_call = stdout_at_call;
