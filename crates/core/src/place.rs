@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, open, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, fstat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 
 use crate::plan::FileOwner;
 use crate::sys::credentials::FileAccess;
@@ -82,34 +82,38 @@ impl Place {
 }
 
 /// Opens the directory of a file, one part of the path after the other, and returns it with the file's name and what
-/// fstat(2) says of the directory. A link is followed only where root alone can write, all the way up.
+/// fstat(2) says of the directory. A link is followed only where root alone can put one, all the way up.
 fn walk(path: &Path) -> nix::Result<(OwnedFd, OsString, FileStat)> {
     let path = std::path::absolute(path).map_err(|_| Errno::ENOENT)?;
     let name = path.file_name().ok_or(Errno::EISDIR)?.to_owned();
     let mut parts = parts_of(path.parent().unwrap_or(Path::new("/")));
     let mut directory = root()?;
     let mut facts = fstat(&directory)?;
-    let mut all_roots = is_roots(&facts);
+    let mut is_fixed = true;
     let mut links = 0;
     while let Some(part) = parts.pop_front() {
         match pass(&directory, &part) {
-            Ok(next) => directory = next,
+            Ok(next) => {
+                let found = fstat(&next)?;
+                is_fixed &= cannot_be_replaced(&facts, found.st_uid);
+                (directory, facts) = (next, found);
+            }
             // ENOTDIR is Linux's for a link that is opened by O_PATH, ELOOP the others'.
             Err(errno @ (Errno::ELOOP | Errno::ENOTDIR | Errno::EMLINK)) => {
-                let Ok(target) = readlinkat(&directory, part.as_os_str()) else { return Err(errno) };
+                let link = fstatat(&directory, part.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
                 links += 1;
-                if !all_roots || links > MOST_LINKS {
+                let Ok(target) = readlinkat(&directory, part.as_os_str()) else { return Err(errno) };
+                if !is_fixed || !cannot_be_replaced(&facts, link.st_uid) || links > MOST_LINKS {
                     return Err(Errno::ELOOP);
                 }
                 if Path::new(&target).is_absolute() {
                     directory = root()?;
+                    facts = fstat(&directory)?;
                 }
                 parts = parts_of(Path::new(&target)).into_iter().chain(parts).collect();
             }
             Err(errno) => return Err(errno),
         }
-        facts = fstat(&directory)?;
-        all_roots &= is_roots(&facts);
     }
     Ok((directory, name, facts))
 }
@@ -127,6 +131,13 @@ fn parts_of(path: &Path) -> VecDeque<OsString> {
         .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
         .map(|part| part.as_os_str().to_owned())
         .collect()
+}
+
+/// Whether root alone can put something else in the place of an entry of `user`: in a sticky directory that holds for
+/// root's own entries.
+fn cannot_be_replaced(directory: &FileStat, user: u32) -> bool {
+    let is_sticky = directory.st_uid == 0 && directory.st_mode & libc::S_ISVTX != 0;
+    is_roots(directory) || (is_sticky && user == 0)
 }
 
 /// Whether root alone can put files into a directory. Where an access control list lets others, the mode's bits of the
