@@ -104,7 +104,7 @@ test('the nearest name is suggested', async t => {
   const { stderr, code } = await cli(scene, ['signal', 'nightli', 'HUP'])
   t.is(code, 7)
   t.regex(stderr, /^nightli: not running \(no pid file .*; did you mean `nightly`\?\)\n$/)
-  t.regex((await cli(scene, ['stop', 'nightly.pid'])).stdout, /for a pid file write \.\/nightly\.pid/)
+  t.regex((await cli(scene, ['stop', 'nightli.pid'])).stdout, /did you mean `nightly`/)
 })
 
 test('a stale and an empty pid file are told apart, and removed by stop', async t => {

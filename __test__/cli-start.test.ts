@@ -64,6 +64,7 @@ test('--json tells name, pid, started, pidFile, addresses and elapsed', async t 
   const { stdout } = await cli(scene, [
     'start',
     '--json',
+    '--ready=loaded',
     '--listen',
     '127.0.0.1:0',
     '--listen',
@@ -83,7 +84,15 @@ test('--json tells name, pid, started, pidFile, addresses and elapsed', async t 
 test('where it listens is said as a link', async t => {
   const scene = new Scene(t)
   place(scene, 'server', 'web.mjs')
-  const { stdout } = await cli(scene, ['start', '--listen', '127.0.0.1:0', '--listen', 'raw=127.0.0.1:0', 'web.mjs'])
+  const { stdout } = await cli(scene, [
+    'start',
+    '--ready=loaded',
+    '--listen',
+    '127.0.0.1:0',
+    '--listen',
+    'raw=127.0.0.1:0',
+    'web.mjs',
+  ])
   t.regex(stdout, /^web: running as pid \d+, listening on http:\/\/127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+ \(\d+ ms\)\n$/)
 })
 

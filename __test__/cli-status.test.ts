@@ -19,7 +19,7 @@ async function crashed(scene: Scene, name: string): Promise<number> {
 test('without a target every daemon of the run directory is in the table', async t => {
   const scene = new Scene(t)
   const a = await started(scene, 'alpha')
-  const b = await started(scene, 'beta', ['--listen', '127.0.0.1:0'])
+  const b = await started(scene, 'beta', ['--listen', '127.0.0.1:0', '--ready', 'loaded'])
   const result = await cli(scene, ['status'])
   t.is(result.code, 0, result.stderr)
   const [title = '', first = '', second = '', ...more] = lines(result)
@@ -71,7 +71,7 @@ asRoot('what may not be read is unknown: 4', async t => {
 
 test('--json has a version, and all that is known of each', async t => {
   const scene = new Scene(t)
-  const pid = await started(scene, 'web', ['--listen', '127.0.0.1:0'])
+  const pid = await started(scene, 'web', ['--listen', '127.0.0.1:0', '--ready', 'loaded'])
   const { stdout } = await cli(scene, ['status', '--json', 'web', 'other'])
   const { version, daemons } = JSON.parse(stdout)
   t.is(version, 1)
@@ -125,8 +125,13 @@ withPython('on a terminal cleaning is offered', async t => {
 
 withPython('a table is as wide as the terminal, down to 40 columns and less', async t => {
   const scene = new Scene(t)
-  await started(scene, 'a-name-that-is-rather-long-for-a-daemon-of-its-kind', ['--listen', '127.0.0.1:0'])
-  await started(scene, 'web', ['--listen', '127.0.0.1:0'])
+  await started(scene, 'a-name-that-is-rather-long-for-a-daemon-of-its-kind', [
+    '--listen',
+    '127.0.0.1:0',
+    '--ready',
+    'loaded',
+  ])
+  await started(scene, 'web', ['--listen', '127.0.0.1:0', '--ready', 'loaded'])
   for (const columns of [200, 100, 80, 60, 40, 20, 10]) {
     const result = await cliOnTerminal(scene, ['status'], { columns, env: { NO_COLOR: '1' } })
     t.is(result.code, 0)

@@ -62,7 +62,7 @@ test('what doesn’t run, has no such socket, or no longer answers is told apart
   const scene = new Scene(t)
   const target = scene.path('d.pid')
   await t.throwsAsync(connect(target, 'main'), { code: 'ERR_DAEMON_NOT_RUNNING' })
-  await launchOnce(scene, launched('callsDaemonize'), { listen: { main: './d.sock', other: 0 } })
+  await launchOnce(scene, launched('callsDaemonize'), { listen: { main: './d.sock', other: 0 }, ready: 'loaded' })
   await t.throwsAsync(connect(target, 'web'), {
     code: 'ERR_DAEMON_OPTION',
     message: /no socket 'web'; it has: main, other/,

@@ -214,11 +214,12 @@ test('a target without a slash is a name in the run directory', async t => {
   const scene = new Scene(t)
   if (user.uid !== undefined) scene.giveTo(user.uid)
   t.is((await scene.node(program('stays', { name: 'web', pidFile: true }), user)).code, 0)
-  const pid = Number(scene.read('web.pid'))
+  const pidFile = 'daemonic/run/web.pid'
+  const pid = Number(scene.read(pidFile))
   t.like(await elsewhere(scene, program('calls', 'status', 'web'), user), { name: 'web', state: 'running', pid })
   t.is(await elsewhere(scene, program('calls', 'signal', 'web', 'SIGHUP'), user), null)
   t.like(await elsewhere(scene, program('calls', 'stop', 'web'), user), { pid, wasRunning: true, forced: false })
-  t.false(scene.exists('web.pid'))
+  t.false(scene.exists(pidFile))
   t.like(await elsewhere(scene, program('calls', 'stop', 'other'), user), { wasRunning: false })
 })
 

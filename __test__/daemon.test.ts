@@ -19,7 +19,7 @@ test('a launcher waits until a daemon says itself that it is ready', async t => 
 
 test('a daemon keeps no event loop alive: with nothing to do it ends, and leaves nothing', async t => {
   const scene = new Scene(t)
-  const { code } = await scene.node(program('hasNothingToDo', { listen: { web: '127.0.0.1:0' } }))
+  const { code } = await scene.node(program('hasNothingToDo', { listen: { web: '127.0.0.1:0' }, ready: 'loaded' }))
   t.is(code, 0)
   await scene.empty()
   t.deepEqual(scene.files(), ['d.log'])

@@ -79,7 +79,7 @@ test('they keep clear of sockets, logs, pid file and what the start itself needs
   const scene = new Scene(t)
   const numbers = [5, 6, 7, 8, 9, 10, 11, 13, 21]
   const listen = { a: './a.sock', b: './b.sock' }
-  const options = { preserve: numbers, listen, stdout: './o', stderr: './e' }
+  const options = { preserve: numbers, listen, stdout: './o', stderr: './e', ready: 'loaded' } as const
   const opened = numbers.map(fd => `${fd}>kept${fd}`).join(' ')
   const pid = await startBy(scene, `exec ${opened}; exec "$@"`, streams('stays', options))
   const kept = Object.fromEntries(numbers.map(fd => [`${fd}`, scene.path(`kept${fd}`)]))

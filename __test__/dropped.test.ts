@@ -67,7 +67,7 @@ for (const [what, options] of [
 ] as const) {
   asRoot(`a daemon behind ${what} stops with 0, and leaves its pid file empty: free, for the next start`, async t => {
     const scene = new Scene(t)
-    const socket = { listen: { web: './d.sock' }, log: './d.log' }
+    const socket = { listen: { web: './d.sock' }, log: './d.log', ready: 'loaded' } as const
     const pid = await start(scene, { ...options(scene), ...socket }, 'tellsItsExitCode')
     process.kill(pid, 'SIGTERM')
     await scene.empty()

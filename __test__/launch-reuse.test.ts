@@ -22,7 +22,11 @@ function starting(scene: Scene): Promise<number> {
 test(`${CALLERS} concurrent callers end with one daemon, and each resolves only once it is ready`, async t => {
   const scene = new Scene(t)
   const program = launched('tellsItsStartAndIsReadyAfter', SLOW)
-  const all = await launchMany(scene, CALLERS, program, { ifRunning: 'reuse', listen: { main: { path: true } } })
+  const all = await launchMany(scene, CALLERS, program, {
+    ifRunning: 'reuse',
+    listen: { main: { path: true } },
+    ready: 'loaded',
+  })
   t.deepEqual(
     all.filter(each => each.error),
     [],

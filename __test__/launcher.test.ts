@@ -43,6 +43,25 @@ test('what was printed before the library was even loaded is read whole', async 
   t.true(stdout === numbers, `${stdout.length} of ${MUCH} characters`)
 })
 
+test('what was printed before a start that fails is read whole, too', async t => {
+  const scene = new Scene(t)
+  const launcher = scene.spawnNode(launchers('printsMuchAndFails', LINES))
+  await scene.until('it prints', () => scene.exists('printing'))
+  const { code, stdout, stderr } = await finished(launcher)
+  t.is(code, 1)
+  t.is(stdout.length, MUCH)
+  t.regex(stderr, /missing/)
+})
+
+test('a program that merely imports the library goes on while its pipe is full', async t => {
+  const scene = new Scene(t)
+  const printing = scene.spawnNode(launchers('turnsWhilePrinting', LINES))
+  await scene.until('its event loop has turned', () => scene.exists('turned'))
+  const { code, stdout } = await finished(printing)
+  t.is(code, 0)
+  t.is(stdout.length, MUCH)
+})
+
 test('a launcher’s streams are closed when it has ended, though its daemon lives', async t => {
   const scene = new Scene(t)
   const launcher = scene.spawnNode(launchers('stays', { pidFile: './d.pid' }))
@@ -128,6 +147,7 @@ test('an OptionError keeps its stack, which shows the line to mend', async t => 
   const { code, stderr } = await new Scene(t).node(launchers('stays', { umask: '022' } as object))
   t.regex(stderr, /^OptionError: Expected the `umask` option/m)
   t.regex(stderr, /^ {4}at .*fixtures\/launchers\.js/m)
+  t.true(Math.max(...stderr.split('\n').map(line => line.length)) < 500, 'no line of the bundle')
   t.not(code, 0)
 })
 

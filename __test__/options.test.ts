@@ -117,7 +117,7 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   ['pidFile.path', { pidFile: {} }, /got undefined/],
   ['pidFile.mode', { pidFile: { path: './x', mode: 8 ** 5 } }, /from 0 to 0o7777/],
   ['pidFile.mod', { pidFile: { path: './x', mod: 1 } }, /did you mean `mode`/],
-  ['ready', { ready: 'manuel' }, /'auto' or 'manual', got 'manuel'; did you mean `manual`/],
+  ['ready', { ready: 'manuel' }, /'auto', 'loaded' or 'manual', got 'manuel'; did you mean `manual`/],
   ['ready', { ready: true }, /got true/],
   ['ready', { ready: null }, /got null/],
   ['idleTimeout', { idleTimeout: 0 }, /milliseconds above 0/],
@@ -141,7 +141,7 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   [
     'workdir',
     { workdir: '/' },
-    /Unknown option `workdir`; there are 'name', 'instance', 'detach', .* or 'stopTimeout'/,
+    /Unknown option `workdir`; there are 'name', 'instance', 'detach', .* or 'drainTimeout'/,
   ],
 ]
 

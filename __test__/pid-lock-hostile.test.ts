@@ -168,9 +168,10 @@ test('a pid that is alive in a file that nobody locks comes to no harm, whosoeve
     scene.write('d.pid', `${pid}\n`)
     t.deepEqual(PidLock.inspect(scene.path('d.pid')), { state: 'free', pid, verified: false })
     const { stop, signal } = await control(scene.path('d.pid'))
-    t.like(stop, { pid: null, wasRunning: false, forced: false })
     t.is(signal.code, 'ERR_DAEMON_NOT_RUNNING')
-    t.false(scene.exists('d.pid'))
+    if (pid === beyond) t.like(stop, { pid: null, wasRunning: false, forced: false })
+    else t.is(stop.code, 'ERR_DAEMON_UNVERIFIED')
+    t.is(scene.exists('d.pid'), pid !== beyond)
   }
   t.true(await victim.lives())
 })

@@ -1,7 +1,6 @@
 // Links that somebody who may write to a directory puts there: root is led nowhere by them.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import test from 'ava'
 import { cli, place, started } from './support/cli.js'
 import { ofAllThreads } from './support/identity.js'
 import { launched } from './support/launching.js'

@@ -226,6 +226,7 @@ const OPTIONS: { [K in keyof DaemonizeOptions]-?: Option<DaemonizeOptions[K]> | 
   workers: 'several processes: supervisor-workers.test.ts',
   startTimeout: { good: [[50_000, () => '', '']], bad: [[0], ['1s']] },
   stopTimeout: { good: [[5_000, () => '', '']], bad: [[-1], ['1s']] },
+  drainTimeout: { good: [[2_000, () => '', '']], bad: [[0], ['1s'], [10_000_000]] },
   chroot: 'paths mean something else: identity.test.ts',
   user: {
     good: [
@@ -291,7 +292,7 @@ async function start(scene: Scene, options: Record<string, unknown>): Promise<St
   for (const name of ['in', 'taken']) writeFileSync(`${directory}/${name}`, '')
   const before = readdirSync(directory)
   const command = 'umask 013; exec 9<in 8>kept; exec "$@"'
-  const env = { XDG_RUNTIME_DIR: undefined }
+  const env = { XDG_STATE_HOME: undefined }
   const result = await scene.by('bash', command, launchers('printsWhatIsWrong', options), { cwd: directory, env })
   return { ...result, directory, before }
 }

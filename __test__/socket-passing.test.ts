@@ -12,7 +12,7 @@ test('start-up code sees the sockets in LISTEN_*, which is gone after the call',
   const run = { env: { LISTEN_FDS: '7', LISTEN_PID: '1', LISTEN_FDNAMES: 'somebody’s' } }
   const pid = await startProgram(
     scene,
-    sockets('tellsAndGreets', { listen: { one: '127.0.0.1:0', two: './d.sock' } }),
+    sockets('tellsAndGreets', { listen: { one: '127.0.0.1:0', two: './d.sock' }, ready: 'loaded' }),
     run,
   )
   const told = JSON.parse(scene.read('told'))
@@ -50,7 +50,11 @@ for (const kind of ['net', 'http', 'https', 'http2'] as const) {
 
 withPython('a socket that a service manager passes under the same name is used; the others are bound', async t => {
   const scene = new Scene(t)
-  const telling = sockets('tellsAndGreets', { listen: { own: './d.sock', it: '127.0.0.1:1' }, log: 'ignore' })
+  const telling = sockets('tellsAndGreets', {
+    listen: { own: './d.sock', it: '127.0.0.1:1' },
+    log: 'ignore',
+    ready: 'loaded',
+  })
   const argv = [script('service-manager.py'), 'extra:it', process.execPath, ...telling]
   const child = scene.spawn('python3', argv, { detach: 'auto' })
   const end = finished(child)

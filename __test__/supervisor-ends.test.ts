@@ -24,7 +24,7 @@ for (const [what, does] of [
 
 test('the next start clears away what a killed one left', async t => {
   const scene = new Scene(t)
-  const options = { workers: 2, listen: { it: './it.sock' } }
+  const options = { workers: 2, listen: { it: './it.sock' }, ready: 'loaded' } as const
   const first = await startSupervised(scene, options)
   first.signal('SIGKILL')
   await scene.empty()
@@ -36,7 +36,7 @@ test('the next start clears away what a killed one left', async t => {
 
 test('stop() ends all, and removes what lay beside the pid file', async t => {
   const scene = new Scene(t)
-  await startSupervised(scene, { workers: 2, listen: { it: './it.sock' } })
+  await startSupervised(scene, { workers: 2, listen: { it: './it.sock' }, ready: 'loaded' })
   t.deepEqual(scene.files(), ['d.json', 'd.log', 'd.pid', 'd.sock', 'it.sock'])
   const { wasRunning, forced } = await stop(scene.path('d.pid'))
   t.deepEqual([wasRunning, forced], [true, false])

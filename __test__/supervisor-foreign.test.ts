@@ -38,6 +38,15 @@ test('it has default signals, no open files but its own, and a marker in nobodyâ
   t.deepEqual(supervisor.children(), [worker])
 })
 
+test('a limit of file size does not end it for what it writes to an ignored stderr', async t => {
+  const scene = new Scene(t)
+  const text = `i=0; while [ $i -lt 200 ]; do echo "line $i of some length, so that they are many bytes" >&2; i=$((i+1)); done
+echo x > lived\n${STAY}`
+  const supervisor = await launched(scene, shell(scene, text), { stderr: 'ignore', limits: { fsize: 4096 } })
+  await scene.until('it has written all', () => scene.exists('lived'))
+  t.is(linkOf(await supervisor.worker(), 2), '/dev/null')
+})
+
 asRoot('user, umask and directory are taken before it runs', async t => {
   const scene = new Scene(t)
   scene.giveTo(NOBODY)

@@ -5,6 +5,7 @@ import { measureCommand } from './command.js'
 import { measurePidLock } from './pid-lock.js'
 import { measurePrefork } from './prefork.js'
 import { measureReload } from './reload.js'
+import { measureRequests } from './requests.js'
 import { measureParts, measureStart } from './start.js'
 import { measureSupervisor } from './supervisor.js'
 import { listSystemCalls } from './system-calls.js'
@@ -19,6 +20,7 @@ const MEASUREMENTS: Record<string, () => unknown> = {
   supervisor: () => measureSupervisor(),
   prefork: () => measurePrefork(),
   reload: () => measureReload(),
+  requests: () => measureRequests(),
   command: () => measureCommand(),
   'tool-daemon': () => measureToolDaemon(),
 }

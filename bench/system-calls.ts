@@ -1,5 +1,5 @@
-// What is called between fork and exec, with few descriptors allowed and with many: it must be the same, and nothing of
-// it may allocate or wait for another thread.
+// What is called on the way to the daemon's exec, with few descriptors allowed and with many: it must be the same, and
+// between fork and exec nothing of it may allocate or wait for another thread.
 import { execFileSync } from 'node:child_process'
 import { verdict } from './support/numbers.js'
 import { printTable } from './support/table.js'
@@ -22,18 +22,18 @@ export async function listSystemCalls(): Promise<void> {
   const most = await callsWith(many)
   const row = (who: string, calls: readonly Call[]) => [who, String(calls.length), summary(calls)]
   printTable(
-    `System calls from fork to exec, \`ulimit -n ${FEW}\``,
+    `System calls from the first fork to the daemon’s exec, \`ulimit -n ${FEW}\``,
     ['process', 'calls', 'in order'],
     [row('middle, until its fork', few.middle), row('daemon, until its exec', few.daemon)],
   )
   const same = (['middle', 'daemon'] as const).every(who => summary(few[who]) === summary(most[who]))
-  const all = [few, most].flatMap(({ middle, daemon, watching }) => [...middle, ...daemon, ...watching])
+  const all = [few, most].flatMap(({ daemon }) => daemon)
   const bad = [...new Set(all.filter(call => FORBIDDEN.has(call.name)).map(call => call.name))]
   const names = [...new Set(few.watching.map(call => call.name))]
   console.log(`
 the same with \`ulimit -n ${many}\`: ${verdict(same)}
 after its fork the middle calls: ${names.join(', ')}
-none of ${[...FORBIDDEN].join(', ')} in either process: ${verdict(bad.length === 0)}${bad.length ? ` (${bad.join(', ')})` : ''}`)
+none of ${[...FORBIDDEN].join(', ')} in the daemon: ${verdict(bad.length === 0)}${bad.length ? ` (${bad.join(', ')})` : ''}`)
   if (!same) {
     printTable(
       `\`ulimit -n ${many}\``,

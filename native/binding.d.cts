@@ -13,13 +13,15 @@ export declare class Arrival {
   get isWorker(): boolean
   /** Writes a line to the supervisor. */
   say(line: string): void
+  /** Writes to the launcher or supervisor what a start that takes long waits for. */
+  waitsFor(what: string): void
   /** Has the supervisor bind a socket. `listen` is its plan, as JSON. */
   bind(name: string, listen: string): Answer<Socket>
   /**
-   * Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none. If the
-   * supervisor dies, this process exits at once.
+   * Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none; `signal` that
+   * of a signal that the program maps. If the supervisor dies, this process exits at once.
    */
-  listen(stop: (arg: number) => void): void
+  listen(stop: (arg: number) => void, signal: (arg: number) => void): void
   /** Takes over the pid file that the launcher has locked for this process; null if there is none. */
   pidFile(path: string): Answer<PidFile> | null
   /** Redirects the outputs that had to wait for the call of daemonize(). */
@@ -43,7 +45,7 @@ export declare class PidFile {
   /** Announces that this process is stopping: whoever wants a daemon waits for the next one. */
   ending(): void
   /** Takes byte 0 again, in case other code of this process closed a descriptor of the file. */
-  assertOwnership(): Refusal | null
+  assertOwnership(): void
   /** Removes the file and its companions, and unlocks it: at once, or with `untilExit` when the process exits. */
   release(companions: Array<string>, untilExit: boolean): Refusal | null
 }
@@ -172,6 +174,12 @@ export interface IoPriority {
 /** Whether descriptor `fd` is the file that $JOURNAL_STREAM names: systemd.exec(5). */
 export declare function isJournalStream(fd: number, stream: string): boolean
 
+/**
+ * Opens daemonic's own executable for the life of this process: an upgrade of the package may replace it, and the new
+ * one would not understand this addon. A failure shows at the first start.
+ */
+export declare function keepExecutable(path: string): void
+
 /** Lists the names of the resources that this system can limit. */
 export declare function knownLimits(): Array<string>
 
@@ -217,6 +225,9 @@ export interface NamedAddress {
   address: string
 }
 
+/** Finds a live process that an unlocked pid file names: another system's daemon, perhaps. */
+export declare function namedProcess(path: string): number | null
+
 /** Notifies a service manager: sd_notify(3). False if it could not be sent. */
 export declare function notifyManager(address: string, text: string): boolean
 
@@ -226,6 +237,8 @@ export interface Outcome {
   exitCode?: number
   signal?: string
   stderr: string
+  /** What the daemon waited for, with 'timeout', where it said so. */
+  waiting?: string
 }
 
 /** User and group to whom files are given. */
@@ -257,6 +270,8 @@ export interface PidFileReport {
 
 /** Everything that a start is made of. */
 export interface Plan {
+  /** daemonic's own executable, which is the process between launcher and daemon. */
+  executable: string
   program: string
   /** All arguments, with argv[0]. */
   arguments: Array<string>
@@ -266,6 +281,8 @@ export interface Plan {
   note: string
   /** Whether the launcher goes on after the start: then its exit doesn't abort the start. */
   outlivesLauncher: boolean
+  /** Name under which the launcher prints on stderr what a slow start waits for; absent: it prints nothing. */
+  hintsAs?: string
   state?: StatePlan
   pidFile?: PidFilePlan
   stdin: StreamPlan

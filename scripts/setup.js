@@ -3,8 +3,12 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { takePrebuilt } from './prebuilt.js'
+import { root } from './root.js'
 
-export const root = fileURLToPath(new URL('..', import.meta.url))
+export { root }
+
+const INSTALL_RUST = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal"
 
 const NATIVE_SOURCES = ['crates', 'Cargo.toml', 'Cargo.lock']
 const TS_SOURCES = ['index.ts', 'src', 'examples', '__test__', 'bench', 'tsconfig.json', 'native/binding.d.cts']
@@ -17,25 +21,43 @@ const TS_SOURCES = ['index.ts', 'src', 'examples', '__test__', 'bench', 'tsconfi
 export function setup({ debug = false } = {}) {
   requireNode()
   const nativeIsStale = newest(NATIVE_SOURCES) > addonTime()
-  if (nativeIsStale) requireCargo()
+  const takesPrebuilt = nativeIsStale && !hasCargo()
+  if (takesPrebuilt) prebuilt()
 
   if (newest(['package-lock.json']) > newest(['node_modules/.package-lock.json'])) {
     step('installing dependencies', 'ci', '--no-audit', '--no-fund', '--loglevel=error')
   }
-  if (nativeIsStale) {
+  if (nativeIsStale && !takesPrebuilt) {
     step('building the native addon', 'run', '--silent', debug ? 'build:native:debug' : 'build:native')
   }
   if (newest(TS_SOURCES) > newest(['dist/index.js'])) {
     // From scratch, so that no file stays that was compiled from a deleted source (a test, for example).
-    rmSync(join(root, 'dist'), { recursive: true, force: true })
+    clearDist()
     step('compiling TypeScript', 'run', '--silent', 'build:ts')
   }
 }
 
 /** Exits with one sentence if cargo can't be run. */
 export function requireCargo() {
-  if (spawnSync('cargo', ['--version'], { stdio: 'ignore' }).status !== 0) {
-    fail('cargo could not be run: install the Rust toolchain, for example with rustup.')
+  if (!hasCargo()) fail(`cargo could not be run: install Rust with ${INSTALL_RUST}`)
+}
+
+/** Says whether Rust sources can be built here. */
+export function hasCargo() {
+  return spawnSync('cargo', ['--version'], { stdio: 'ignore' }).status === 0
+}
+
+function prebuilt() {
+  const from = takePrebuilt(packageVersion())
+  if (!from) fail(`no cargo here, and no prebuilt binaries of these sources: install Rust with ${INSTALL_RUST}`)
+  console.error(`setup: no cargo here: took the binaries of ${from}, built from these sources`)
+}
+
+/** Deletes what was compiled. The packages stay: they may be the only binaries that there are. */
+function clearDist() {
+  const entries = existsSync(join(root, 'dist')) ? readdirSync(join(root, 'dist')) : []
+  for (const entry of entries.filter(name => !name.endsWith('packages'))) {
+    rmSync(join(root, 'dist', entry), { recursive: true, force: true })
   }
 }
 

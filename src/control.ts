@@ -38,7 +38,8 @@ const KILL_DELAY = 2_000
 /**
  * Asks a daemon to stop, waits until it has exited, and removes a pid file that it left. `target` is a name in the run
  * directory or, with a slash, a pid file.
- * @throws DaemonError ERR_DAEMON_UNVERIFIED: the kernel doesn't say who holds the file, and nothing was signalled
+ * @throws DaemonError ERR_DAEMON_UNVERIFIED: the kernel doesn't say who holds the file, or the file names a live process
+ * that doesn't lock it, such as another system's daemon; nothing was signalled or removed
  * @throws DaemonError ERR_DAEMON_STOP_TIMEOUT: with `force: false`, it still runs
  * @throws SystemCallError EPERM: it is another user's; or the pid file can't be read
  * @throws OptionError `signal` or `timeout` is wrong

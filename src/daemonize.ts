@@ -1,5 +1,5 @@
 // daemonize(): in the launcher it starts the program again as a daemon and exits, in the daemon it returns.
-import { arrive, mayBeDaemon, takeArrival } from './daemon/arrival.js'
+import { arrive, takeArrival } from './daemon/arrival.js'
 import { preload } from './daemon/preload.js'
 import { register, registered, takeAdoption } from './daemon/registry.js'
 import { shallDetach } from './detach-context.js'
@@ -7,15 +7,11 @@ import { DaemonError, OptionError } from './errors/classes.js'
 import { throwReadably } from './errors/uncaught.js'
 import type { DaemonizeOptions, ListenMap } from './option-types.js'
 import { normalise } from './options/normalise.js'
-import type { Settings } from './options/settings.js'
-import { PidLock } from './pid-lock.js'
 import { requireMainProgram } from './process/program.js'
-import { keepOutputWhole } from './start/flush.js'
 import { startInForeground } from './start/foreground.js'
 import { start } from './start/launcher.js'
+import { warnOfOthers } from './start/warnings.js'
 import type { Daemon } from './types.js'
-
-if (!mayBeDaemon) keepOutputWhole()
 
 /**
  * Turns the running program into a daemon, and returns in the daemon alone.
@@ -68,19 +64,9 @@ function becomeDaemon(options: DaemonizeOptions | undefined): Daemon {
   const arrival = takeArrival()
   const settings = normalise(options, arrival !== null)
   if (arrival) return arrive(settings, arrival)
-  warnOfOverwriting(settings)
+  warnOfOthers(settings)
   if (shallDetach(settings.detach)) return start(settings)
   return startInForeground(settings)
-}
-
-/** Says on the terminal which process loses its pid file to `overwrite`. */
-function warnOfOverwriting({ name, pidFile }: Settings): void {
-  if (!pidFile?.overwrite) return
-  const { state, pid } = PidLock.inspect(pidFile.path)
-  if (state === 'absent' || state === 'free') return
-  console.error(
-    `${name}: warning: taking over ${pidFile.path} from ${pid === null ? 'a start' : `pid ${pid}`}, which goes on`,
-  )
 }
 
 // The preload loads this bundle and looks for its function here: an export would be public.

@@ -17,6 +17,7 @@ import { withNames } from './start/name-errors.js'
 import { type Launching, planOf } from './start/plan.js'
 import { addressesToAwait, launcherTimeout, socketsToBind } from './start/supervisor-plan.js'
 import { takeOver } from './start/takeover.js'
+import { warnOfOthers } from './start/warnings.js'
 import type { Launched } from './types.js'
 
 /** Options that launch() alone has. */
@@ -65,6 +66,7 @@ export async function launchSupervised(program: string, options: LaunchOptions):
  */
 export function run(program: string, options: LaunchOptions): never {
   const { settings, program: launched, launching } = supervised(requestOf(program, options))
+  warnOfOthers(settings)
   takeOver(settings, launched, launching)
 }
 
@@ -76,7 +78,7 @@ export function checkLaunch(program: string, options: LaunchOptions): void {
 /** Adds a supervisor that restarts nothing, unless the options ask for another: a daemonize() call may still ask for more. */
 function supervised({ settings, ...request }: Request): Request {
   const supervision = settings.supervision ?? supervisionOf({ monitor: { restart: 'no' } })
-  return { ...request, settings: { ...settings, supervision } }
+  return { ...request, launching: { ...request.launching, hints: true }, settings: { ...settings, supervision } }
 }
 
 /** A daemon with or without a pid file. */
@@ -124,6 +126,7 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
         keys: common.map(([key]) => key),
       },
       record: { program: program.file, options: recordOf(options) },
+      hints: false,
     },
   }
 }
@@ -163,6 +166,7 @@ function isDescriptor(value: unknown): boolean {
 
 async function start({ settings, program, launching }: Request): Promise<AnyLaunched> {
   prepareDirectories(settings)
+  warnOfOthers(settings)
   const plan = planOf(settings, program, launching)
   const answer = await native.launch(plan, launcherTimeout(settings, plan))
   try {

@@ -14,7 +14,7 @@ export interface DaemonizeOptions<L extends ListenMap = ListenMap> extends Proce
    */
   detach?: boolean | 'auto' | undefined
   /**
-   * What happens at which signal: `'stop'`, `'reload'`, `'reopen-logs'`, `'ignore'`, `'default'` or a function, by the signal's
+   * What happens at which signal: `'stop'`, `'reload'`, `'reload-hooks'`, `'reopen-logs'`, `'ignore'`, `'default'` or a function, by the signal's
    * name with SIG. Signals that are not named keep these defaults, all others Node's.
    * @default { SIGTERM: 'stop', SIGINT: 'stop', SIGQUIT: 'stop', SIGHUP: 'reload', SIGTTIN: 'ignore', SIGTTOU: 'ignore', SIGTSTP: 'ignore' }
    */
@@ -147,11 +147,14 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
    */
   pidFile?: string | boolean | PidFileOptions | undefined
   /**
-   * When the daemon is ready: `'auto'`, once the event loop has turned and every `serve()` listens; `'manual'`, at
-   * `daemon.ready()`. The launcher returns then, and a daemon that ends before is a failed start.
+   * When the daemon is ready: `'auto'`, once every socket of `listen` is served or, without any, the main module has been
+   * evaluated; `'loaded'`, once that has been, `listen` or not; `'manual'`, at `daemon.ready()`. The launcher returns then, and a
+   * daemon that ends before is a failed start. A socket is served by `daemon.serve()`, or by a server of the program's own that
+   * listens on its descriptor or address. A main module has been evaluated when its top-level await is over. `daemon.ready()`
+   * may come earlier with each of them. After 3 seconds the launcher prints what it waits for.
    * @default 'auto'
    */
-  ready?: 'auto' | 'manual' | undefined
+  ready?: 'auto' | 'loaded' | 'manual' | undefined
   /**
    * Exit after this long without a connection to `serve()` and without `busy()`, in milliseconds. The daemon then stops as if
    * it were asked to, with the exit code 0.
@@ -180,6 +183,12 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
    * @default 25_000
    */
   stopTimeout?: number | undefined
+  /**
+   * How long of `stopTimeout` a daemon that is stopping lets requests and connections end, in milliseconds. What is left is
+   * closed then, and the `onStop()` hooks have the rest. A program that ends by its own signal listeners exits then.
+   * @default four fifths of `stopTimeout`
+   */
+  drainTimeout?: number | undefined
 }
 
 /** The options of {@link launch}. Two defaults differ from daemonize()'s: `pidFile` is `true`, and `chdir` stays. */
@@ -190,7 +199,7 @@ export interface LaunchOptions<L extends ListenMap = ListenMap> extends Omit<Pro
    * it binds itself, answer.
    * @default 'auto'
    */
-  ready?: 'auto' | 'manual' | 'port' | `fd=${number}` | undefined
+  ready?: 'auto' | 'loaded' | 'manual' | 'port' | `fd=${number}` | undefined
   /**
    * The program's arguments.
    * @default []
@@ -326,8 +335,18 @@ export type ResourceName =
 /** An I/O scheduling class, with the level inside of it: ioprio_set(2). */
 export type IoPriority = 'idle' | `${'best-effort' | 'realtime'}:${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7}`
 
-/** What a daemon does at a signal. 'reload' reopens the logs, then runs the onReload hooks; 'default' is what the kernel does. */
-export type SignalAction = 'ignore' | 'default' | 'stop' | 'reload' | 'reopen-logs' | ((signal: NodeJS.Signals) => void)
+/**
+ * What a daemon does at a signal. 'reload' reopens the logs, then runs the onReload hooks; under a supervisor it replaces the
+ * workers, where 'reload-hooks' runs the hooks in each of them. 'default' is what the kernel does.
+ */
+export type SignalAction =
+  | 'ignore'
+  | 'default'
+  | 'stop'
+  | 'reload'
+  | 'reload-hooks'
+  | 'reopen-logs'
+  | ((signal: NodeJS.Signals) => unknown)
 
 /** Actions by the name of the signal. CHLD, KILL and STOP can't be mapped. */
 export type SignalMap = { [S in NodeJS.Signals]?: SignalAction | undefined }

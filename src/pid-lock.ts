@@ -4,6 +4,7 @@ import type { PidFile } from '#native'
 import { checked, native } from './binding/addon.js'
 import { AlreadyRunningError } from './errors/classes.js'
 import { duration, mode, or } from './options/values.js'
+import { pidFilePathOf, prepareDirectory } from './running/paths.js'
 
 const DEFAULT_MODE = 0o644
 
@@ -31,7 +32,10 @@ export interface WaitOptions extends LockOptions {
   signal?: AbortSignal | undefined
 }
 
-/** An exclusive lock on a pid file, held by the kernel (fcntl(2)) until it is released or its process has ended. */
+/**
+ * An exclusive lock on a pid file, held by the kernel (fcntl(2)) until it is released or its process has ended. A path
+ * without a slash is a file in the run directory.
+ */
 export class PidLock implements Disposable {
   readonly #file: PidFile
   readonly #companions: readonly string[]
@@ -57,7 +61,7 @@ export class PidLock implements Disposable {
    * @throws OptionError `mode` is wrong
    */
   static acquire(path: string, options: LockOptions = {}): PidLock {
-    return PidLock.#started(checked(native.acquirePidFile(resolve(path), modeOf(options), false)))
+    return PidLock.#started(checked(native.acquirePidFile(prepared(path), modeOf(options), false)))
   }
 
   /**
@@ -72,7 +76,7 @@ export class PidLock implements Disposable {
     const { signal } = options
     const timeout = options.timeout === undefined ? undefined : duration('timeout', options.timeout)
     signal?.throwIfAborted()
-    const file = resolve(path)
+    const file = prepared(path)
     const waiting = new native.PidFileWait()
     const cancel = () => waiting.cancel()
     const promise = waiting.start(file, modeOf(options))
@@ -98,7 +102,7 @@ export class PidLock implements Disposable {
    * @throws SystemCallError the file can't be read, or isn't one to be trusted
    */
   static inspect(path: string): PidFileState {
-    const { state, pid = null, verified } = checked(native.inspectPidFile(resolve(path)))
+    const { state, pid = null, verified } = checked(native.inspectPidFile(resolve(pidFilePathOf(path))))
     return { state, pid, verified }
   }
 
@@ -159,7 +163,7 @@ export class PidLock implements Disposable {
 
   /** @internal Takes byte 0 again: the kernel drops it when other code of this process opens and closes the file. */
   assertOwnership(): void {
-    checked(this.#file.assertOwnership())
+    this.#file.assertOwnership()
   }
 
   /** @internal Returns the binding's side of the lock. */
@@ -173,6 +177,13 @@ const held = new Set<PidLock>()
 
 function releaseAll(): void {
   for (const lock of held) lock.releaseAtExit()
+}
+
+/** Gives the absolute path of a file that is to be locked, in a directory that is there. */
+function prepared(path: string): string {
+  const file = resolve(pidFilePathOf(path))
+  prepareDirectory(file)
+  return file
 }
 
 function modeOf(options: LockOptions): number {

@@ -42,7 +42,7 @@ export interface Daemon<L extends ListenMap = ListenMap> {
   readonly stopping: AbortSignal
   /**
    * Listens on that socket. `ready: 'auto'` waits for it. At a stop the server drains: it answers what is in flight, with
-   * `Connection: close`.
+   * `Connection: close`. A server that closes by itself before that ends the daemon, with the exit code 1.
    * @throws OptionError `listen` has no socket of that name
    */
   serve(server: Server | UdpSocket, socket: keyof L & string): Promise<void>
@@ -53,19 +53,41 @@ export interface Daemon<L extends ListenMap = ListenMap> {
   /** Says in a line what the daemon is doing: in the process title, to the service manager, and as `statusText` of status(). */
   setStatus(text: string): void
   /**
-   * Runs the hook when the daemon is asked to stop, after its servers have drained. The hook that was added last runs first.
-   * All are awaited, up to `stopTimeout`; then the daemon exits with 0, or with 1 if one failed. `signal` is null after stop().
+   * Runs the hook when the daemon is asked to stop, beside the draining of its servers: to end WebSockets and streams, which
+   * have no end of their own. All hooks are awaited, up to `drainTimeout`. Gives a function that removes the hook.
    */
-  onStop(hook: (signal: NodeJS.Signals | null) => unknown): void
-  /** Runs the hook at a reload, after the logs were reopened. The hook that was added first runs first. */
+  onDrain(hook: (signal: NodeJS.Signals | null) => unknown): () => void
+  /**
+   * Runs the hook when the daemon is asked to stop, after its servers have drained or `drainTimeout` is over. The hook that
+   * was added last runs first. All are awaited, up to `stopTimeout`; then the daemon exits with `process.exitCode`, 0 unless
+   * the program has set it, or with 1 if a hook failed. `signal` is null after stop(), close(), and where a supervisor stops
+   * the worker without a signal. A listener of the program's own for that signal is awaited before, as far as it returns a
+   * promise: work that goes on without one belongs here. Gives a function that removes the hook.
+   */
+  onStop(hook: (signal: NodeJS.Signals | null) => unknown): () => void
+  /**
+   * Runs the hook at a reload, after the logs were reopened. The hook that was added first runs first. Under a supervisor a
+   * reload replaces the workers instead, unless `signals` maps SIGHUP to `'reload-hooks'`.
+   */
   onReload(hook: () => unknown): void
   /**
    * Reopens the logs that were moved or removed, and returns how many. With `all` also every other regular file that this
    * process appends to by an absolute path.
    */
   reopenLogs(options?: { all?: boolean | undefined }): number
-  /** Runs the stop hooks, releases the pid file, and exits. */
+  /**
+   * Stops as a signal would: drains, runs the stop hooks, releases the pid file, and exits with `exitCode`, by default
+   * `process.exitCode`. A hook may await it: it isn't waited for any longer then.
+   */
   stop(exitCode?: number): Promise<never>
+  /**
+   * Stops without an exit, for tests and for programs that go on: drains, runs the stop hooks, gives back sockets, signals and
+   * pid file. Afterwards daemonize() may be called again.
+   * @throws AggregateError stop hooks failed
+   */
+  close(): Promise<void>
+  /** As close(): `await using daemon = daemonize(…)`. */
+  [Symbol.asyncDispose](): Promise<void>
 }
 
 /** A listening socket that was bound before the program ran. */

@@ -59,4 +59,5 @@ export function sociable(): string {
 }
 
 /** A daemon with everything that could be left; options as a JavaScript program may give them. */
-export const withEverything = (options: object) => identity('stays', { listen: { web: './d.sock' }, ...options })
+export const withEverything = (options: object) =>
+  identity('stays', { listen: { web: './d.sock' }, ready: 'loaded', ...options })

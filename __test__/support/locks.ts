@@ -65,9 +65,15 @@ const COMMANDS = { file: 37, process: 6 } // F_OFD_SETLK, F_SETLK
 const TYPES = { read: 0, write: 1 }
 
 /** A process of another program that takes a lock of its own on the file, and stays. */
-export async function foreignLock(scene: Scene, lock: ForeignLock, file = 'd.pid'): Promise<ChildProcess> {
+export async function foreignLock(
+  scene: Scene,
+  lock: ForeignLock,
+  file = 'd.pid',
+  run: RunOptions = {},
+): Promise<ChildProcess> {
   const numbers = [COMMANDS[lock.of], TYPES[lock.type], lock.start, lock.length]
   const child = scene.spawn('python3', [script('lock.py'), scene.path(file), ...numbers.map(String)], {
+    ...run,
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const [first] = await Promise.race([once(child.stdout as NodeJS.ReadableStream, 'data'), once(child, 'exit')])

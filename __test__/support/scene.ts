@@ -108,8 +108,8 @@ export class Scene {
   }
 
   /** For processes of another user to work in: root alone can. */
-  giveTo(uid: number): void {
-    chownSync(this.directory, uid, uid)
+  giveTo(uid: number, name = ''): void {
+    chownSync(this.path(name), uid, uid)
   }
 
   /** The environment of everything that this test starts. */
@@ -120,7 +120,7 @@ export class Scene {
       delete inherited[name]
     const [name = '', value = ''] = this.#mark.split('=')
     const detachment = detach === 'auto' ? {} : { DAEMONIC_DETACH: detach }
-    const own = { XDG_RUNTIME_DIR: this.directory, SCENE: this.directory, [name]: value }
+    const own = { XDG_STATE_HOME: this.directory, SCENE: this.directory, [name]: value }
     return { ...inherited, ...own, ...detachment, ...env }
   }
 

@@ -8,11 +8,11 @@ export type Wrk = (address: string, seconds: number) => number
 const THREADS = 1
 const CONNECTIONS = 64
 
-/** Gives a function that asks for some seconds and tells the answers a second. */
-export function installWrk(world: World): Wrk | null {
+/** Gives a function that asks for some seconds and tells the answers a second; `before` is a command that runs wrk. */
+export function installWrk(world: World, before: readonly string[] = []): Wrk | null {
   const argv = debianProgram(world, 'wrk', ['libluajit-5.1-2'])
   if (argv === null) return null
-  const [command = '', ...first] = argv
+  const [command = '', ...first] = [...before, ...argv]
   return (address, seconds) => {
     const args = [`-t${THREADS}`, `-c${CONNECTIONS}`, `-d${seconds}s`, `http://${address}/`]
     const text = execFileSync(command, [...first, ...args]).toString()

@@ -155,7 +155,7 @@ function flagsOf({ name, short }: OptionDefinition): string[] {
 
 function valuesOf({ kind, choices = [] }: OptionDefinition): readonly string[] {
   if (kind === 'signal') return ['TERM', 'INT', 'QUIT', 'HUP', 'USR1', 'USR2', 'KILL']
-  if (kind === 'ready') return ['auto', 'manual', 'port']
+  if (kind === 'ready') return ['auto', 'loaded', 'manual', 'port']
   return choices
 }
 

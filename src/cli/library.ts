@@ -34,4 +34,5 @@ export {
   readStateToExecute,
   type State,
 } from '../running/state-file.js'
+export { unlockedProcess } from '../running/unlocked-process.js'
 export { type DaemonStatus, status } from '../status.js'

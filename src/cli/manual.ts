@@ -33,12 +33,12 @@ function overview(version: string): string {
     ),
     section('ENVIRONMENT', [
       ...entry('DAEMONIC_RUNTIME_DIR, DAEMONIC_STATE_DIR', 'the run directory and that of logs'),
-      ...entry('XDG_RUNTIME_DIR, XDG_STATE_HOME', 'the same for users other than root, by the XDG specification'),
+      ...entry('XDG_STATE_HOME', 'has both, for users other than root; ~/.local/state if it is not set'),
       ...entry('NO_COLOR, FORCE_COLOR', 'without, or always with colours'),
     ]),
     section('FILES', [
       ...entry(
-        '/run/daemonic, $XDG_RUNTIME_DIR',
+        '/run/daemonic, $XDG_STATE_HOME/daemonic/run',
         'pid files (NAME.pid) and what else is known of a daemon (NAME.json)',
       ),
       ...entry('/var/log/daemonic, $XDG_STATE_HOME/daemonic', 'logs (NAME.log)'),

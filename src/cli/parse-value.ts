@@ -48,9 +48,9 @@ export function read(option: OptionDefinition, text: string): unknown {
     case 'stream':
       return /^\d+$/.test(text) ? Number(text) : text
     case 'ready':
-      return /^(auto|manual|port|fd=\d+)$/.test(text)
+      return /^(auto|loaded|manual|port|fd=\d+)$/.test(text)
         ? text
-        : fail(wrong('auto, manual, port or fd=N', ['auto', 'manual', 'port']))
+        : fail(wrong('auto, loaded, manual, port or fd=N', ['auto', 'loaded', 'manual', 'port']))
     case 'choice': {
       const { choices = [] } = option
       return choices.includes(text) ? text : fail(wrong(list(choices), choices))

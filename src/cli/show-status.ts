@@ -4,7 +4,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { targetsOf } from './chosen-targets.js'
 import { extra } from './extra.js'
 import type { Invocation } from './invocation.js'
-import { companionsOf, DaemonError, json, PidLock, readLastState, status as statusOf } from './library.js'
+import {
+  companionsOf,
+  DaemonError,
+  json,
+  PidLock,
+  readLastState,
+  status as statusOf,
+  unlockedProcess,
+} from './library.js'
 import { columns, hasColors, isTerminal, type Output, write, writeOrEnd } from './print.js'
 import type { Row } from './table.js'
 import { absence, everyTarget, type Target } from './targets.js'
@@ -71,6 +79,7 @@ function explainAbsent(rows: readonly Row[], output: Output): void {
 
 /** Tells whether a crashed daemon left its pid file or its state file behind. */
 function isLeftover(row: Row): boolean {
+  if (unlockedProcess(row.pidFile) !== null) return false
   return row.state === 'free' && (row.pid !== null || readLastState(row.pidFile) !== null)
 }
 

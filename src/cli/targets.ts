@@ -10,6 +10,7 @@ import {
   show,
   suggestion,
   targetPath,
+  unlockedProcess,
 } from './library.js'
 import { UsageError } from './usage.js'
 
@@ -35,7 +36,7 @@ export function parseTarget(given: string): Target {
         `or, with a slash, a pid file, got ${show(given)}`,
     )
   }
-  return { name: given, path: resolve(targetPath(given)) }
+  return { name: given.replace(/\.pid$/, ''), path: resolve(targetPath(given)) }
 }
 
 /** Lists the daemons in the run directory, running or left over. Pid files of other software there are passed over. */
@@ -51,6 +52,8 @@ export function absence({ name, path }: Target): string {
   if (state === 'absent') return `no pid file ${path}${nearest(name, path)}`
   if (pid === null && !isEmpty(path)) return `${path} is no pid file`
   if (pid === null) return `its pid file ${path} is empty`
+  if (unlockedProcess(path) !== null)
+    return `pid ${pid} runs and is named in ${path}, but doesn't lock it: stop it with its own command`
   return `its pid file ${path} was left by pid ${pid}`
 }
 
@@ -71,7 +74,6 @@ export function lookAt(path: string): PidFileState {
 /** Suggests a target that is spelled much like `name`; '' if there is none. */
 function nearest(name: string, path: string): string {
   if (path !== resolve(runDirectory(), `${name}.pid`)) return ''
-  if (name.endsWith('.pid')) return `; for a pid file write ./${name}`
   try {
     return suggestion(
       name,

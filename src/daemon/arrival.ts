@@ -5,12 +5,14 @@ import { SystemCallError } from '../errors/classes.js'
 import { NO_RESOURCES } from '../options/resources.js'
 import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
+import { mainModuleEvaluated } from '../process/main-module.js'
 import { requireStartDirectory } from '../process/program.js'
 import { statePath } from '../running/paths.js'
 import { apply, changesOf } from './apply.js'
 import type { Note } from './note.js'
 import { RunningDaemon } from './running-daemon.js'
 import { removeFilesAtExit, takeSockets } from './sockets.js'
+import { keepTerminalSignals } from './terminal-signals.js'
 
 // Read when the library is loaded: the program may clean its environment before the call.
 const marker = process.env.DAEMONIC_START
@@ -29,10 +31,16 @@ export function noteOf(arrival: Arrival): Note {
 }
 
 /**
- * Becomes the daemon that a launcher started.
+ * Becomes the daemon that a launcher started. `entry` is the main module's URL, where it is loaded later.
  * @throws SystemCallError a step of the start fails; the launcher is told, and throws the same
  */
-export function arrive(settings: Settings, arrival: Arrival, note = noteOf(arrival)): RunningDaemon {
+export function arrive(
+  settings: Settings,
+  arrival: Arrival,
+  note = noteOf(arrival),
+  entry?: Promise<string>,
+): RunningDaemon {
+  const evaluated = mainModuleEvaluated(entry)
   try {
     const sockets = takeSockets(note.paths)
     delete process.env.DAEMONIC_START
@@ -43,8 +51,14 @@ export function arrive(settings: Settings, arrival: Arrival, note = noteOf(arriv
     const { resources, identity, directory, umask } = changesOf(settings)
     // The others were applied before exec; but Node has raised the soft limit of descriptors when it booted.
     const limits = resources.limits.filter(({ resource }) => resource === 'nofile')
-    apply({ resources: { ...NO_RESOURCES, limits }, identity, directory, umask }, arrival.parent)
-    const { worker = 0, workers = 1 } = note
+    const { worker = 0, workers = 1, foreground = false } = note
+    // In the foreground the directory stays, as without a supervisor; launch() and the command have been asked for theirs.
+    const stays = foreground && note.given === null && identity.chroot === undefined
+    apply(
+      { resources: { ...NO_RESOURCES, limits }, identity, directory: stays ? false : directory, umask },
+      arrival.parent,
+    )
+    if (foreground) keepTerminalSignals(settings)
     process.title = workers > 1 ? `${settings.name}: worker ${worker}` : settings.name
     return new RunningDaemon({
       settings,
@@ -54,8 +68,11 @@ export function arrive(settings: Settings, arrival: Arrival, note = noteOf(arriv
       logs: note.logs,
       worker,
       watchdog: note.watchdog ?? null,
+      detached: !foreground,
+      isKnown: note.given === null,
       arrival,
       outlivesLauncher: note.given !== null,
+      evaluated,
     })
   } catch (error) {
     if (error instanceof SystemCallError) arrival.fail(error.step, error.errno, error.path)

@@ -1,15 +1,20 @@
 // The lines that this library itself writes into the daemon's log.
+import type { Console } from 'node:console'
 import { native } from '../binding/addon.js'
 import { DaemonError } from '../errors/classes.js'
 
 /** How grave a line is. */
 export type LogLevel = 'info' | 'warning' | 'error'
 
-/** Writes one line on stderr: `2026-01-31T12:00:00.000Z NAME[PID] info: TEXT`. */
+let stderr: Console | undefined
+
+/** Writes one line on stderr: `2026-01-31T12:00:00.000Z NAME[PID] info: TEXT`. It never fails: the reader may be gone. */
 export function logLine(name: string, level: LogLevel, text: string): void {
   // Under an internet superserver stderr is the client's connection.
   if (native.contextFacts().oneSocketForStdio) return
-  process.stderr.write(`${new Date().toISOString()} ${name}[${process.pid}] ${level}: ${text}\n`)
+  // A Console takes errors of its stream upon itself, those that come later too; the program may have replaced the global one.
+  stderr ??= new (process.getBuiltinModule('node:console').Console)(process.stderr)
+  stderr.log('%s', `${new Date().toISOString()} ${name}[${process.pid}] ${level}: ${text}`)
 }
 
 /** Describes what a program's function threw: errors of this library by their message, others with their stack. */

@@ -11,6 +11,8 @@ export interface Note {
   worker?: number
   workers?: number
   watchdog?: number | null
+  /** Whether the supervisor took the place of a program in the foreground. */
+  foreground?: boolean
   /** Paths of Unix sockets, by name: the kernel may know a shorter one, by which a long one was bound. */
   paths: Record<string, string>
   /** What launch() or the command was given; null where the program itself called daemonize(). */

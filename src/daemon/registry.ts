@@ -19,6 +19,11 @@ export function register(daemon: Daemon, adopt?: (options: DaemonizeOptions) => 
   registry[ADOPT] = adopt
 }
 
+/** Forgets a daemon that was closed: the process may become one again. */
+export function unregister(daemon: Daemon): void {
+  if (registry[DAEMON] === daemon) delete registry[DAEMON]
+}
+
 /** Gives, once, the function that takes the options of daemonize(); undefined where daemonize() itself made the daemon. */
 export function takeAdoption(): ((options: DaemonizeOptions) => void) | undefined {
   const adopt = registry[ADOPT]

@@ -7,20 +7,21 @@ import { OptionError } from '../errors/classes.js'
 import type { ListenMap, SignalAction } from '../option-types.js'
 import type { Readiness } from '../options/readiness.js'
 import type { Settings } from '../options/settings.js'
-import type { Supervision } from '../options/supervision.js'
 import type { PidLock } from '../pid-lock.js'
 import { nextTurn } from '../process/next-turn.js'
 import { managerAddress } from '../process/service-manager.js'
 import type { Daemon, ListenSocket } from '../types.js'
 import { Idleness } from './idle.js'
+import { forgetListening, inheritListening } from './inherited-listen.js'
 import { type Log, Logs } from './log-files.js'
 import { describeError, type LogLevel, logLine } from './log-line.js'
+import { unregister } from './registry.js'
 import { listenOn } from './serve.js'
 import { SignalActions } from './signal-actions.js'
-import { listenHere, removeFiles } from './sockets.js'
+import { listenHere, releaseSockets, removeFiles } from './sockets.js'
 import { type StartedBy, Starting, type StartingDaemon } from './starting.js'
 import { type StopHook, Stopping, type StoppingDaemon } from './stopping.js'
-import { SupervisorChannel } from './supervisor-channel.js'
+import { SupervisorChannel, type Wishes } from './supervisor-channel.js'
 
 /** What daemonize() found or made for the daemon. */
 export interface Origin extends StartedBy {
@@ -31,6 +32,10 @@ export interface Origin extends StartedBy {
   worker: number
   /** Milliseconds within which a supervisor expects to hear that the event loop turns; null: it does not. */
   watchdog: number | null
+  /** Whether it left the terminal and the session. */
+  detached: boolean
+  /** Whether the program itself called daemonize(). */
+  isKnown: boolean
 }
 
 /** What a later daemonize() adds to a daemon that was started from outside. */
@@ -38,8 +43,11 @@ export interface Adoption {
   name?: string
   ready?: Readiness
   stopTimeout?: number
+  drainTimeout?: number | null
   idleTimeout?: number | null
   sockets: Record<string, ListenSocket>
+  /** How those sockets were bound. */
+  listen: readonly ListenPlan[]
   signals: readonly (readonly [NodeJS.Signals, SignalAction])[]
 }
 
@@ -52,20 +60,27 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   readonly worker: number
   readonly pidFile: PidLock | null
   readonly sockets: Record<string, ListenSocket>
+  /** @internal */
+  readonly signals: SignalActions
+  /** Whether the program called daemonize(): else a preload made a daemon of it, and it knows of none. @internal */
+  isKnown: boolean
   readonly #logs: Logs
   readonly #manager = managerAddress()
   readonly #supervisor: SupervisorChannel | null
   readonly #starting: Starting
   readonly #stopping: Stopping
-  readonly #signals: SignalActions
   readonly #reloadHooks: (() => unknown)[] = []
   readonly #idleness = new Idleness(isIdle => this.#onIdleness(isIdle))
   #idleTimeout: number | null
+  #saysReload = false
+  /** Descriptors that servers have taken, and close themselves. */
+  readonly #served = new Set<number>()
 
   constructor(origin: Origin) {
     const { settings, arrival } = origin
     this.name = settings.name
-    this.detached = arrival !== null
+    this.detached = origin.detached
+    this.isKnown = origin.isKnown
     this.startDirectory = origin.startDirectory
     this.worker = origin.worker
     this.pidFile = origin.pidFile
@@ -73,20 +88,25 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     this.#logs = new Logs(origin.logs)
     this.#idleTimeout = settings.idleTimeout
     this.#starting = new Starting(this, origin)
-    this.#stopping = new Stopping(this, settings.stopTimeout)
+    this.#stopping = new Stopping(this, settings.stopTimeout, settings.drainTimeout)
     this.#supervisor = arrival?.isWorker
-      ? new SupervisorChannel(arrival, origin.watchdog, signal => void this.#stopping.begin(signal))
+      ? new SupervisorChannel(arrival, origin.watchdog, {
+          stop: signal => this.#stopping.onOrder(signal),
+          signal: signal => void this.signals.obey(signal),
+        })
       : null
-    this.#signals = new SignalActions(
+    this.signals = new SignalActions(
       {
         stop: signal => this.#stopping.onSignal(signal),
         reload: () => void this.#reload(),
+        'reload-hooks': () => void this.#reload(),
         'reopen-logs': () => this.#reopenAndLog(),
       },
       this.isSupervised,
     )
-    for (const [signal, action] of settings.signals) this.#signals.set(signal, action)
-    if (settings.ready !== 'manual') this.readyAfter(nextTurn())
+    this.#map(settings.signals, settings.givenSignals)
+    inheritListening(this, settings.listen)
+    this.#starting.waitFor(settings.ready, this.#given(settings.listen))
   }
 
   get stopping(): AbortSignal {
@@ -100,17 +120,32 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
       throw new OptionError('listen', `There is no socket '${socket}' in \`listen\`; there is: ${known}`)
     }
     // Another promise: readiness, which looks at the first, must not make a failure count as handled.
-    return this.inherit(server, target).then(() => {
+    return this.inherit(server, target, socket).then(() => {
       server.once('close', () => this.#onClosedServer(socket))
     })
   }
 
   /** Serves a socket by a server that does not know of daemons, and may close when it likes. @internal */
-  inherit(server: Server | UdpSocket, { fd }: ListenSocket): Promise<void> {
-    this.#idleness.watch(server)
-    const listening = listenOn(server, fd).then(drain => this.#stopping.addDrain(drain))
-    this.#starting.addServer(listening)
+  inherit(server: Server | UdpSocket, { fd }: ListenSocket, socket: string): Promise<void> {
+    this.#served.add(fd)
+    const { served, listening } = listenOn(server, fd)
+    this.#idleness.watch(served)
+    this.#stopping.addServed(served)
+    listening.then(
+      () => this.serves(socket),
+      () => {}, // the program handles it, or it is an uncaught error
+    )
     return listening
+  }
+
+  /** Notes that a server of this process listens on a socket. @internal */
+  serves(socket: string): void {
+    this.#starting.serves(socket)
+  }
+
+  /** Notes that a server of the program's own listens on another address. @internal */
+  servesElsewhere(address: string): void {
+    this.#starting.servesElsewhere(address)
   }
 
   ready(status?: string): void {
@@ -134,12 +169,22 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     return this.#idleness.hold()
   }
 
-  onStop(hook: StopHook): void {
-    this.#stopping.addHook(hook)
+  onDrain(hook: StopHook): () => void {
+    return this.#stopping.addDrainHook(hook)
+  }
+
+  onStop(hook: StopHook): () => void {
+    return this.#stopping.addStopHook(hook)
   }
 
   onReload(hook: () => unknown): void {
     this.#reloadHooks.push(hook)
+    if (!this.isSupervised || this.#saysReload || this.signals.runsHooks) return
+    this.#saysReload = true
+    this.log(
+      'info',
+      "onReload(): a reload replaces supervised workers; their hooks run at a signal mapped to 'reload-hooks'",
+    )
   }
 
   reopenLogs({ all = false }: { all?: boolean | undefined } = {}): number {
@@ -150,8 +195,16 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     }
   }
 
-  stop(exitCode = 0): Promise<never> {
-    return this.#stopping.begin(null, exitCode)
+  stop(exitCode?: number): Promise<never> {
+    return this.#stopping.stop(exitCode)
+  }
+
+  close(): Promise<void> {
+    return this.#stopping.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 
   /** The process that this one dies with: a supervisor, or the middle process of a start that is not over. @internal */
@@ -164,20 +217,18 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     return this.#supervisor !== null
   }
 
-  /** Becomes ready once `turn` has come and every server listens; null: at ready() alone. @internal */
-  readyAfter(turn: Promise<unknown> | null): void {
-    this.#starting.readyAfter(turn)
-  }
-
   /** Takes what a later daemonize() adds. @internal */
-  adopt({ name, ready, stopTimeout, idleTimeout, sockets, signals }: Adoption): void {
+  adopt({ name, ready, stopTimeout, drainTimeout, idleTimeout, sockets, listen, signals }: Adoption): void {
+    this.isKnown = true
     if (name !== undefined) process.title = this.name = name
     Object.assign(this.sockets, sockets)
-    for (const [signal, action] of signals) this.#signals.set(signal, action)
+    inheritListening(this, listen)
+    this.#map(signals, new Set(signals.map(([signal]) => signal)))
     if (stopTimeout !== undefined) this.#stopping.timeout = stopTimeout
+    if (drainTimeout !== undefined) this.#stopping.drainTimeout = drainTimeout
     if (idleTimeout !== undefined) this.#idleTimeout = idleTimeout
     if (this.#starting.isOver) this.#idleness.start(this.#idleTimeout)
-    else if (ready !== undefined) this.readyAfter(ready === 'manual' ? null : nextTurn())
+    else this.#starting.waitFor(ready, this.#given(listen))
   }
 
   /** Binds sockets where they are kept: in the supervisor or, without one, in this process. @internal */
@@ -185,10 +236,9 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     return this.#supervisor?.bind(listen) ?? listenHere(listen)
   }
 
-  /** Asks the supervisor for what the program wants of it; false where there is none. @internal */
-  supervise(supervision: Supervision | null): boolean {
-    if (supervision !== null) this.#supervisor?.request(supervision)
-    return this.isSupervised
+  /** Asks the supervisor for what the program wants of it; does nothing where there is none. @internal */
+  request(wishes: Wishes): void {
+    if (Object.keys(wishes).length > 0) this.#supervisor?.request(wishes)
   }
 
   /** Tells service manager, supervisor and waiting clients that the daemon stops. @internal */
@@ -198,9 +248,25 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     this.pidFile?.ending()
   }
 
+  /** Gives back signals, pid file and sockets: the process goes on without being a daemon. @internal */
+  letGo(): void {
+    this.#idleness.stop()
+    this.#supervisor?.close()
+    this.signals.clear()
+    forgetListening()
+    if (this.pidFile?.held) this.pidFile.release()
+    releaseSockets(Object.values(this.sockets).filter(({ fd }) => !this.#served.has(fd)))
+    unregister(this)
+  }
+
   /** Writes a line into the daemon's log. @internal */
   log(level: LogLevel, text: string): void {
     logLine(this.name, level, text)
+  }
+
+  /** Gives the names of those sockets that this process has: with `ready: 'port'` the program binds them itself. */
+  #given(listen: readonly ListenPlan[]): string[] {
+    return listen.map(({ name }) => name).filter(name => name in this.sockets)
   }
 
   /** Lets the supervisor decide about an idle daemon; without one it stops. */
@@ -219,7 +285,14 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     await nextTurn()
     await nextTurn()
     this.log('info', `idle for ${this.#idleTimeout} ms`)
-    await this.stop()
+    this.#stopping.onOrder(null)
+  }
+
+  /** Maps signals, and tells a supervisor of those that the program has `named`: it gets them first. */
+  #map(signals: Iterable<readonly [NodeJS.Signals, SignalAction]>, named: ReadonlySet<string>): void {
+    for (const [signal, action] of signals) this.signals.set(signal, action)
+    const own = [...signals].map(([signal]) => signal).filter(signal => named.has(signal))
+    if (own.length > 0) this.#supervisor?.share(this.signals.shares(own))
   }
 
   async #reload(): Promise<void> {

@@ -1,88 +1,50 @@
 // Serving: listening on a socket that was bound elsewhere, and draining, so that no request is lost when the daemon stops.
 import type { Socket as UdpSocket } from 'node:dgram'
-import type { Server as HttpServer, ServerResponse } from 'node:http'
-import type { ServerHttp2Session } from 'node:http2'
-import type { Server, Socket } from 'node:net'
+import type { Server } from 'node:net'
+import { Connections } from './connections.js'
 
-/** Milliseconds that a kept-alive connection may stay idle while the server drains: its client may be sending a request. */
-const IDLE_GRACE = 500
+/** A server on a socket of the daemon's. */
+export interface Served {
+  readonly server: Server | UdpSocket
+  /** Null with datagrams, which have none. */
+  readonly connections: Connections | null
+}
 
-/** Closes a server; resolves when everything in flight has been answered. */
-export type Drain = () => Promise<void>
-
-/** Has the server listen on descriptor `fd`; resolves, once it does, with the function that drains it. */
-export async function listenOn(server: Server | UdpSocket, fd: number): Promise<Drain> {
+/** Notes what the server accepts, and has it listen on descriptor `fd`; resolves once it does. */
+export function listenOn(server: Server | UdpSocket, fd: number): { served: Served; listening: Promise<void> } {
   // Before listening, since a connection may be accepted at once.
-  const drain = isStream(server) ? prepareDrain(server) : () => closed(server, () => server.close())
-  await new Promise<void>((resolve, reject) => {
+  const served = { server, connections: isStream(server) ? new Connections(server) : null }
+  const listening = new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    const listening = () => {
+    const listens = () => {
       server.off('error', reject)
       resolve()
     }
-    if (isStream(server)) server.listen({ fd }, listening)
-    else server.bind({ fd }, listening)
+    if (isStream(server)) server.listen({ fd }, listens)
+    else server.bind({ fd }, listens)
   })
-  return drain
+  return { served, listening }
 }
 
-function prepareDrain(server: Server): Drain {
-  if (isHttp(server)) return drainHttp(server)
-  const sessions = new Set<ServerHttp2Session>()
-  server.on('session', (session: ServerHttp2Session) => {
-    sessions.add(session)
-    session.once('close', () => sessions.delete(session))
-  })
-  return async () => {
-    const ended = stopAccepting(server)
-    for (const session of sessions) session.close() // GOAWAY: open streams are finished
-    await ended
-  }
+/**
+ * Accepts nothing more, and resolves when all that was accepted has ended: all but upgraded connections with `upgraded`
+ * false. The server counts as listening until it is closed, by closeServed() or by the program, whose close() thus succeeds.
+ */
+export async function drain({ server, connections }: Served, upgraded: boolean): Promise<void> {
+  if (isStream(server)) stopAccepting(server)
+  await connections?.drain(upgraded)
 }
 
-function drainHttp(server: HttpServer): Drain {
-  const answering = new Set<ServerResponse>()
-  const connections = new Set<Socket>()
-  let draining = false
-  server.prependListener('request', (_, response) => {
-    if (draining) response.shouldKeepAlive = false
-    answering.add(response)
-    response.once('close', () => answering.delete(response))
-  })
-  for (const event of ['connection', 'secureConnection']) {
-    server.on(event, (socket: Socket) => {
-      connections.add(socket)
-      socket.once('close', () => connections.delete(socket))
-    })
-  }
-  return async () => {
-    draining = true
-    for (const response of answering) {
-      if (!response.headersSent) response.shouldKeepAlive = false
-    }
-    const sweep = setInterval(() => {
-      server.closeIdleConnections()
-      // Browsers keep a spare connection that has never sent anything: to Node that isn't idle.
-      for (const socket of connections) if (socket.bytesRead === 0) socket.destroy()
-    }, IDLE_GRACE)
-    await stopAccepting(server)
-    clearInterval(sweep)
-  }
-}
-
-/** Closes by net.Server's own close(): http.Server's ends idle connections at once, and a request may be on its way there. */
-function stopAccepting(server: Server): Promise<void> {
-  const { Server } = process.getBuiltinModule('node:net')
-  return closed(server, () => Server.prototype.close.call(server))
-}
-
-/** Resolves when the server has closed; one that does not listen is closed already. */
-function closed(server: Server | UdpSocket, close: () => unknown): Promise<void> {
-  return new Promise(resolve => {
-    server.once('close', resolve)
-    if ('listening' in server && !server.listening) resolve()
-    else close()
-  })
+/** Closes the server, with the connections that it still has; gives their number. */
+export function closeServed({ server, connections }: Served): number {
+  const left = connections?.size ?? 0
+  if (isStream(server)) {
+    // By net.Server's own close(): http.Server's is for those that were not drained.
+    const { Server } = process.getBuiltinModule('node:net')
+    if (server.listening) Server.prototype.close.call(server)
+  } else closeSocket(server)
+  connections?.destroy()
+  return left
 }
 
 /** Whether it accepts connections, rather than datagrams. */
@@ -90,7 +52,39 @@ export function isStream(server: Server | UdpSocket): server is Server {
   return 'listen' in server
 }
 
-/** Whether it is an HTTP/1 server. */
-export function isHttp(server: Server): server is HttpServer {
-  return 'closeIdleConnections' in server
+/** What a listening net.Server needs of its handle until it is closed. */
+interface Handle {
+  close(callback?: () => void): void
+  getsockname(address: object): number
+  ref(): void
+  unref(): void
+}
+
+/**
+ * Closes the listening descriptor alone, and leaves a handle in its place on which close() still succeeds: a program that
+ * closes its server by itself would otherwise hear that the server isn't running, and net.Server's own close() would
+ * announce its end to it before it has asked.
+ */
+function stopAccepting(server: Server & { _handle?: Handle | null }): void {
+  const { _handle: handle } = server
+  if (!server.listening || !handle) return
+  const address = server.address()
+  handle.close()
+  server._handle = {
+    close: callback => void (callback && setImmediate(callback)),
+    getsockname(into) {
+      Object.assign(into, address)
+      return 0
+    },
+    ref: () => {},
+    unref: () => {},
+  }
+}
+
+function closeSocket(socket: UdpSocket): void {
+  try {
+    socket.close()
+  } catch {
+    // the program has closed it
+  }
 }

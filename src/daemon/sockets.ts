@@ -1,5 +1,5 @@
 // The daemon's listening sockets: handed over by a launcher or service manager, or bound in this process.
-import { lstatSync, rmSync } from 'node:fs'
+import { closeSync, lstatSync, rmSync } from 'node:fs'
 import type { ListenPlan } from '#native'
 import { checked, native } from '../binding/addon.js'
 import type { ListenSocket } from '../types.js'
@@ -40,6 +40,14 @@ export function removeFilesAtExit(sockets: Sockets): void {
 /** Removes the socket files at once, so that no new client connects; those that have connected are still served. */
 export function removeFiles(): void {
   for (const [address, inode] of files) if (inode !== null && inodeOf(address) === inode) remove(address)
+}
+
+/** Closes these sockets, and removes the files of all. */
+export function releaseSockets(sockets: readonly ListenSocket[]): void {
+  removeFiles()
+  files.clear()
+  process.off('exit', removeFiles)
+  for (const { fd } of sockets) closeSync(fd)
 }
 
 /** The inode of each socket file, by path. */

@@ -2,8 +2,13 @@
 import { constants } from 'node:os'
 import type { Arrival } from '#native'
 import { errorOf } from '../errors/classes.js'
+import type { Readiness } from '../options/readiness.js'
 import type { PidLock } from '../pid-lock.js'
+import { nextTurn } from '../process/next-turn.js'
 import type { LogLevel } from './log-line.js'
+
+/** Milliseconds after which a start says what it waits for: longer than most programs take to boot. */
+const HINT_AFTER = 3_000
 
 /** How the daemon was started. */
 export interface StartedBy {
@@ -12,6 +17,8 @@ export interface StartedBy {
   arrival: Arrival | null
   /** Whether the process that started this one may have exited by the time that this one is ready. */
   outlivesLauncher: boolean
+  /** Resolves when the program's main module has been evaluated. */
+  evaluated: Promise<void>
 }
 
 /** What the end of a start needs of the daemon. */
@@ -24,13 +31,29 @@ export interface StartingDaemon {
 export class Starting {
   readonly #daemon: StartingDaemon
   readonly #startedBy: StartedBy
-  readonly #servers: Promise<unknown>[] = []
-  #turn: Promise<unknown> | null = null
+  readonly #served = new Set<string>()
+  readonly #elsewhere: string[] = []
+  readonly #hint: NodeJS.Timeout
+  #rule: Readiness = 'manual'
+  readonly #sockets: string[] = []
+  #isEvaluated = false
+  #hasTurned = false
+  #hinted: string | null = null
   #isOver = false
 
   constructor(daemon: StartingDaemon, startedBy: StartedBy) {
     this.#daemon = daemon
     this.#startedBy = startedBy
+    this.#hint = setTimeout(() => this.#sayWhatFor(), HINT_AFTER).unref()
+    void startedBy.evaluated.then(() => {
+      this.#isEvaluated = true
+      this.#look()
+    })
+    // What is thrown beside the call comes before readiness.
+    void nextTurn().then(() => {
+      this.#hasTurned = true
+      this.#look()
+    })
   }
 
   /** True once the daemon is ready. */
@@ -43,15 +66,23 @@ export class Starting {
     return this.#isOver ? undefined : this.#startedBy.arrival?.parent
   }
 
-  /** Adds a server that readiness waits for, until it listens. */
-  addServer(listening: Promise<unknown>): void {
-    this.#servers.push(listening)
+  /** Makes the daemon ready by this rule, undefined for the one that holds; `sockets` are added to those that it waits for. */
+  waitFor(rule: Readiness | undefined, sockets: readonly string[]): void {
+    this.#rule = rule ?? this.#rule
+    this.#sockets.push(...sockets)
+    this.#look()
   }
 
-  /** Makes the daemon ready once `turn` has come and every server listens; null: it has to say so itself. */
-  readyAfter(turn: Promise<unknown> | null): void {
-    this.#turn = turn
-    void turn?.then(() => (this.#turn === turn ? this.#readyWhenServing() : undefined))
+  /** Notes that a server listens on that socket. */
+  serves(socket: string): void {
+    this.#served.add(socket)
+    this.#look()
+  }
+
+  /** Notes that a server listens on an address which is not in `listen`. */
+  servesElsewhere(address: string): void {
+    this.#elsewhere.push(address)
+    this.#look()
   }
 
   /**
@@ -62,6 +93,7 @@ export class Starting {
   finish(): void {
     const { arrival, pidFile, outlivesLauncher } = this.#startedBy
     this.#isOver = true
+    clearTimeout(this.#hint)
     pidFile?.assertOwnership()
     const refusal = arrival?.ready(pidFile?.native) ?? null
     if (!arrival) pidFile?.started()
@@ -72,9 +104,34 @@ export class Starting {
     }
   }
 
-  async #readyWhenServing(): Promise<void> {
-    // A server that can't listen rejects what serve() returned: the program handles that, or it is an uncaught error.
-    const results = await Promise.allSettled(this.#servers)
-    if (results.every(({ status }) => status === 'fulfilled')) this.#daemon.ready()
+  #look(): void {
+    if (this.#isOver) return
+    if (this.#hasTurned && this.#waitsFor() === null) this.#daemon.ready()
+    else if (this.#hinted !== null) this.#sayWhatFor()
+  }
+
+  /** Says what the start waits for, and what to do about it; null when the rule is fulfilled. */
+  #waitsFor(): string | null {
+    if (this.#rule === 'manual') return 'daemon.ready() has not been called'
+    const isServed = this.#rule === 'auto' && this.#sockets.length > 0
+    const missing = isServed ? this.#sockets.filter(name => !this.#served.has(name)) : []
+    if (missing.length > 0) {
+      const elsewhere = this.#elsewhere.length > 0 ? `; the program listens on ${this.#elsewhere.join(', ')}` : ''
+      return (
+        `nobody serves \`${missing.join('`, `')}\` yet${elsewhere}. Serve it, call daemon.ready(), ` +
+        "or give `ready: 'loaded'` where a child serves it"
+      )
+    }
+    return isServed || this.#isEvaluated ? null : 'the main module still awaits; daemon.ready() may come before its end'
+  }
+
+  /** Tells the launcher or supervisor; in the foreground, where none waits, the log. */
+  #sayWhatFor(): void {
+    const text = this.#waitsFor()
+    if (text === null || text === this.#hinted) return
+    this.#hinted = text
+    const { arrival } = this.#startedBy
+    if (arrival) arrival.waitsFor(text)
+    else this.#daemon.log('warning', `not ready yet: ${text}`)
   }
 }

@@ -3,23 +3,43 @@ import type { Arrival, ListenPlan } from '#native'
 import { checked } from '../binding/addon.js'
 import { inWholeUnits, type Supervision } from '../options/supervision.js'
 import type { ListenSocket } from '../types.js'
-import { signalName } from './signal-actions.js'
+import { type Share, signalName } from './signal-actions.js'
 
 /** How many messages a watchdog gets in the time that it allows: one may be late, and one lost. */
 const BEATS = 4
+
+/** What a program's own call wants of its supervisor, and the start left open. */
+export interface Wishes {
+  supervision?: Supervision
+  /** In milliseconds. */
+  stopTimeout?: number
+  /** Whether the daemon stops when every worker is idle. */
+  endsIdle?: boolean
+}
+
+/** What the worker does when its supervisor orders it. */
+export interface Orders {
+  /** Stops, with the signal that the supervisor got itself; null for none. */
+  stop(signal: NodeJS.Signals | null): void
+  /** Does what the program has mapped this signal to: the supervisor got it, and passes it on. */
+  signal(signal: NodeJS.Signals): void
+}
 
 /** The channel to the supervisor, from its worker. */
 export class SupervisorChannel {
   readonly #arrival: Arrival
   #beat: NodeJS.Timeout | undefined
 
-  /**
-   * Calls `stop` when the supervisor orders so: with the signal that it got itself, null for none. `watchdog`:
-   * milliseconds within which the supervisor expects a sign of life; null: it expects none.
-   */
-  constructor(arrival: Arrival, watchdog: number | null, stop: (signal: NodeJS.Signals | null) => void) {
+  /** `watchdog`: milliseconds within which the supervisor expects a sign of life; null: it expects none. */
+  constructor(arrival: Arrival, watchdog: number | null, orders: Orders) {
     this.#arrival = arrival
-    arrival.listen(number => stop(signalName(number)))
+    arrival.listen(
+      number => orders.stop(signalName(number)),
+      number => {
+        const signal = signalName(number)
+        if (signal) orders.signal(signal)
+      },
+    )
     this.#beatFor(watchdog)
   }
 
@@ -40,9 +60,19 @@ export class SupervisorChannel {
   }
 
   /** Asks to be supervised as the program wishes. */
-  request(supervision: Supervision): void {
-    this.tell(`SUPERVISION=${JSON.stringify(inWholeUnits(supervision))}`)
-    this.#beatFor(supervision.watchdog)
+  request({ supervision, ...others }: Wishes): void {
+    this.tell(`WISHES=${JSON.stringify({ ...others, ...(supervision && { supervision: inWholeUnits(supervision) }) })}`)
+    if (supervision) this.#beatFor(supervision.watchdog)
+  }
+
+  /** Tells which signals the program maps, and what the supervisor is to do with them. */
+  share(shares: Record<number, Share>): void {
+    this.tell(`SIGNALS=${JSON.stringify(shares)}`)
+  }
+
+  /** Says no more that the event loop turns. */
+  close(): void {
+    clearInterval(this.#beat)
   }
 
   /** Says from now on, and often enough, that the event loop turns. */

@@ -17,6 +17,7 @@ export interface SystemCall {
 /** What could not be done, by the name of the step: crates/core/src/error.rs has the names. */
 export const DOING: Record<string, string> = {
   'first fork': 'fork (first fork)',
+  executable: 'start daemonic’s own executable',
   'second fork': 'fork (second fork)',
   setsid: 'start a session',
   sigprocmask: 'set the signal mask',

@@ -16,7 +16,7 @@ import { normaliseSignals } from './signals.js'
 import { normaliseStreams, streamsAlreadySet } from './streams.js'
 import { supervisionOf } from './supervision.js'
 import { DAEMONIZE_OPTIONS, OPTIONS } from './table.js'
-import { duration, entries, mode, oneOf, or, refuseUnknown, show, text } from './values.js'
+import { duration, entries, expected, mode, oneOf, or, refuseUnknown, show, text } from './values.js'
 
 /**
  * Validates the options, and fills in what is not given.
@@ -40,6 +40,7 @@ export function normalise(
   const listen = entries('listen', options.listen).map(([key, target]) => listenPlan(key, target, fileName))
   const preserve = isDaemon ? [] : normalisePreserve(options.preserve, listen.length, options.chroot !== undefined)
   const isTaken = (fd: number) => fd < FIRST_SOCKET + listen.length || preserve.includes(fd)
+  const stopTimeout = duration('stopTimeout', or(options.stopTimeout, OPTIONS.stopTimeout.default))
   const ready = or(options.ready, OPTIONS.ready.default)
   return {
     name,
@@ -58,10 +59,19 @@ export function normalise(
     pidFile: normalisePidFile(options.pidFile, name, instance),
     ready: isLaunched ? normaliseLaunchReadiness(ready, FIRST_SOCKET, isTaken) : normaliseReadiness(ready),
     startTimeout: duration('startTimeout', or(options.startTimeout, OPTIONS.startTimeout.default)),
-    stopTimeout: duration('stopTimeout', or(options.stopTimeout, OPTIONS.stopTimeout.default)),
+    stopTimeout,
+    drainTimeout: drainTimeoutOf(options.drainTimeout, stopTimeout),
     idleTimeout: options.idleTimeout === undefined ? null : duration('idleTimeout', options.idleTimeout),
     supervision: supervisionOf(options),
   }
+}
+
+/** The time for draining, null for the default share; the hooks need some of `stopTimeout`, too. */
+function drainTimeoutOf(value: unknown, stopTimeout: number): number | null {
+  if (value === undefined) return null
+  const timeout = duration('drainTimeout', value)
+  if (timeout < stopTimeout) return timeout
+  throw expected('drainTimeout', `milliseconds below \`stopTimeout\`, which is ${stopTimeout}`, value)
 }
 
 /** The directory to work in; `base` is where a relative one starts: the caller's directory, or the new root. */

@@ -1,7 +1,7 @@
 // Where the pid file of a daemon lies, and how it is made: the `pidFile` option.
 import { resolve } from 'node:path'
 import type { DaemonizeOptions } from '../option-types.js'
-import { runPath, targetOf, targetPath } from '../running/paths.js'
+import { pidFilePathOf, targetOf, targetPath } from '../running/paths.js'
 import { OPTIONS } from './table.js'
 import { mode, oneOf, or, refuseUnknown, text } from './values.js'
 
@@ -27,7 +27,7 @@ export function pidFilePath(
   if (pidFile === undefined || pidFile === false) return null
   const path = typeof pidFile === 'object' ? pidFile.path : pidFile
   if (typeof path !== 'string') return targetPath(targetOf(name, instance))
-  return path.includes('/') ? path : runPath(path)
+  return pidFilePathOf(path)
 }
 
 /** Validates the `pidFile` option; null where there is no pid file. @throws OptionError */

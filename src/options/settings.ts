@@ -27,6 +27,8 @@ export interface Settings extends Streams, Signals {
   ready: Readiness
   startTimeout: number
   stopTimeout: number
+  /** Null: the default share of stopTimeout. */
+  drainTimeout: number | null
   idleTimeout: number | null
   /** How workers are started and restarted; null where there is no supervisor. */
   supervision: Supervision | null

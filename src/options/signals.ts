@@ -12,7 +12,7 @@ export interface Signals {
   givenSignals: ReadonlySet<string>
 }
 
-const ACTIONS = ['ignore', 'default', 'stop', 'reload', 'reopen-logs'] as const
+const ACTIONS = ['ignore', 'default', 'stop', 'reload', 'reload-hooks', 'reopen-logs'] as const
 /** KILL and STOP can't be caught; CHLD is how libuv learns that child processes have exited. */
 const UNMAPPABLE = new Set(['SIGKILL', 'SIGSTOP', 'SIGCHLD'])
 

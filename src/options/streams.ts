@@ -5,7 +5,7 @@ import type { StreamPlan } from '#native'
 import { native } from '../binding/addon.js'
 import { OptionError } from '../errors/classes.js'
 import type { DaemonizeOptions } from '../option-types.js'
-import { logPath } from '../running/paths.js'
+import { logFilePath, logPath } from '../running/paths.js'
 import { OPTIONS } from './table.js'
 import { expected, list, mode, oneOf, or, refuseUnknown, show, suggestion, text } from './values.js'
 
@@ -47,7 +47,7 @@ function inputPlan(value: unknown): StreamPlan {
   if (value === 'inherit') return { kind: 'inherit' }
   if (typeof value === 'number') return descriptorPlan('stdin', value, 'read')
   if (typeof value === 'object' && value !== null && 'fd' in value) return descriptorPlan('stdin', value.fd, 'read')
-  return { kind: 'file', path: filePath('stdin', value, INPUT_WORDS) }
+  return { kind: 'file', path: resolve(filePath('stdin', value, INPUT_WORDS)) }
 }
 
 function outputPlan(option: 'log' | 'stdout' | 'stderr', value: unknown, fd: number, fileName: string): StreamPlan {
@@ -58,7 +58,7 @@ function outputPlan(option: 'log' | 'stdout' | 'stderr', value: unknown, fd: num
   if (value === true && option === 'log') return { kind: 'file', path: logPath(fileName), mode: LOG_MODE }
   if (typeof value === 'number') return descriptorPlan(option, value, 'write')
   if (typeof value === 'object' && value !== null) return outputObjectPlan(option, value)
-  return { kind: 'file', path: filePath(option, value, OUTPUT_WORDS), mode: LOG_MODE }
+  return { kind: 'file', path: resolve(logFilePath(filePath(option, value, OUTPUT_WORDS))), mode: LOG_MODE }
 }
 
 /** The plan of `{ fd }` or `{ path, mode, truncate }`. */
@@ -73,7 +73,7 @@ function outputObjectPlan(
   refuseUnknown(option, Object.keys(target), ['path', 'mode', 'truncate'])
   return {
     kind: 'file' as const,
-    path: resolve(text(`${option}.path`, target.path, 'a path')),
+    path: resolve(logFilePath(text(`${option}.path`, target.path, 'a path'))),
     mode: mode(`${option}.mode`, or(target.mode, LOG_MODE), 0o7777),
     truncate: oneOf(`${option}.truncate`, or(target.truncate, false), [true, false]),
   }
@@ -89,7 +89,7 @@ function filePath(option: string, value: unknown, words: readonly string[]): str
         `(a file of that name is './${path}')`,
     )
   }
-  return resolve(path)
+  return path
 }
 
 function descriptorPlan(option: string, fd: unknown, access: 'read' | 'write'): StreamPlan {

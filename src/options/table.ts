@@ -79,6 +79,7 @@ export const OPTIONS = {
   workers: { takesEffect: ['launcher'], decidedBy: 'supervision', default: 1 },
   startTimeout: { takesEffect: ['launcher'], decidedBy: 'start', default: 30_000 },
   stopTimeout: { takesEffect: ['call'], decidedBy: 'each', default: 25_000 },
+  drainTimeout: { takesEffect: ['call'], decidedBy: 'each' },
   args: { takesEffect: ['exec'], decidedBy: 'launch', default: [] },
   interpreter: { takesEffect: ['exec'], decidedBy: 'launch' },
   interpreterArgs: { takesEffect: ['exec'], decidedBy: 'launch' },
@@ -266,7 +267,7 @@ export const FLAGS = {
     kind: 'ready',
     value: 'WHEN',
     group: 'Readiness',
-    help: "auto, manual (a Node.js script: daemonize({ ready: 'manual' }), daemon.ready(); others: READY=1 on NOTIFY_SOCKET), fd=N (a newline there), port (the addresses of --listen answer)",
+    help: "auto, loaded (the main module alone), manual (a Node.js script: daemonize({ ready: 'manual' }), daemon.ready(); others: READY=1 on NOTIFY_SOCKET), fd=N (a newline there), port (the addresses of --listen answer)",
     default: 'auto',
   },
   idleTimeout: {
@@ -300,6 +301,14 @@ export const FLAGS = {
     group: 'Readiness',
     help: 'from the stop signal to SIGKILL',
     default: '25s',
+  },
+  drainTimeout: {
+    name: 'drain-timeout',
+    kind: 'duration',
+    value: 'TIME',
+    group: 'Readiness',
+    help: 'how much of that requests and connections have to end',
+    default: 'four fifths of it',
   },
   args: null,
   interpreter: {

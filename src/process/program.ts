@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { isAbsolute } from 'node:path'
+import { noAddon } from '../binding/no-addon.js'
 import { DaemonError, SystemCallError } from '../errors/classes.js'
 
 /** What a start executes. */
@@ -86,9 +87,14 @@ function currentDirectory(): string | null {
   }
 }
 
+/** Lists the flags with which this runtime was started, those of NODE_OPTIONS included. */
+export function flags(): string[] {
+  return [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)]
+}
+
 /** Refuses the one system that has no such processes. @throws DaemonError ERR_DAEMON_UNSUPPORTED on Windows */
 export function requireUnix(): void {
-  if (process.platform === 'win32') throw unsupported('Windows has no daemons of this kind: run it as a service')
+  if (process.platform === 'win32') throw noAddon([])
 }
 
 /** Refuses threads that can't become a daemon. @throws DaemonError ERR_DAEMON_UNSUPPORTED: Windows, a worker thread */
@@ -129,7 +135,7 @@ function unsupported(message: string): DaemonError {
  * Whether runtime and program are one file. Node's single executable applications have their own path as argv[1], those
  * of `bun build --compile` a path inside themselves.
  */
-function isSingleExecutable(): boolean {
+export function isSingleExecutable(): boolean {
   const { execPath, argv } = process
   return argv[1] === execPath || (argv[1]?.startsWith('/$bunfs/') ?? false)
 }

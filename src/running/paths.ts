@@ -1,8 +1,8 @@
 // Where pid files and logs lie by default: in run and state directories, the system's for root, else the user's.
 // DAEMONIC_RUNTIME_DIR and DAEMONIC_STATE_DIR name others.
-import { lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { accessSync, constants, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { DaemonError, during } from '../errors/classes.js'
 
 /** The length of the hash in hexadecimal digits: 48 bits tell the few projects of one user apart. */
@@ -37,17 +37,27 @@ export function runPath(file: string): string {
 
 /** Returns the path of a daemon's default log. */
 export function logPath(name: string): string {
-  return join(stateDirectory(), `${name}.log`)
+  return logFilePath(`${name}.log`)
+}
+
+/** Returns the path of a log: one without a slash lies in the log directory. */
+export function logFilePath(file: string): string {
+  return file.includes('/') ? file : join(stateDirectory(), file)
+}
+
+/** Returns the pid file that `target` names: with a slash, a path; else NAME, or NAME.pid, in the run directory. */
+export function targetPath(target: string): string {
+  return pidFilePathOf(target.includes('/') || target.endsWith('.pid') ? target : `${target}.pid`)
 }
 
 /**
- * Returns the pid file that `target` names: a name in the run directory or, with a slash, a path.
+ * Returns the path of a pid file: one without a slash lies in the run directory.
  * @throws DaemonError EPERM: the run directory is another user's
  */
-export function targetPath(target: string): string {
-  if (target.includes('/')) return target
+export function pidFilePathOf(file: string): string {
+  if (file.includes('/')) return file
   requireTrustedRunDirectory()
-  return runPath(`${target}.pid`)
+  return runPath(file)
 }
 
 /** Returns the path of the state file beside a pid file: a.pid and a.json. */
@@ -85,7 +95,7 @@ function requireTrustedRunDirectory(): void {
   const found = during('chdir', directory, () => look(directory, { throwIfNoEntry: false }))
   if (!found || (found.isDirectory() && [0, process.geteuid?.()].includes(found.uid))) return
   throw new DaemonError(
-    `${directory} belongs to another user: set XDG_RUNTIME_DIR, or give \`pidFile\` a path`,
+    `${directory} belongs to another user: set DAEMONIC_RUNTIME_DIR, or give \`pidFile\` a path`,
     'EPERM',
   )
 }
@@ -94,10 +104,12 @@ function requireTrustedRunDirectory(): void {
 export function runDirectory(): string {
   if (process.env.DAEMONIC_RUNTIME_DIR) return resolve(process.env.DAEMONIC_RUNTIME_DIR)
   if (process.geteuid?.() === 0) return '/run/daemonic'
-  return process.env.XDG_RUNTIME_DIR || temporaryRunDirectory()
+  // Not XDG_RUNTIME_DIR: it is emptied at the user's last logout, and cron and sudo know of none.
+  const state = userStateDirectory()
+  return state === null ? temporaryRunDirectory() : join(state, 'run')
 }
 
-/** Returns the run directory of a user without XDG_RUNTIME_DIR. */
+/** Returns the run directory of a user without a home. */
 function temporaryRunDirectory(): string {
   return join(tmpdir(), `daemonic-${process.geteuid?.()}`)
 }
@@ -106,7 +118,25 @@ function temporaryRunDirectory(): string {
 export function stateDirectory(): string {
   if (process.env.DAEMONIC_STATE_DIR) return resolve(process.env.DAEMONIC_STATE_DIR)
   if (process.geteuid?.() === 0) return '/var/log/daemonic'
-  return join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'daemonic')
+  return userStateDirectory() ?? temporaryRunDirectory()
+}
+
+/** Returns a user's own directory for what outlives a session; null without a home that it may write to, as services' users are. */
+function userStateDirectory(): string | null {
+  const { XDG_STATE_HOME } = process.env
+  // The XDG specification has relative paths ignored.
+  if (XDG_STATE_HOME && isAbsolute(XDG_STATE_HOME)) return join(XDG_STATE_HOME, 'daemonic')
+  const home = homedir()
+  return isAbsolute(home) && isWritable(home) ? join(home, '.local', 'state', 'daemonic') : null
+}
+
+function isWritable(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK | constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function readdirIfThere(directory: string): string[] {

@@ -86,6 +86,12 @@ export function draftState(
   return { publish: () => orDiscard(() => renameSync(draft, statePath(pidFile))), discard }
 }
 
+/** Changes the stopTimeout, in milliseconds, in the state file of this very process. */
+export function recordStopTimeout(pidFile: string, stopTimeout: number): void {
+  const state = readState(pidFile, process.pid)
+  if (state !== null) writeState(pidFile, { ...state, stopTimeout })
+}
+
 /** Returns the paths that {@link writeState} of this process writes: the state file and its draft. */
 export function stateFiles(pidFile: string): [path: string, draft: string] {
   const path = statePath(pidFile)

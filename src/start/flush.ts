@@ -3,11 +3,10 @@ import { fstatSync } from 'node:fs'
 import { native } from '../binding/addon.js'
 
 /**
- * Makes writes to standard outputs that are pipes or sockets blocking. Node queues there what the reader has not taken,
- * and the queue would be lost with the process, since daemonize() never returns to the launcher's event loop. Called when
- * the library is imported, before the program prints.
+ * Makes writes to standard outputs that are pipes or sockets blocking, or leaves them to the event loop again. Node queues
+ * there what the reader has not taken, and the queue would be lost with a launcher, which never returns to its event loop.
  */
-export function keepOutputWhole(): void {
+export function blockOutput(isBlocking: boolean): void {
   for (const [fd, name] of [
     [1, 'stdout'],
     [2, 'stderr'],
@@ -15,16 +14,17 @@ export function keepOutputWhole(): void {
     const stat = fstatSync(fd)
     if (stat.isFIFO() || stat.isSocket()) {
       const stream = process[name] as { _handle?: { setBlocking?(blocking: boolean): void } }
-      stream._handle?.setBlocking?.(true)
+      stream._handle?.setBlocking?.(isBlocking)
     }
   }
 }
 
 /**
- * Waits until the output that was queued before the library was loaded is written. The event loop is turned only for
- * that, though other callbacks may run in it.
+ * Waits until the output that the program has queued is written. The event loop is turned only for that, though other
+ * callbacks may run in it.
  */
 export function flush(): void {
+  blockOutput(true)
   const isPending = (stream: NodeJS.WriteStream) => stream.writableLength > 0
   while (isPending(process.stdout) || isPending(process.stderr)) {
     if (!native.turnEventLoop()) return // a runtime without libuv

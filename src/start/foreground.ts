@@ -3,8 +3,10 @@ import { checked, native } from '../binding/addon.js'
 import { apply, changesOf } from '../daemon/apply.js'
 import { RunningDaemon } from '../daemon/running-daemon.js'
 import { listenHere } from '../daemon/sockets.js'
+import { keepTerminalSignals } from '../daemon/terminal-signals.js'
 import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
+import { mainModuleEvaluated } from '../process/main-module.js'
 import { commandLine, requireStartDirectory, sameProgram } from '../process/program.js'
 import { prepareDirectory, statePath } from '../running/paths.js'
 import { requireRoomForState, writeState } from '../running/state-file.js'
@@ -21,6 +23,21 @@ import { takeOver } from './takeover.js'
  */
 export function startInForeground(settings: Settings): Daemon {
   if (settings.supervision) return takeOver({ ...settings, ...INHERITED }, sameProgram())
+  // From here on Node notes these, and emits them once this call has returned, when the daemon has listeners of its own: one
+  // that ended the process in between would leave the pid file behind.
+  for (const signal of ENDING) process.on(signal, noted)
+  try {
+    return becomeDaemon(settings)
+  } finally {
+    for (const signal of ENDING) process.off(signal, noted)
+  }
+}
+
+const ENDING = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
+const noted = () => {}
+
+function becomeDaemon(settings: Settings): Daemon {
+  const evaluated = mainModuleEvaluated()
   const { name, pidFile: file } = settings
   if (file) prepareDirectory(file.path)
   if (file) requireRoomForState(file.path)
@@ -49,8 +66,11 @@ export function startInForeground(settings: Settings): Daemon {
       logs: [],
       worker: 0,
       watchdog: null,
+      detached: false,
+      isKnown: true,
       arrival: null,
       outlivesLauncher: false,
+      evaluated,
     })
   } catch (error) {
     pidFile?.release()
@@ -60,11 +80,3 @@ export function startInForeground(settings: Settings): Daemon {
 
 const INHERIT = { kind: 'inherit' } as const
 const INHERITED = { stdin: INHERIT, stdout: INHERIT, stderr: INHERIT }
-
-/** On a terminal, leaves job control and HUP what they are by default; signals that the caller named are mapped. */
-function keepTerminalSignals({ signals, givenSignals }: Settings): void {
-  if (!native.contextFacts().hasTerminal) return
-  for (const signal of ['SIGTTIN', 'SIGTTOU', 'SIGTSTP', 'SIGHUP'] as const) {
-    if (!givenSignals.has(signal)) signals.delete(signal)
-  }
-}

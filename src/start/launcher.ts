@@ -7,7 +7,7 @@ import type { Settings } from '../options/settings.js'
 import { closeInspector } from '../process/inspector.js'
 import { sameProgram } from '../process/program.js'
 import { prepareDirectory } from '../running/paths.js'
-import { exitWithoutListeners } from './flush.js'
+import { blockOutput, exitWithoutListeners, flush } from './flush.js'
 import { namingErrors } from './name-errors.js'
 import { planOf } from './plan.js'
 import { launcherTimeout } from './supervisor-plan.js'
@@ -21,13 +21,20 @@ import { launcherTimeout } from './supervisor-plan.js'
 export function start(settings: Settings): never {
   const program = sameProgram()
   closeInspector()
-  prepareDirectories(settings)
-  const outcome = namingErrors(settings, () => {
-    const plan = planOf(settings, program)
-    return checked(native.start(plan, launcherTimeout(settings, plan)))
-  })
-  if (outcome.kind === 'ready') exitWithoutListeners(0)
-  throw startError(settings, outcome)
+  try {
+    prepareDirectories(settings)
+    const outcome = namingErrors(settings, () => {
+      const plan = planOf(settings, program)
+      return checked(native.start(plan, launcherTimeout(settings, plan)))
+    })
+    if (outcome.kind === 'ready') exitWithoutListeners(0)
+    throw startError(settings, outcome)
+  } catch (error) {
+    // Left uncaught, it ends the process: what the program printed before must not be lost, and comes first.
+    flush()
+    blockOutput(false)
+    throw error
+  }
 }
 
 /** Creates the run and log directories, as far as files of the daemon will lie in them. */
@@ -38,10 +45,11 @@ export function prepareDirectories({ pidFile, stdout, stderr, listen }: Settings
 }
 
 /** Makes the error that says why a start has not led to a daemon. */
-export function startError({ name, startTimeout }: Settings, { kind, exitCode, signal, stderr }: Outcome): StartError {
+export function startError({ name, startTimeout }: Settings, outcome: Outcome): StartError {
+  const { kind, exitCode, signal, stderr, waiting } = outcome
   const early = `${name}: the daemon %s before it was ready`
   if (kind === 'timeout') {
-    const message = `${name}: the daemon was not ready after ${startTimeout} ms and was ended`
+    const message = `${name}: the daemon was not ready after ${startTimeout} ms and was ended${waiting ? `: ${waiting}` : ''}`
     return new StartError(message, { exitCode: 124, stderr, late: true })
   }
   if (signal) {

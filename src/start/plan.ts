@@ -1,5 +1,6 @@
 // The plan of a start, which the core carries out: made of the settings and the program.
 import type { NamedAddress, Plan, StreamPlan } from '#native'
+import { supervisorPath } from '../binding/addon.js'
 import type { Log } from '../daemon/log-files.js'
 import type { Given, Note } from '../daemon/note.js'
 import { pathsOf } from '../daemon/sockets.js'
@@ -15,10 +16,12 @@ import { addressesToAwait, socketsToBind, supervisorPlan } from './supervisor-pl
 export interface Launching {
   given: Given
   record: LaunchRecord
+  /** Whether the launcher prints what a slow start waits for. */
+  hints: boolean
 }
 
-/** Makes the plan; with the supervisor's where there is to be one. */
-export function planOf(settings: Settings, program: Program, launching?: Launching): Plan {
+/** Makes the plan; with the supervisor's where there is to be one. `foreground`: it takes the place of this very process. */
+export function planOf(settings: Settings, program: Program, launching?: Launching, foreground = false): Plan {
   const supervision = supervisionFor(settings, program)
   const { name, pidFile, stdin, stdout, stderr, listen, resources, environment, preserve } = settings
   const { user = process.geteuid?.(), group = process.getegid?.() } = settings.identity.change
@@ -26,14 +29,16 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
   const owner = isOther && user !== undefined && group !== undefined ? { user, group } : undefined
   const logs = logsOf(settings)
   const paths = pathsOf(listen)
-  const note: Note = { name, pidFile: pidFile?.path ?? null, logs, paths, given: launching?.given ?? null }
+  const note: Note = { name, pidFile: pidFile?.path ?? null, logs, paths, given: launching?.given ?? null, foreground }
   return {
+    executable: supervisorPath(),
     program: program.path,
     arguments: program.arguments,
     directory: program.directory,
     environment,
     note: JSON.stringify(note),
     outlivesLauncher: note.given !== null,
+    ...((!launching || launching.hints) && { hintsAs: name }),
     ...(pidFile &&
       filesOf(
         pidFile,

@@ -12,6 +12,6 @@ export function supervisionFor(
   { supervision, ready }: Settings,
   { loadsLibrary = true }: Pick<Program, 'loadsLibrary'>,
 ): Supervision | null {
-  const isSeen = ready === 'auto' || ready === 'manual'
+  const isSeen = ready !== 'port' && !ready.startsWith('fd=')
   return supervision ?? (loadsLibrary && isSeen ? null : supervisionOf({ monitor: { restart: 'no' } }))
 }

@@ -8,14 +8,13 @@ import { closeInspector } from '../process/inspector.js'
 import type { Program } from '../process/program.js'
 import { prepareDirectory, statePath } from '../running/paths.js'
 import { readState, writeState } from '../running/state-file.js'
-import { flush } from './flush.js'
+import { blockOutput, flush } from './flush.js'
 import { knownOf } from './known.js'
 import { namingErrors } from './name-errors.js'
 import { type Launching, planOf } from './plan.js'
 
 /**
- * Executes the supervisor in this process. Returns never, but throws what failed; then nothing is left of the attempt but
- * standard outputs that were replaced already.
+ * Executes the supervisor in this process. Returns never, but throws what failed; then nothing is left of the attempt.
  * @throws AlreadyRunningError the pid file is locked
  * @throws SystemCallError a step fails
  */
@@ -27,7 +26,7 @@ export function takeOver(settings: Settings, program: Program, launching?: Launc
   const listen = withPassed(settings.listen)
   const here = { ...settings, listen }
   return namingErrors(settings, () => {
-    const refusal = native.executeSupervisor(planOf(here, program, launching), bound => {
+    const refusal = native.executeSupervisor(planOf(here, program, launching, true), bound => {
       if (!pidFile) return
       const addresses = Object.fromEntries(listen.map(({ name }, index) => [name, bound[index] ?? '']))
       const known = knownOf(here, program, true, [], launching?.record)
@@ -35,6 +34,7 @@ export function takeOver(settings: Settings, program: Program, launching?: Launc
     })
     // The state of another daemon stays: it may be why this one failed.
     if (pidFile && readState(pidFile.path, process.pid)) rmSync(statePath(pidFile.path), { force: true })
+    blockOutput(false)
     throw errorOf(refusal)
   })
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::channel::{READY, TIMEOUT};
 use crate::descriptors::FIRST_PASSED;
 use crate::error::{During, Failure, Result, Step};
 use crate::orders::{Answers, Orders};
 use crate::pidfile::Held;
+use crate::start_channel::{READY, TIMEOUT};
 use crate::sys::fd::{self, FileId};
 use crate::sys::{memory_file, process};
 
@@ -192,6 +192,12 @@ impl Arrival {
         let _ = fd::send_now(channel.as_raw_fd(), format!("{}\n", line.replace('\n', " ")).as_bytes());
     }
 
+    /// Writes to the launcher or supervisor what a start that takes long waits for: a sentence.
+    pub fn waits_for(&self, what: &str) {
+        let Some(channel) = &self.channel else { return };
+        let _ = fd::send_now(channel.as_raw_fd(), format!("WAITING={}\n", what.replace('\n', " ")).as_bytes());
+    }
+
     /// Opens the stream of the supervisor's orders, to be read in a thread of its own. None in a process without
     /// supervisor.
     pub fn orders(&self) -> Result<Option<Orders>> {
@@ -203,7 +209,9 @@ impl Arrival {
     /// Has the supervisor bind a socket, which it keeps for the other workers and for successors. `listen` is a line of
     /// JSON. Blocks until the answer is there, which another thread must read by [`Arrival::orders`].
     pub fn bind(&self, listen: &str) -> Result<(OwnedFd, String)> {
-        self.say(&format!("BIND={listen}"));
+        let Some(channel) = &self.channel else { return Err(Failure::new(Step::Listen, "send", Errno::EPIPE).into()) };
+        let line = format!("BIND={} {}\n", self.answers.expect(), listen.replace('\n', " "));
+        fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Listen, "send")?;
         self.answers.wait_for_socket()
     }
 

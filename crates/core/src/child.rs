@@ -1,7 +1,8 @@
 //! From the second fork to exec: gives the new process what it must have before any of its own code runs.
 //!
-//! SACRED: runs in the child of a multithreaded process. Async-signal-safe calls on prepared memory only, no
-//! allocation, no lock, no panic; leave with `exit_now`. Read top to bottom.
+//! SACRED: shares the memory of its parent, the middle or the supervisor, which stands still meanwhile (or is the child
+//! of a fork). Async-signal-safe calls on prepared memory only, no allocation, no lock, no panic; leave with `exit_now`.
+//! Read top to bottom.
 
 use std::ffi::CString;
 use std::mem::ManuallyDrop;
@@ -11,6 +12,7 @@ use nix::errno::Errno;
 
 use crate::channel::send_failure;
 use crate::error::Step;
+use crate::id_change::IdChange;
 use crate::pidfile::{self, RealKernel};
 use crate::resources::Resources;
 use crate::sys::exec::Image;
@@ -33,8 +35,10 @@ pub struct Child {
     /// Whether exec closes the channel, which says that the program was executed: for a program that doesn't know
     /// daemonic.
     pub channel_ends_at_exec: bool,
-    /// Target number of the claimed pid file.
-    pub pid_file: Option<RawFd>,
+    /// Target number of the claimed pid file, and the mode that it gets.
+    pub pid_file: Option<(RawFd, u32)>,
+    /// Whether signals wait, from the pid file on, until the program takes them: a supervisor does.
+    pub holds_signals: bool,
     pub resources: Resources,
     /// Context of a program that never calls daemonize().
     pub context: Option<ExecContext>,
@@ -51,10 +55,7 @@ pub enum Parent {
 /// Umask, root, ids and directory of a program, in the form that the system calls take.
 pub struct ExecContext {
     pub umask: Option<libc::mode_t>,
-    pub chroot: Option<CString>,
-    pub groups: Option<Vec<u32>>,
-    pub group: Option<u32>,
-    pub user: Option<u32>,
+    pub ids: IdChange,
     /// Path inside of the new root.
     pub directory: Option<CString>,
 }
@@ -88,9 +89,13 @@ fn prepare(child: &Child) -> Result<(), (Step, Errno)> {
     }
     // Closed, not marked to be closed at exec: a descriptor of the pid file that closed at exec would drop byte 0.
     close::close_all_but(&child.kept);
-    if let Some(pid_file) = child.pid_file {
+    if child.holds_signals {
+        // From the pid file on, others know the pid and may signal it.
+        signal::block_all().map_err(|errno| (Step::Sigprocmask, errno))?;
+    }
+    if let Some((pid_file, mode)) = child.pid_file {
         // ManuallyDrop: the only descriptor of the file must stay open over exec.
-        pidfile::own(&RealKernel, &ManuallyDrop::new(fd::adopt(pid_file)))?;
+        pidfile::own(&RealKernel, &ManuallyDrop::new(fd::adopt(pid_file)), mode)?;
     }
     // After everything that opens files: a limit on their number or size must not stop it.
     child.resources.apply()?;
@@ -118,39 +123,12 @@ fn set_parent_death_signal(parent: &Parent) -> Result<(), (Step, Errno)> {
     .map_err(|errno| (Step::Process, errno))
 }
 
-/// Sets umask, root, groups, group, user and directory, in this order: once the user is another, the groups can't be
-/// changed. Each change of ids is verified, as in identity.rs: one that only seems to succeed would run the program as
-/// root.
+/// Sets umask, root, ids and directory.
 fn enter(context: &ExecContext) -> Result<(), (Step, Errno)> {
     if let Some(umask) = context.umask {
         process::set_umask(umask);
     }
-    if let Some(root) = &context.chroot {
-        process::change_root(root).map_err(|errno| (Step::Chroot, errno))?;
-        process::change_directory(c"/").map_err(|errno| (Step::Chdir, errno))?;
-    }
-    if let Some(groups) = &context.groups {
-        credentials::set_groups(groups).map_err(|errno| (Step::Setgroups, errno))?;
-    }
-    if let Some(group) = context.group {
-        credentials::set_group(group).map_err(|errno| (Step::Setgid, errno))?;
-        if !credentials::is_group(group) {
-            return Err((Step::Setgid, Errno::EPERM));
-        }
-    }
-    if let Some(user) = context.user {
-        let is_drop = credentials::is_root() && user != 0;
-        if is_drop && credentials::outlive_a_change_of_user() {
-            return Err((Step::Setuid, Errno::EPERM));
-        }
-        credentials::set_user(user).map_err(|errno| (Step::Setuid, errno))?;
-        if is_drop {
-            credentials::clear_capabilities().map_err(|errno| (Step::Setuid, errno))?;
-        }
-        if !credentials::is_user(user) || (user != 0 && credentials::set_user(0).is_ok()) {
-            return Err((Step::Setuid, Errno::EPERM));
-        }
-    }
+    context.ids.make().map_err(|refused| (refused.step, refused.errno))?;
     match &context.directory {
         Some(directory) => process::change_directory(directory).map_err(|errno| (Step::Chdir, errno)),
         None => Ok(()),

@@ -12,12 +12,12 @@ use crate::arrival::{self, LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID, Marker, Role}
 use crate::descriptors::{Arrangement, FIRST_PASSED};
 use crate::error::{During, Failure, Result, Step};
 use crate::stdio::{Later, Streams};
-use crate::sys::exec::{Image, Variable};
+use crate::sys::exec::{Command, Variable};
 use crate::sys::fd;
 use crate::sys::path::c_path;
 
 /// Number of descriptors that may follow the sockets: channel, pid file, configuration, later stdout and later stderr.
-const OWN_DESCRIPTORS: RawFd = 5;
+pub const OWN_DESCRIPTORS: RawFd = 5;
 
 /// Descriptors to be inherited, all numbered [`Handover::lowest`] or above.
 pub struct Handover {
@@ -74,16 +74,16 @@ pub fn pair(lowest: RawFd) -> Result<(OwnedFd, OwnedFd)> {
     Ok((above(&one)?, above(&other)?))
 }
 
-/// Prepares a program for execve(2): its arguments, and its environment, which is `base` with the changes, with the
+/// Prepares a program for execve(2): its path, its arguments, and its environment, which is `base` with the changes, with the
 /// variables of sd_listen_fds(3) for `sockets`, and with the marker.
-pub fn image(
+pub fn command<'a>(
     program: &Path,
     arguments: &[String],
-    base: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+    base: impl IntoIterator<Item = &'a (Vec<u8>, Vec<u8>)>,
     changes: &[(String, Option<String>)],
     sockets: &[&str],
     marker: Option<String>,
-) -> Result<Image> {
+) -> Result<Command> {
     let text = |text: &str| {
         CString::new(text).map_err(|_| {
             Failure::new(Step::Exec, "execve", Errno::EINVAL).because("an argument or a variable contains a NUL byte")
@@ -96,7 +96,7 @@ pub fn image(
             || changes.iter().any(|(each, _)| each.as_bytes() == name)
     };
     let mut variables: Vec<Variable> =
-        base.filter(|(name, _)| !changed(name)).map(|(name, value)| plain([name, value].join(&b'='))).collect();
+        base.into_iter().filter(|(name, _)| !changed(name)).map(|variable| plain(joined(variable))).collect();
     for (name, value) in changes {
         // A change can't replace daemonic's own variables: with a wrong marker, the daemon would take itself for a
         // launcher.
@@ -113,7 +113,12 @@ pub fn image(
     if let Some(marker) = marker {
         variables.push(Variable { text: format!("{}={marker}", arrival::MARKER).into_bytes(), ends_in_pid: true });
     }
-    Ok(Image::new(c_path(program, Step::Exec)?, arguments, variables))
+    Ok(Command { path: c_path(program, Step::Exec)?, arguments, variables })
+}
+
+/// Writes a variable as `NAME=value`.
+pub fn joined((name, value): &(Vec<u8>, Vec<u8>)) -> Vec<u8> {
+    [name.as_slice(), value].join(&b'=')
 }
 
 fn plain(text: Vec<u8>) -> Variable {

@@ -1,12 +1,13 @@
-//! User and group ids of a process, their change for good, and the user database: credentials(7).
+//! User and group ids of this process, and the user database: credentials(7).
 
 use std::ffi::CString;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Group, Uid, User, chroot, getegid, geteuid, getgid, getuid};
+use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::error::{During, Failure, Result, Step};
+use crate::id_change::{IdChange, Refused};
 use crate::sys::{credentials, process};
 
 /// New root directory and new ids. All names are resolved before the root changes.
@@ -31,77 +32,27 @@ pub struct Account {
     pub shell: String,
 }
 
-/// Changes root and ids, in the only order that works: each step needs the rights that a later one gives up. Afterwards
-/// all ids are verified, and that there is no way back. Not to be called in the launcher.
+/// Changes root and ids of this process, all its threads included. Not to be called in the launcher.
 ///
 /// `parent` is the pid of the process with which this one must die: the middle process until the daemon is ready, or
 /// the supervisor. The kernel clears the parent-death signal at a change of ids, so it is set again.
 pub fn change(to: &Change, parent: Option<u32>) -> Result<()> {
-    if let Some(root) = &to.chroot {
-        chroot(root).during(Step::Chroot, "chroot").map_err(|failure| failure.at(root))?;
-        nix::unistd::chdir("/").during(Step::Chdir, "chdir")?;
-    }
-    let (user, group) = targets(to);
-    if user.is_none() && group.is_none() && to.groups.is_none() {
+    let prepared = IdChange::new(to)?;
+    prepared.make().map_err(|Refused { step, syscall, errno, why }| {
+        let failure = Failure { detail: why.map(str::to_owned), ..Failure::new(step, syscall, errno) };
+        match &to.chroot {
+            Some(root) if step == Step::Chroot => failure.at(root),
+            _ => failure,
+        }
+    })?;
+    if !prepared.changes_ids() {
         return Ok(());
     }
-    if let Some(groups) = &to.groups {
-        credentials::set_groups(groups).during(Step::Setgroups, "setgroups")?;
-    }
-    if let Some(group) = group {
-        credentials::set_group(group).during(Step::Setgid, "setresgid")?;
-    }
-    if let Some(user) = user {
-        let is_drop = geteuid().is_root() && user != 0;
-        if is_drop && credentials::outlive_a_change_of_user() {
-            let why = "the securebits of this process let capabilities outlive a change of user (capsh --print shows them)";
-            return Err(Failure::new(Step::Setuid, "setresuid", Errno::EPERM).because(why).into());
-        }
-        credentials::set_user(user).during(Step::Setuid, "setresuid")?;
-        if is_drop {
-            credentials::clear_capabilities().during(Step::Setuid, "capset")?;
-        }
-    }
-    verify(user, group, to.groups.as_deref())?;
     if let Some(parent) = parent {
         process::die_with(parent).during(Step::Process, "prctl")?;
     }
     if to.dumpable {
         process::allow_core_dumps().during(Step::Process, "prctl")?;
-    }
-    Ok(())
-}
-
-/// Returns the user and the group to change to. In a set-uid start, where the effective ids differ from the real ones,
-/// the real ones are taken for good unless others were asked for.
-fn targets(to: &Change) -> (Option<u32>, Option<u32>) {
-    let own_user = (getuid() != geteuid()).then(|| getuid().as_raw());
-    let own_group = (getgid() != getegid()).then(|| getgid().as_raw());
-    (to.user.or(own_user), to.group.or(own_group))
-}
-
-/// Fails unless this process has these ids, and can't get root's back.
-fn verify(user: Option<u32>, group: Option<u32>, groups: Option<&[u32]>) -> std::result::Result<(), Failure> {
-    let refused = |step: Step, why: &str| Err(Failure::new(step, step.syscall(), Errno::EPERM).because(why));
-    if let Some(wanted) = groups {
-        let mut present = credentials::groups().during(Step::Setgroups, "getgroups")?;
-        let mut wanted = wanted.to_vec();
-        for list in [&mut present, &mut wanted] {
-            list.sort_unstable();
-            list.dedup();
-        }
-        if present != wanted {
-            return refused(Step::Setgroups, "the kernel reports other groups after the change");
-        }
-    }
-    if group.is_some_and(|group| !credentials::is_group(group)) {
-        return refused(Step::Setgid, "the kernel reports other group ids after the change");
-    }
-    if user.is_some_and(|user| !credentials::is_user(user)) {
-        return refused(Step::Setuid, "the kernel reports other user ids after the change");
-    }
-    if user.is_some_and(|user| user != 0) && nix::unistd::setuid(Uid::from_raw(0)).is_ok() {
-        return refused(Step::Setuid, "the process could become root again after the change");
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{During, Failure, Step};
+use crate::packing::Pack;
 use crate::process_facts::status_field;
 use crate::sys::limit::{self, Resource, rlim_t};
 
@@ -101,6 +102,22 @@ struct LimitText {
     soft: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hard: Option<u64>,
+}
+
+impl Pack for Limit {
+    // Resource is unsigned with glibc, rlim_t is signed on FreeBSD.
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
+    fn pack(&self, to: &mut Vec<u8>) {
+        (self.resource as i32).pack(to);
+        (self.soft as u64, self.hard as u64).pack(to);
+    }
+
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
+    fn unpack(from: &mut &[u8]) -> Option<Self> {
+        let resource = i32::unpack(from)? as Resource;
+        let (soft, hard) = <(u64, u64)>::unpack(from)?;
+        Some(Self { resource, soft: soft as rlim_t, hard: hard as rlim_t })
+    }
 }
 
 impl TryFrom<LimitText> for Limit {

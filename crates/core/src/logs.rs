@@ -55,7 +55,12 @@ pub fn appended() -> Vec<Appended> {
             // A memory file's "/memfd:…" looks like a path, but isn't one.
             let named = path.starts_with('/') && !path.starts_with("/memfd:");
             let mode = u32::from(stat.st_mode & 0o7777);
-            (regular && appends && named).then(|| Appended { number, path: path.into(), mode, inode: stat.st_ino })
+            (regular && appends && named).then(|| Appended {
+                number,
+                path: path.into(),
+                mode,
+                inode: u64::from(stat.st_ino),
+            })
         })
         .collect()
 }

@@ -1,46 +1,34 @@
-//! The middle process, between launcher and daemon: leads the new session, starts the daemon, and exits when the daemon
-//! is ready. It never execs.
-//!
-//! SACRED: runs in the child of a multithreaded process. Async-signal-safe calls on prepared memory only, no
-//! allocation, no lock, no panic; leave with `exit_now`.
+//! The middle process, between launcher and daemon: daemonic's own executable, in a role of its own. It leads the new
+//! session, starts the daemon, and exits when the daemon is ready.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
-use crate::channel::{ReadyScan, send_ended, send_failure, send_pid};
-use crate::child::{self, Child};
+use crate::channel::send_failure;
+use crate::child::{self, Child, Parent};
 use crate::error::Step;
+use crate::middle_order::MiddleOrder;
+use crate::packing::{BUILD, pack_fields};
 use crate::pidfile::{Sweep, remove_if_free};
 use crate::sockets::SocketFile;
-use crate::state_file::StateWriter;
+use crate::start_channel::{StartLine, StartLines, say};
 use crate::stdio::STDERR_KEPT;
+use crate::sys::exec::Image;
 use crate::sys::{close, fd, fork, memory_file, pidfd, process, signal};
+
+/// First argument of the executable in this role. The numbers of the order and of the channel to the launcher follow.
+pub const MIDDLE: &str = "--middle";
 
 /// Time between two rounds of freeing the older part of a daemon's stderr that is a memory file, in milliseconds.
 const STDERR_TRIM_INTERVAL: u16 = 1000;
 /// Time between two looks at a daemon for which the kernel has no pidfd, in milliseconds.
 const DAEMON_POLL_INTERVAL: u16 = 20;
-
-/// Everything that the middle process and the daemon need, prepared by the launcher.
-pub struct Middle {
-    pub child: Child,
-    pub child_stack: fork::Stack,
-    /// Channel to the launcher. When the launcher closes it before the daemon is ready, the daemon is killed.
-    pub launcher: OwnedFd,
-    /// Channel from the daemon.
-    pub daemon: OwnedFd,
-    pub stderr_memory: Option<RawFd>,
-    /// The numbers of the descriptors above, sorted: all others are closed.
-    pub kept: Vec<RawFd>,
-    pub leftovers: Leftovers,
-    pub state: Option<StateWriter>,
-    /// Whether the daemon outlives its launcher: then only the launcher's order kills it, not the closing of the
-    /// channel.
-    pub outlives_launcher: bool,
-}
+/// Bytes that are read from the daemon at once.
+const READ_SIZE: usize = 4096;
 
 /// Files that are removed after a failed start.
 #[derive(Debug, Clone, Default)]
@@ -49,8 +37,17 @@ pub struct Leftovers {
     pub sockets: Vec<SocketFile>,
 }
 
+pack_fields!(Leftovers { pid_file, sockets });
+
 impl Leftovers {
-    /// Removes the files that are still those of this start. Async-signal-safe.
+    /// Gives up the file that this start's pid file has replaced: the daemon is ready.
+    fn keep(&self) {
+        if let Some(pid_file) = &self.pid_file {
+            pid_file.forget_previous();
+        }
+    }
+
+    /// Removes the files that are still those of this start.
     pub fn remove(&self) {
         if let Some(pid_file) = &self.pid_file {
             remove_if_free(pid_file);
@@ -59,86 +56,193 @@ impl Leftovers {
     }
 }
 
-/// Runs the middle process: the body of the first fork.
-pub fn run(middle: &Middle) -> ! {
-    let launcher = middle.launcher.as_raw_fd();
-    match start_daemon(middle) {
+/// Arguments of the executable in this role.
+pub fn arguments(executable: CString, order: RawFd, launcher: RawFd) -> Vec<CString> {
+    let texts = [MIDDLE.to_owned(), order.to_string(), launcher.to_string()];
+    [executable].into_iter().chain(texts.into_iter().filter_map(|text| CString::new(text).ok())).collect()
+}
+
+/// Runs the middle process, as which this very process was started; returns the exit code. The launcher blocked all
+/// signals.
+pub fn run(order: RawFd, launcher: RawFd) -> i32 {
+    process::set_name(c"daemonic-middle");
+    // An order of another build can't be read, and its launcher doesn't go on when it reads this line.
+    if !say(launcher, &format!("BUILD={BUILD}")) {
+        return 1;
+    }
+    let Some(order) = MiddleOrder::read(&fd::adopt(order)) else { return 1 };
+    close_inherited(&order);
+    match start_daemon(&order) {
         Ok(daemon) => {
-            close::close_all_but(&middle.kept);
+            close::close_all_but(&sorted([order.launcher, order.daemon].into_iter().chain(order.stderr_memory)));
             // Before the launcher learns the pid: whoever waits for the daemon reads this file then.
-            if let Some(state) = &middle.state {
+            if let Some(state) = &order.state {
                 state.write(daemon);
             }
-            send_pid(launcher, daemon.as_raw());
-            watch(middle, daemon);
+            say(order.launcher, &format!("MAINPID={daemon}"));
+            Watch::new(&order, daemon).run();
         }
-        Err((step, errno)) => send_failure(launcher, step, errno),
+        Err((step, errno)) => send_failure(order.launcher, step, errno),
     }
-    process::exit_now(0)
+    0
+}
+
+/// Closes what was not meant for this process: the caller's descriptors that are not marked to be closed at exec.
+fn close_inherited(order: &MiddleOrder) {
+    let own = [order.launcher, order.daemon].into_iter().chain(order.stderr_memory);
+    close::close_all_but(&sorted(order.moves.iter().map(|&(source, _)| source).chain(own)));
+}
+
+fn sorted(numbers: impl Iterator<Item = RawFd>) -> Vec<RawFd> {
+    let mut numbers: Vec<_> = numbers.collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 /// Leads a new session and starts the daemon in it.
-fn start_daemon(middle: &Middle) -> Result<Pid, (Step, Errno)> {
-    signal::restore_defaults().map_err(|errno| (Step::Sigprocmask, errno))?;
+fn start_daemon(order: &MiddleOrder) -> Result<Pid, (Step, Errno)> {
     nix::unistd::setsid().map_err(|errno| (Step::Setsid, errno))?;
-    fork::fork_to_execute(fork::tries(), child::run, &middle.child, &middle.child_stack)
-        .map_err(|errno| (Step::SecondFork, errno))
+    // What came until now, such as the terminal's Ctrl-C, was sent to the launcher's process group: the launcher decides.
+    signal::discard_pending();
+    signal::restore_defaults().map_err(|errno| (Step::Sigprocmask, errno))?;
+    let mut kept: Vec<_> = order.moves.iter().map(|&(_, target)| target).collect();
+    kept.sort_unstable();
+    let source_of =
+        |wanted: RawFd| order.moves.iter().find(|&&(_, target)| target == wanted).map(|&(source, _)| source);
+    let child = Child {
+        image: Image::new(order.command.clone()),
+        parent: Parent::Middle,
+        leads_group: true,
+        directory: order.directory.clone(),
+        moves: order.moves.clone(),
+        kept,
+        channel: order.channel,
+        channel_source: source_of(order.channel).unwrap_or(order.channel),
+        channel_ends_at_exec: false,
+        pid_file: order.pid_file,
+        holds_signals: order.executes_supervisor,
+        resources: order.resources.clone(),
+        context: None,
+    };
+    fork::fork_to_execute(child::run, &child, &fork::Stack::allocate()).map_err(|errno| (Step::SecondFork, errno))
 }
 
-/// Forwards the daemon's lines to the launcher until the daemon is ready or has exited. Kills the daemon if the
-/// launcher goes.
-fn watch(middle: &Middle, daemon: Pid) {
-    let launcher = middle.launcher.as_raw_fd();
-    let process = pidfd::open(daemon.as_raw()).ok();
-    let mut scan = ReadyScan::default();
-    let mut daemon_closed = false;
-    let mut launcher_closed = false;
-    loop {
-        let sources = [
-            (!launcher_closed).then_some(&middle.launcher),
-            (!daemon_closed).then_some(&middle.daemon),
-            process.as_ref(),
-        ];
-        let mut seen = wait_for_event(middle, sources);
-        if seen.daemon_wrote {
-            match forward(middle, &mut scan) {
-                Forwarded::Ready => return,
-                Forwarded::More => continue,
-                Forwarded::Closed => daemon_closed = true,
-                Forwarded::LauncherGone => seen.launcher_gone = true,
-            }
-        }
-        if process::has_exited(daemon) {
-            // The last line may say that the daemon was ready: then the processes that it started are left alone.
-            while !daemon_closed {
-                match forward(middle, &mut scan) {
-                    Forwarded::Ready => return,
-                    Forwarded::More => {}
-                    Forwarded::Closed | Forwarded::LauncherGone => daemon_closed = true,
+/// The daemon and its launcher, until the daemon is ready or has exited.
+struct Watch<'a> {
+    order: &'a MiddleOrder,
+    daemon: Pid,
+    process: Option<OwnedFd>,
+    lines: StartLines,
+    /// The channels, until the other end is closed.
+    from_launcher: Option<OwnedFd>,
+    from_daemon: Option<OwnedFd>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(order: &'a MiddleOrder, daemon: Pid) -> Self {
+        let [from_launcher, from_daemon] = [order.launcher, order.daemon].map(|number| Some(fd::adopt(number)));
+        let process = pidfd::open(daemon.as_raw()).ok();
+        Self { order, daemon, process, lines: StartLines::default(), from_launcher, from_daemon }
+    }
+
+    /// Passes the daemon's lines on to the launcher until the daemon is ready or has exited. Kills the daemon if the
+    /// launcher goes.
+    fn run(mut self) {
+        loop {
+            let Seen { daemon_wrote, mut launcher_gone } = self.wait_for_event();
+            if daemon_wrote {
+                match self.pass_on() {
+                    Passed::Ready => return self.order.leftovers.keep(),
+                    Passed::More => continue,
+                    Passed::Closed => self.from_daemon = None,
+                    Passed::LauncherGone => launcher_gone = true,
                 }
             }
-            return send_ended(launcher, kill_and_reap(middle, daemon));
-        }
-        if seen.launcher_gone && middle.outlives_launcher && has_closed(&middle.launcher) {
-            launcher_closed = true;
-        } else if seen.launcher_gone {
-            kill_and_reap(middle, daemon);
-            return;
-        }
-        if let Some(memory) = middle.stderr_memory {
-            memory_file::keep_last(memory, i64::from(STDERR_KEPT));
+            if process::has_exited(self.daemon) {
+                return self.report_end();
+            }
+            if launcher_gone && self.order.outlives_launcher && self.has_launcher_closed() {
+                self.from_launcher = None;
+            } else if launcher_gone {
+                self.kill_and_reap();
+                return;
+            }
+            if let Some(memory) = self.order.stderr_memory {
+                memory_file::keep_last(memory, i64::from(STDERR_KEPT));
+            }
         }
     }
-}
 
-/// Kills the daemon if it still runs, and its children if they stayed in its process group; then removes its files.
-/// Returns the status. The daemon is reaped only after its group was signalled: until then no other group gets its
-/// number.
-fn kill_and_reap(middle: &Middle, daemon: Pid) -> i32 {
-    process::kill_child_and_group(daemon);
-    let status = process::wait(daemon).unwrap_or(0);
-    middle.leftovers.remove();
-    status
+    /// Blocks until something happens. Without a pidfd it returns after a short while, so that the caller looks at the
+    /// daemon. The launcher writes nothing but the order to kill the daemon, so whatever comes from it means that it is
+    /// gone.
+    fn wait_for_event(&self) -> Seen {
+        let sources = [&self.from_launcher, &self.from_daemon, &self.process];
+        let mut polled: Vec<_> =
+            sources.into_iter().flatten().map(|source| PollFd::new(source.as_fd(), PollFlags::POLLIN)).collect();
+        let timeout = match (&self.process, self.order.stderr_memory) {
+            (None, _) => PollTimeout::from(DAEMON_POLL_INTERVAL),
+            (Some(_), Some(_)) => PollTimeout::from(STDERR_TRIM_INTERVAL),
+            (Some(_), None) => PollTimeout::NONE,
+        };
+        let _ = poll(&mut polled, timeout); // EINTR: nothing is seen, and the caller polls again
+        let mut results = polled.iter().map(|polled| polled.revents().is_some_and(|events| !events.is_empty()));
+        let [launcher_gone, daemon_wrote, _] = sources.map(|source| source.is_some() && results.next() == Some(true));
+        Seen { daemon_wrote, launcher_gone }
+    }
+
+    /// Passes on what the daemon has written.
+    fn pass_on(&mut self) -> Passed {
+        let mut buffer = [0; READ_SIZE];
+        let read = self.from_daemon.as_ref().map(|channel| fd::read(channel.as_raw_fd(), &mut buffer));
+        let Some(Ok(length @ 1..)) = read else { return Passed::Closed };
+        self.lines.feed(&buffer[..length]);
+        while let Some((line, text)) = self.lines.take() {
+            if line.is_from_daemon() && !self.tell(&text) && !self.order.outlives_launcher {
+                return Passed::LauncherGone;
+            }
+            if matches!(line, StartLine::Ready) {
+                return Passed::Ready;
+            }
+        }
+        Passed::More
+    }
+
+    /// Reports how the daemon has exited. Its last line may say that it was ready: then the processes that it started
+    /// are left alone.
+    fn report_end(&mut self) {
+        while self.from_daemon.is_some() {
+            match self.pass_on() {
+                Passed::Ready => return self.order.leftovers.keep(),
+                Passed::More => {}
+                Passed::Closed | Passed::LauncherGone => self.from_daemon = None,
+            }
+        }
+        let status = self.kill_and_reap();
+        self.tell(&format!("ENDED={status}"));
+    }
+
+    /// Writes a line to the launcher. False: it is gone.
+    fn tell(&self, line: &str) -> bool {
+        self.from_launcher.as_ref().is_some_and(|channel| say(channel.as_raw_fd(), line))
+    }
+
+    /// Kills the daemon if it still runs, and its children if they stayed in its process group; then removes its files.
+    /// Returns the status. The daemon is reaped only after its group was signalled: until then no other group gets its
+    /// number.
+    fn kill_and_reap(&self) -> i32 {
+        process::kill_child_and_group(self.daemon);
+        let status = process::wait(self.daemon).unwrap_or(0);
+        self.order.leftovers.remove();
+        status
+    }
+
+    /// Whether the launcher has closed its end, rather than written the order.
+    fn has_launcher_closed(&self) -> bool {
+        let channel = self.from_launcher.as_ref();
+        !channel.is_some_and(|channel| matches!(fd::read(channel.as_raw_fd(), &mut [0]), Ok(1..)))
+    }
 }
 
 /// Result of the poll.
@@ -147,59 +251,10 @@ struct Seen {
     launcher_gone: bool,
 }
 
-/// Polls the sources that are given, out of the launcher's channel, the daemon's channel, the daemon's pidfd. Without a
-/// pidfd it returns after a short while, so that the caller looks at the daemon. The launcher writes nothing but the
-/// order to kill the daemon, so whatever comes from it means that it is gone.
-fn wait_for_event(middle: &Middle, sources: [Option<&OwnedFd>; 3]) -> Seen {
-    // Sources that are not given are left out of the poll: with no events asked for, they would still report POLLHUP.
-    let mut all = [&middle.launcher; 3].map(|unused| PollFd::new(borrow(unused), PollFlags::empty()));
-    let mut count = 0;
-    for (polled, source) in all.iter_mut().zip(sources.iter().flatten()) {
-        *polled = PollFd::new(borrow(source), PollFlags::POLLIN);
-        count += 1;
-    }
-    let timeout = if sources[2].is_none() {
-        PollTimeout::from(DAEMON_POLL_INTERVAL)
-    } else if middle.stderr_memory.is_some() {
-        PollTimeout::from(STDERR_TRIM_INTERVAL)
-    } else {
-        PollTimeout::NONE
-    };
-    let _ = poll(&mut all[..count], timeout); // EINTR: nothing is seen, and the caller polls again
-    let mut results = all.iter().map(|polled| polled.revents().is_some_and(|events| !events.is_empty()));
-    let [launcher, daemon, _] = sources.map(|source| source.is_some() && results.next() == Some(true));
-    Seen { daemon_wrote: daemon, launcher_gone: launcher }
-}
-
-/// Whether the launcher has closed its end, rather than written the order.
-fn has_closed(launcher: &OwnedFd) -> bool {
-    !matches!(fd::read(launcher.as_raw_fd(), &mut [0]), Ok(1..))
-}
-
-enum Forwarded {
+/// Result of passing on what the daemon has written.
+enum Passed {
     Ready,
     More,
-    /// The daemon has closed its end.
     Closed,
-    /// The launcher has died: a daemon that becomes ready now must not go on running.
     LauncherGone,
-}
-
-/// Forwards what the daemon wrote to the launcher.
-fn forward(middle: &Middle, scan: &mut ReadyScan) -> Forwarded {
-    let mut buffer = [0; 512];
-    match fd::read(middle.daemon.as_raw_fd(), &mut buffer) {
-        Ok(0) | Err(_) => Forwarded::Closed,
-        Ok(length) => {
-            let bytes = &buffer[..length];
-            if fd::send_all(middle.launcher.as_raw_fd(), bytes).is_err() && !middle.outlives_launcher {
-                return Forwarded::LauncherGone;
-            }
-            if scan.feed(bytes) { Forwarded::Ready } else { Forwarded::More }
-        }
-    }
-}
-
-fn borrow(fd: &OwnedFd) -> BorrowedFd<'_> {
-    std::os::fd::AsFd::as_fd(fd)
 }

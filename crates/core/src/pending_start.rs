@@ -1,4 +1,4 @@
-//! A start under way, as its launcher sees it: from the fork until the daemon is ready, or until nothing is left of it.
+//! A start under way, as its launcher sees it: from the first process until the daemon is ready, or until nothing is left of it.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -11,35 +11,49 @@ use nix::sys::socket::{Shutdown, shutdown};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
-use crate::channel::{KILL, Line, Lines};
 use crate::error::{Failure, Result, Step};
 use crate::middle::Leftovers;
+use crate::packing::BUILD;
 use crate::plan::Plan;
+use crate::process_facts::status_field;
+use crate::start_channel::{KILL, StartLine as Line, StartLines};
 use crate::stdio::Tail;
 use crate::sys::signal::Captured;
 use crate::sys::{fd, fork, pidfd, process};
 
+/// Time that the middle process may take to kill the daemon, remove its files and exit. Then it is killed: it may wait for
+/// a file system that doesn't answer.
+const MIDDLE_EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that the kernel may take to kill a daemon whose middle process was killed, and to free its lock.
 const ORPHAN_EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Start of a daemon that has a pid and is not ready yet. Dropping it kills the daemon, unless that has become ready.
+/// Start of a daemon that is not ready yet. Dropping it kills the daemon, unless that has become ready.
 #[derive(Debug)]
 pub struct PendingStart {
     pid: i32,
     channel: OwnedFd,
-    lines: Lines,
+    lines: StartLines,
+    /// Whether the middle process has said which build it is of.
+    speaks: bool,
+    deadline: Option<Instant>,
     middle: Option<Pid>,
     daemon: Option<OwnedFd>,
     signals: Option<Captured>,
     tail: Option<Tail>,
     leftovers: Leftovers,
+    executable: PathBuf,
     directory: PathBuf,
     program: PathBuf,
     pid_file: Option<PathBuf>,
     addresses: Vec<String>,
     outlives_launcher: bool,
-    /// Signal that the launcher got before the daemon had a pid.
-    interrupted: Option<Signal>,
+    /// Whether the daemon is ready, or nothing is left of it.
+    is_over: bool,
+    hints_as: Option<String>,
+    /// What the daemon waits for, where it said so.
+    waiting: Option<String>,
+    /// What ended the start before the daemon had a pid.
+    early_end: Option<Event>,
 }
 
 /// Result of a start.
@@ -52,8 +66,10 @@ pub enum Outcome {
         signal: Option<Signal>,
         stderr: String,
     },
+    /// The daemon was not ready in time and has been killed; `waiting` is what it said that it waits for.
     TimedOut {
         stderr: String,
+        waiting: Option<String>,
     },
     /// The launcher got this signal. The daemon has been killed, and the signal raised again for the launcher's own
     /// handlers.
@@ -72,6 +88,7 @@ enum Abort {
 }
 
 /// Event that the launcher waits for.
+#[derive(Debug)]
 enum Event {
     Line(Line),
     /// The middle process closed the channel.
@@ -89,41 +106,78 @@ impl PendingStart {
         tail: Option<Tail>,
         leftovers: Leftovers,
         addresses: Vec<String>,
-    ) -> Result<Self> {
-        let mut start = Self {
+    ) -> Self {
+        Self {
             pid: 0,
             channel,
-            lines: Lines::default(),
+            lines: StartLines::default(),
+            speaks: false,
+            deadline: None,
             middle: Some(middle),
             daemon: None,
             signals,
             outlives_launcher: plan.outlives_launcher,
+            hints_as: plan.hints_as.clone(),
+            waiting: None,
             tail,
             leftovers,
+            executable: plan.executable.clone(),
             directory: plan.directory.clone(),
             program: plan.program.clone(),
             pid_file: plan.pid_file.as_ref().map(|file| file.path.clone()),
             addresses,
-            interrupted: None,
-        };
-        match start.next_event(None) {
-            Event::Line(Line::Pid(pid)) => {
-                start.pid = pid;
-                start.daemon = pidfd::open(pid).ok();
-                Ok(start)
-            }
-            Event::Line(Line::Failure(failure)) => Err(start.explain(failure).into()),
-            Event::Signal(signal) => {
-                start.interrupted = Some(signal);
-                Ok(start)
-            }
-            Event::Line(_) | Event::Closed | Event::Timeout => Err(Failure::new(Step::Channel, "read", Errno::EPIPE)
-                .because("the middle process, between launcher and daemon, was killed: start again")
-                .into()),
+            is_over: false,
+            early_end: None,
         }
     }
 
-    /// The daemon's pid; 0 if the launcher got a signal before there was one.
+    /// Blocks until the daemon has a pid, or until a signal or the end of `timeout` has ended the start.
+    pub(crate) fn with_pid(mut self, timeout: Duration) -> Result<Self> {
+        self.deadline = Instant::now().checked_add(timeout);
+        loop {
+            match self.next_event() {
+                Event::Line(Line::Build(build)) if build == BUILD => self.speaks = true,
+                Event::Line(Line::Build(build)) => return Err(self.other_build(&build).into()),
+                Event::Line(Line::Pid(pid)) => {
+                    self.pid = pid;
+                    self.daemon = pidfd::open(pid).ok();
+                    return Ok(self);
+                }
+                Event::Line(Line::Failure(failure)) => return Err(self.explain(failure).into()),
+                Event::Line(_) => {}
+                Event::Closed => return Err(self.middle_ended().into()),
+                event @ (Event::Signal(_) | Event::Timeout) => {
+                    self.early_end = Some(event);
+                    return Ok(self);
+                }
+            }
+        }
+    }
+
+    /// Describes an executable that was replaced after this process had begun.
+    fn other_build(&self, build: &str) -> Failure {
+        let why = format!("it is of build {build}, this program has loaded {BUILD}: start this program again");
+        Failure::new(Step::Executable, "read", Errno::ENOEXEC).at(&self.executable).because(why)
+    }
+
+    /// Describes a middle process that closed the channel before the daemon had a pid.
+    fn middle_ended(&mut self) -> Failure {
+        let status = self.reap_middle();
+        if self.speaks {
+            return Failure::new(Step::Channel, "read", Errno::EPIPE)
+                .because("the middle process, between launcher and daemon, was killed: start again");
+        }
+        let how = match status.map(exit_of) {
+            Some((Some(code), _)) => format!("exited with {code}"),
+            Some((_, Some(signal))) => format!("was killed by {signal}"),
+            _ => "ended".to_owned(),
+        };
+        Failure::new(Step::Executable, "read", Errno::EPIPE)
+            .at(&self.executable)
+            .because(format!("it {how} before it did anything: it may be damaged, or forbidden here"))
+    }
+
+    /// The daemon's pid; 0 if the start ended before there was one.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid
@@ -136,12 +190,10 @@ impl PendingStart {
     }
 
     /// Blocks until the daemon is ready, or until it has exited and its files are removed.
-    pub fn wait(&mut self, timeout: Duration) -> Result<Outcome> {
-        let event = match self.interrupted {
-            Some(signal) => Event::Signal(signal),
-            None => self.next_event(Instant::now().checked_add(timeout)),
-        };
+    pub fn wait(&mut self) -> Result<Outcome> {
+        let event = self.early_end.take().unwrap_or_else(|| self.next_event());
         if matches!(event, Event::Line(Line::Ready)) || self.abort() == Abort::TooLate {
+            self.is_over = true;
             self.reap_middle();
             self.signals = None;
             return Ok(Outcome::Ready);
@@ -150,7 +202,9 @@ impl PendingStart {
         match event {
             Event::Line(Line::Failure(failure)) => Err(self.explain(failure).into()),
             Event::Line(Line::Ended(status)) => Ok(ended(status, stderr)),
-            Event::Timeout | Event::Line(Line::TimedOut) => Ok(Outcome::TimedOut { stderr }),
+            Event::Timeout | Event::Line(Line::TimedOut) => {
+                Ok(Outcome::TimedOut { stderr, waiting: self.waiting.take() })
+            }
             Event::Signal(signal) => {
                 if let Some(signals) = self.signals.take() {
                     signals.pass_on(signal);
@@ -164,7 +218,7 @@ impl PendingStart {
     /// Has the daemon killed, and removes its files; unless it becomes ready at this very moment: then it goes on
     /// running.
     fn abort(&mut self) -> Abort {
-        if self.middle.is_none() {
+        if std::mem::replace(&mut self.is_over, true) {
             return Abort::Done;
         }
         // The middle kills the daemon when this channel closes, as when the launcher dies, or when it reads the order.
@@ -193,31 +247,31 @@ impl PendingStart {
         while let Ok(length @ 1..) = fd::read(self.channel.as_raw_fd(), &mut buffer) {
             self.lines.feed(&buffer[..length]);
         }
-        std::iter::from_fn(|| self.lines.next()).any(|line| matches!(line, Line::Ready))
+        std::iter::from_fn(|| self.lines.take()).any(|(line, _)| matches!(line, Line::Ready))
     }
 
-    fn reap_middle(&mut self) {
-        if let Some(middle) = self.middle.take() {
-            let _ = process::wait(middle);
+    /// Reaps the middle process, and returns its status.
+    fn reap_middle(&mut self) -> Option<i32> {
+        let middle = self.middle.take()?;
+        if !process::exits_within(middle, MIDDLE_EXIT_TIMEOUT) {
+            // The daemon then dies with it, as long as that isn't ready.
+            let _ = process::signal_child(middle, libc::SIGKILL, false);
         }
+        process::wait(middle).ok()
     }
 
     /// Blocks until a line can be read, or until something else happens that the launcher waits for.
-    fn next_event(&mut self, deadline: Option<Instant>) -> Event {
+    fn next_event(&mut self) -> Event {
         loop {
-            match self.lines.next() {
-                Some(
-                    Line::Status(_)
-                    | Line::Beat
-                    | Line::Idle(_)
-                    | Line::Bind(_)
-                    | Line::Supervision(_)
-                    | Line::Stopping,
-                ) => continue, // for a supervisor, not for a launcher
-                Some(line) => return Event::Line(line),
+            match self.lines.take() {
+                Some((Line::Waiting(what), _)) => {
+                    self.hint(printable(&what));
+                    continue;
+                }
+                Some((line, _)) => return Event::Line(line),
                 None => {}
             }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             // Rounded up, since poll(2) counts whole milliseconds. After the deadline it still says what can be read.
             let timeout = left.map_or(PollTimeout::NONE, |left| {
                 PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
@@ -244,22 +298,46 @@ impl PendingStart {
         }
     }
 
+    /// Notes what the daemon waits for, and prints it where the user looks on; once, however many workers say it.
+    fn hint(&mut self, what: String) {
+        if self.waiting.as_ref() == Some(&what) {
+            return;
+        }
+        if let Some(name) = &self.hints_as {
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("{name}: not ready yet: {what}\n").as_bytes(),
+            );
+        }
+        self.waiting = Some(what);
+    }
+
     /// Adds the path, which only the launcher knows, to a failure that came through the channel as numbers.
     fn explain(&self, failure: Failure) -> Failure {
         if failure.path.is_some() {
             return failure;
         }
         match failure.step {
-            Step::SecondFork => fork_failure(failure.step, failure.errno),
+            Step::SecondFork => fork::failure(failure.step, failure.errno),
             Step::Chdir => failure.at(&self.directory),
             Step::Exec => failure.at(&self.program),
             Step::PidFileLock | Step::PidFileWrite => match &self.pid_file {
                 Some(path) => failure.at(path),
                 None => failure,
             },
+            Step::Nice | Step::IoPriority | Step::OomScoreAdjust | Step::Limits if has_own_capabilities() => {
+                failure.because("capabilities that this Node has by setcap don't pass to the processes it starts")
+            }
             _ => failure,
         }
     }
+}
+
+/// Whether this process has capabilities that no process gets which it executes: those of its executable (setcap(8)).
+fn has_own_capabilities() -> bool {
+    let bits = |field: &str| status_field("self", field).and_then(|bits| u64::from_str_radix(&bits, 16).ok());
+    let passed = bits("CapAmb:").unwrap_or(0);
+    !nix::unistd::geteuid().is_root() && bits("CapEff:").is_some_and(|effective| effective & !passed != 0)
 }
 
 impl Drop for PendingStart {
@@ -268,21 +346,21 @@ impl Drop for PendingStart {
     }
 }
 
+/// Replaces control characters: the daemon may run as another user, who must not steer the launcher's terminal.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "?")
+}
+
 /// Reads exit code or signal out of a raw status of waitpid(2).
-fn ended(status: i32, stderr: String) -> Outcome {
-    let (code, signal) = match WaitStatus::from_raw(Pid::from_raw(0), status) {
+fn exit_of(status: i32) -> (Option<i32>, Option<Signal>) {
+    match WaitStatus::from_raw(Pid::from_raw(0), status) {
         Ok(WaitStatus::Exited(_, code)) => (Some(code), None),
         Ok(WaitStatus::Signaled(_, signal, _)) => (None, Some(signal)),
         _ => (None, None),
-    };
-    Outcome::Ended { code, signal, stderr }
+    }
 }
 
-/// Describes a fork that failed; EAGAIN and ENOMEM are what remained after several tries.
-pub fn fork_failure(step: Step, errno: Errno) -> Failure {
-    let failure = Failure::new(step, "fork", errno);
-    match errno {
-        Errno::EAGAIN | Errno::ENOMEM => failure.because(format!("tried {} times", fork::tries())),
-        _ => failure,
-    }
+fn ended(status: i32, stderr: String) -> Outcome {
+    let (code, signal) = exit_of(status);
+    Outcome::Ended { code, signal, stderr }
 }

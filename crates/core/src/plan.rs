@@ -9,6 +9,8 @@ use crate::sockets::Listen;
 /// Everything that a start is made of.
 #[derive(Debug)]
 pub struct Plan {
+    /// daemonic's own executable, which is the process between launcher and daemon.
+    pub executable: PathBuf,
     /// The program to execute, and its arguments with argv[0].
     pub program: PathBuf,
     pub arguments: Vec<String>,
@@ -23,6 +25,8 @@ pub struct Plan {
     /// Whether the launcher goes on after the start: then its exit doesn't abort the start, and its signals stay its
     /// own.
     pub outlives_launcher: bool,
+    /// Name under which the launcher prints what a slow start waits for; None: it prints nothing.
+    pub hints_as: Option<String>,
     pub state_file: Option<StateFile>,
     pub pid_file: Option<PidFile>,
     pub stdin: Stream,

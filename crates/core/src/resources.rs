@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result, Step};
 use crate::limits::Limit;
-use crate::sys::{priority, process};
+use crate::packing::{Pack, pack_fields};
+use crate::sys::{limit, priority, process};
 
 /// The lowest I/O priority of a class; 0 is the highest.
 const LOWEST_IO_LEVEL: u8 = 7;
@@ -27,6 +28,8 @@ pub struct Resources {
     pub no_new_privileges: bool,
 }
 
+pack_fields!(Resources { limits, nice, io_priority, oom_score_adjust, no_new_privileges });
+
 /// I/O scheduling class with the level inside of it, 0 (first served) to 7: ioprio_set(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "class", rename_all = "kebab-case", deny_unknown_fields)]
@@ -34,6 +37,21 @@ pub enum IoPriority {
     Idle,
     BestEffort { level: u8 },
     Realtime { level: u8 },
+}
+
+impl Pack for IoPriority {
+    fn pack(&self, to: &mut Vec<u8>) {
+        let (class, level) = self.class_and_level();
+        (class as u32, u32::from(level)).pack(to);
+    }
+
+    fn unpack(from: &mut &[u8]) -> Option<Self> {
+        let (class, level) = <(u32, u32)>::unpack(from)?;
+        let level = level.try_into().ok()?;
+        [Self::Idle, Self::BestEffort { level }, Self::Realtime { level }]
+            .into_iter()
+            .find(|priority| priority.class_and_level().0 as u32 == class)
+    }
 }
 
 impl Resources {
@@ -59,6 +77,13 @@ impl Resources {
             limit.apply().map_err(|errno| (Step::Limits, errno))?;
         }
         Ok(())
+    }
+
+    /// Whether a process that gets them may write files up to a size only, by its own limit or by the inherited one.
+    pub fn limit_file_size(&self) -> bool {
+        let own = self.limits.iter().rev().find(|limit| limit.is_of("fsize")).map(|limit| limit.soft);
+        let soft = own.or_else(|| Some(limit::get(libc::RLIMIT_FSIZE).ok()?.0));
+        soft.is_some_and(|soft| soft != libc::RLIM_INFINITY)
     }
 
     /// Gives them to this running process with all its threads, where nothing is executed.

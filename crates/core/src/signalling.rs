@@ -1,30 +1,27 @@
 //! Signals to the process that owns a pid file, and to no other.
 //!
-//! SACRED: signals only the owner that the kernel names. The owner is read again after its pidfd was opened: if the
+//! SACRED: signals only the owner that the kernel names. The owner is read again after its handle was opened: if the
 //! process has exited in between and its pid was given to another, that other is not signalled.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::error::{Error, Failure, Result, Step};
 use crate::pidfile::{
-    Owner, PidFileState, Sweep, holder, inspect, owner, remove_if_free, replace_alone, wait_until_started,
+    Owner, PidFileState, Sweep, holder, inspect, named_process, owner, remove_if_free, replace_alone,
+    wait_until_started,
 };
-use crate::sys::pidfd;
+use crate::sys::process_handle::ProcessHandle;
 
 /// Time for which a pid file may be locked without an owner. A start has none from the lock to just before its exec: a
 /// few milliseconds, unless the machine is loaded.
 const OWNERLESS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time that a process may take to die of SIGKILL: one that waits for a disk dies only when the disk answers.
 const KILL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time between two reads of the pid file while it has no owner, and while an owner stops where the kernel has no
-/// pidfd.
+/// Time between two reads of the pid file while it has no owner.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Terms of a stop.
@@ -51,40 +48,47 @@ pub struct Stopped {
     pub exited: bool,
 }
 
-/// Owner of a pid file, with a pidfd: the pid may be given to another process, the pidfd can't.
+/// Owner of a pid file, by a handle: its pid may be given to another process.
 struct Target<'a> {
     path: &'a Path,
-    pid: i32,
-    process: Option<OwnedFd>,
+    process: ProcessHandle,
 }
 
 /// Signals the owner, waits until it has exited, and removes stale files. Blocks, so it runs in a thread of its own.
 pub fn stop(path: &Path, companions: &[PathBuf], how: StopRequest) -> Result<Stopped> {
     match how.only {
-        Some(_) => replace_alone(path, || stop_owner(path, companions, how)),
+        Some(_) => {
+            let patience = how.timeout.saturating_add(KILL_TIMEOUT);
+            replace_alone(path, patience, || stop_owner(path, companions, how))
+        }
         None => stop_owner(path, companions, how),
     }
 }
 
 fn stop_owner(path: &Path, companions: &[PathBuf], how: StopRequest) -> Result<Stopped> {
     let target = match Target::of(path) {
-        Ok(target) if how.only.is_some_and(|only| only != target.pid) => {
+        Ok(target) if how.only.is_some_and(|only| only != target.process.pid()) => {
             return Ok(Stopped { pid: None, forced: false, exited: true });
         }
         Ok(target) => target,
         Err(Error::NotRunning { .. }) => {
+            if let Some(pid) = named_process(path) {
+                let reason = "a live process is named in it and doesn't lock it, perhaps another system's daemon: \
+                              stop it with its own command";
+                return Err(Error::Unverified { path: path.to_owned(), pid: Some(pid), reason });
+            }
             remove_stale(path, companions);
             return Ok(Stopped { pid: None, forced: false, exited: true });
         }
         Err(error) => return Err(error),
     };
-    let pid = Some(target.pid);
+    let pid = Some(target.process.pid());
     target.signal(how.signal)?;
-    let mut exited = target.wait(how.timeout);
+    let mut exited = target.process.wait(Some(how.timeout));
     let forced = !exited && how.force;
     if forced {
         target.signal(Signal::SIGKILL)?;
-        exited = target.wait(KILL_TIMEOUT);
+        exited = target.process.wait(Some(KILL_TIMEOUT));
     }
     if exited {
         remove_stale(path, companions);
@@ -108,13 +112,12 @@ const ENDING: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, S
 impl<'a> Target<'a> {
     fn of(path: &'a Path) -> Result<Self> {
         let Owner { pid, .. } = wait_for_owner(path)?;
-        let process = match pidfd::open(pid) {
-            Ok(process) => Some(process),
-            Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => None,
+        let process = match ProcessHandle::open(pid) {
+            Ok(process) => process,
             Err(Errno::ESRCH) => return Err(Error::NotRunning { path: path.to_owned() }),
             Err(errno) => return Err(Failure::new(Step::Signal, "pidfd_open", errno).at(path).into()),
         };
-        let target = Self { path, pid, process };
+        let target = Self { path, process };
         target.verify()?;
         Ok(target)
     }
@@ -122,50 +125,16 @@ impl<'a> Target<'a> {
     /// Fails unless the kernel still names the same owner.
     fn verify(&self) -> Result<()> {
         match owner(self.path)? {
-            Owner { pid, .. } if pid == self.pid => Ok(()),
+            Owner { pid, .. } if pid == self.process.pid() => Ok(()),
             _ => Err(Error::NotRunning { path: self.path.to_owned() }),
         }
     }
 
     /// Sends one signal. An owner that has exited by now needs none.
     fn signal(&self, signal: Signal) -> Result<()> {
-        let sent = match &self.process {
-            Some(process) => pidfd::send_signal(process, Some(signal)),
-            // Without a pidfd, the pid could be given to another process only between these two calls.
-            None => match self.verify() {
-                Ok(()) => kill(Pid::from_raw(self.pid), signal),
-                Err(Error::NotRunning { .. }) => Ok(()),
-                Err(error) => return Err(error),
-            },
-        };
-        match sent {
+        match self.process.signal(signal) {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
             Err(errno) => Err(Failure::new(Step::Signal, "kill", errno).at(self.path).into()),
-        }
-    }
-
-    /// Blocks until the owner has exited; false if it still runs after `timeout`.
-    fn wait(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now().checked_add(timeout);
-        loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if let Some(process) = &self.process {
-                let timeout = left.map_or(PollTimeout::NONE, |left| {
-                    PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)
-                });
-                let mut polled = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-                if poll(&mut polled, timeout).is_ok_and(|count| count > 0) {
-                    return true;
-                }
-            } else {
-                if matches!(self.verify(), Err(Error::NotRunning { .. })) {
-                    return true;
-                }
-                std::thread::sleep(POLL_INTERVAL);
-            }
-            if left == Some(Duration::ZERO) {
-                return false;
-            }
         }
     }
 }

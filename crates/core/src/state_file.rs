@@ -12,13 +12,15 @@ use crate::sys::fd;
 use crate::sys::path::c_path;
 use crate::sys::process::decimal;
 
-/// Writes the state file. Everything but the pid is prepared before the fork.
+/// Writes the state file. The launcher prepares everything but the pid.
 pub struct StateWriter {
     path: CString,
     /// Path of the draft, which is renamed to `path` once it is complete.
     draft: CString,
     before_pid: Vec<u8>,
 }
+
+crate::packing::pack_fields!(StateWriter { path, draft, before_pid });
 
 /// Text after the pid.
 const AFTER_PID: &[u8] = b"}\n";
@@ -38,7 +40,7 @@ impl StateWriter {
     }
 
     /// Writes the file with the daemon's pid. A failure is ignored, since no start depends on this file: in a directory
-    /// where only the pid file may be written there is none. Async-signal-safe.
+    /// where only the pid file may be written there is none.
     pub fn write(&self, daemon: Pid) {
         let _ = fd::unlink(&self.draft);
         if self.write_draft(daemon).and_then(|()| fd::rename(&self.draft, &self.path)).is_err() {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockType, connect, setsockopt, socket, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::error::{During, Error, Failure, Result, Step, errno_of};
 use crate::sockets::short_address;
@@ -20,8 +21,7 @@ pub fn ask(path: &Path, pid: i32, question: &str, timeout: Duration) -> Result<O
     let failed = |syscall, errno| Error::from(Failure::new(Step::Control, syscall, errno).at(path));
     let socket =
         socket(AddressFamily::Unix, SockType::Stream, fd::SOCKET_FLAGS, None).during(Step::Control, "socket")?;
-    let seconds = timeout.as_secs().clamp(1, 3600);
-    let send_timeout = nix::sys::time::TimeVal::new(seconds.cast_signed(), 0);
+    let send_timeout = TimeVal::seconds(timeout.as_secs().clamp(1, 3600).cast_signed());
     setsockopt(&socket, sockopt::SendTimeout, &send_timeout).during(Step::Control, "setsockopt")?;
     let (_directory, address) = short_address(path)?;
     match connect(socket.as_raw_fd(), &address) {

@@ -8,28 +8,33 @@ use nix::errno::Errno;
 
 use crate::arrival::Marker;
 use crate::error::{During, Failure, Result, Step};
-use crate::handover::image;
-use crate::pidfile::{self, RealKernel, claim};
+use crate::handover::command;
+use crate::pidfile::{self, Claim, RealKernel, claim};
 use crate::plan::{Plan, Stream, Supervisor};
 use crate::sockets::{self, Bound};
 use crate::stdio;
-use crate::sys::{fd, memory_file, process};
+use crate::sys::exec::Image;
+use crate::sys::signal::HeldOver;
+use crate::sys::{fd, memory_file};
 
 /// Lowest number of a descriptor for the supervisor. Node uses those below: if the exec fails, Node goes on.
 const LOWEST: RawFd = 64;
 
 /// Claims the pid file, binds the sockets, calls `bound` with their addresses, and executes the supervisor. Returns
-/// only if something failed; then the pid file and the sockets are removed again.
+/// only if something failed; then the pid file and the sockets are removed again, and the standard streams are as they
+/// were. Called in the main thread.
 pub fn execute_supervisor(plan: &Plan, bound: impl FnOnce(&[String])) -> Result<Infallible> {
     let Some(supervisor) = &plan.supervisor else {
         return Err(Failure::new(Step::Exec, "execve", Errno::EINVAL).into());
     };
     plan.resources.check()?;
+    // From the pid file on, a signal must not kill this process and leave its files: the supervisor takes it.
+    let _held_over = HeldOver::new().during(Step::Sigprocmask, "pthread_sigmask")?;
     let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
     let result = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => {
             bound(&sockets.iter().map(|each| each.address.clone()).collect::<Vec<_>>());
-            let result = execute(plan, supervisor, claimed.as_ref().map(|claim| &claim.file), &sockets);
+            let result = execute(plan, supervisor, claimed.as_ref(), &sockets);
             sockets::remove_files(&sockets);
             result
         }
@@ -42,49 +47,96 @@ pub fn execute_supervisor(plan: &Plan, bound: impl FnOnce(&[String])) -> Result<
 }
 
 /// Executes the supervisor with everything that it inherits.
-fn execute(plan: &Plan, supervisor: &Supervisor, pid_file: Option<&OwnedFd>, sockets: &[Bound]) -> Result<Infallible> {
+fn execute(plan: &Plan, supervisor: &Supervisor, claim: Option<&Claim>, sockets: &[Bound]) -> Result<Infallible> {
     let config = memory_file::with_text(&supervisor.config).during(Step::Channel, "memfd_create")?;
     let config = fd::duplicate_above(&config, LOWEST).during(Step::Channel, "fcntl")?;
     let block = Block::of(sockets)?;
     let mut marker = Marker::default();
     marker.config = Some(config.as_raw_fd());
-    marker.pid_file = pid_file.map(AsRawFd::as_raw_fd);
+    marker.pid_file = claim.map(|claim| claim.file.as_raw_fd());
     marker.first_socket = block.first;
     let names: Vec<_> = plan.listen.iter().map(|each| each.name.as_str()).collect();
     let arguments = [supervisor.executable.to_string_lossy().into_owned()];
-    let base = process::environment();
-    let image =
-        image(&supervisor.executable, &arguments, base, &plan.environment, &names, Some(marker.text(&plan.note)))?;
-    redirect(plan)?;
-    fd::keep_at_exec(config.as_raw_fd()).during(Step::Exec, "fcntl")?;
+    let image = Image::new(command(
+        &supervisor.executable,
+        &arguments,
+        &plan.inherited,
+        &plan.environment,
+        &names,
+        Some(marker.text(&plan.note)),
+    )?);
+    let mut changes = Changes::default();
+    changes.redirect(plan)?;
+    changes.keep_at_exec(config.as_raw_fd()).during(Step::Exec, "fcntl")?;
     for &number in &plan.preserve {
-        fd::keep_at_exec(number).during(Step::Exec, "fcntl")?;
+        changes.keep_at_exec(number).during(Step::Exec, "fcntl")?;
     }
-    if let Some(file) = pid_file {
-        fd::keep_at_exec(file.as_raw_fd()).during(Step::Exec, "fcntl")?;
-        pidfile::own(&RealKernel, file).map_err(|(step, errno)| Failure::new(step, step.syscall(), errno))?;
+    if let Some(Claim { file, mode, .. }) = claim {
+        changes.keep_at_exec(file.as_raw_fd()).during(Step::Exec, "fcntl")?;
+        pidfile::own(&RealKernel, file, *mode).map_err(|(step, errno)| Failure::new(step, step.syscall(), errno))?;
     }
     let errno = image.execute();
     Err(Failure::new(Step::Exec, "execve", errno).at(&supervisor.executable).into())
 }
 
-/// Redirects the standard streams that the plan doesn't inherit.
-fn redirect(plan: &Plan) -> Result<()> {
-    for (stream, number) in [(&plan.stdin, 0), (&plan.stdout, 1), (&plan.stderr, 2)] {
-        let file = match stream {
-            Stream::Inherit => {
-                // Node marks even these to be closed at exec when it boots. A stream that is closed stays closed.
-                let _ = fd::keep_at_exec(number);
-                continue;
-            }
-            Stream::Null => stdio::null_device(LOWEST)?,
-            Stream::Descriptor(given) => fd::duplicate_raw(*given, LOWEST).during(Step::Dup2, "fcntl")?,
-            Stream::File(file) if number == 0 => stdio::open_input(&file.path)?,
-            Stream::File(file) => stdio::open_log(file, plan.owner)?,
-        };
-        fd::place(file.as_raw_fd(), number).during(Step::Dup2, "dup2")?;
+/// Changes of this process's descriptors for the exec. They are undone when this is dropped: the exec has failed then,
+/// and the program goes on.
+#[derive(Default)]
+struct Changes {
+    /// Standard streams that were replaced, each with a copy of what it was; None if it was closed.
+    replaced: Vec<(RawFd, Option<OwnedFd>)>,
+    /// Descriptors that were to be closed at exec.
+    kept: Vec<RawFd>,
+}
+
+impl Changes {
+    /// Redirects the standard streams that the plan doesn't inherit.
+    fn redirect(&mut self, plan: &Plan) -> Result<()> {
+        for (stream, number) in [(&plan.stdin, 0), (&plan.stdout, 1), (&plan.stderr, 2)] {
+            let file = match stream {
+                Stream::Inherit => {
+                    // Node marks even these to be closed at exec when it boots. A stream that is closed stays closed.
+                    let _ = self.keep_at_exec(number);
+                    continue;
+                }
+                Stream::Null => stdio::null_device(LOWEST)?,
+                Stream::Descriptor(given) => fd::duplicate_raw(*given, LOWEST).during(Step::Dup2, "fcntl")?,
+                Stream::File(file) if number == 0 => stdio::open_input(&file.path)?,
+                Stream::File(file) => stdio::open_log(file, plan.owner)?,
+            };
+            self.replace(number, &file).during(Step::Dup2, "dup2")?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn replace(&mut self, number: RawFd, file: &OwnedFd) -> nix::Result<()> {
+        if fd::closes_at_exec(number) == Ok(true) {
+            self.kept.push(number);
+        }
+        self.replaced.push((number, fd::duplicate_raw(number, LOWEST).ok()));
+        fd::place(file.as_raw_fd(), number)
+    }
+
+    fn keep_at_exec(&mut self, number: RawFd) -> nix::Result<()> {
+        if fd::closes_at_exec(number)? {
+            self.kept.push(number);
+        }
+        fd::keep_at_exec(number)
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        for (number, before) in &self.replaced {
+            match before {
+                Some(file) => drop(fd::place(file.as_raw_fd(), *number)),
+                None => fd::close_raw(*number),
+            }
+        }
+        for &number in &self.kept {
+            let _ = fd::close_at_exec(number);
+        }
+    }
 }
 
 /// Sockets at consecutive numbers, open at exec, closed when dropped.

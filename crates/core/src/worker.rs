@@ -1,16 +1,18 @@
 //! Workers of a supervisor: the program, started in the supervisor's session by a process with one thread.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::arrival::Role;
 use crate::child::{self, Child, ExecContext, Parent};
 use crate::error::{During, Failure, Result, Step};
-use crate::handover::{Handover, image, pair};
+use crate::handover::{Handover, command, pair};
+use crate::id_change::IdChange;
 use crate::identity::Change;
 use crate::plan::{FileOwner, LogFile};
 use crate::resources::Resources;
 use crate::stdio::{Later, Streams, Tail};
+use crate::sys::exec::Image;
 use crate::sys::path::c_path;
 use crate::sys::signal::AllBlocked;
 use crate::sys::{fd, fork};
@@ -112,10 +114,16 @@ impl WorkerPlan {
         let (arrangement, marker) = handover.arrange(Role::Worker)?;
         let arrives = matches!(self.kind, Kind::Arriving);
         let names: Vec<_> = sockets.iter().map(|&(name, _)| name).collect();
-        let base = self.environment.iter().cloned();
         let marker_text = arrives.then(|| marker.text(note));
         let prepared = Child {
-            image: image(&self.program, &self.arguments, base, variables, &names, marker_text)?,
+            image: Image::new(command(
+                &self.program,
+                &self.arguments,
+                &self.environment,
+                variables,
+                &names,
+                marker_text,
+            )?),
             parent: Parent::Supervisor(std::process::id()),
             leads_group: self.leads_group,
             directory: c_path(&self.directory, Step::Chdir)?,
@@ -125,6 +133,7 @@ impl WorkerPlan {
             channel_source,
             channel_ends_at_exec: !arrives,
             pid_file: None,
+            holds_signals: false,
             resources: self.resources.clone(),
             context: self.context()?,
         };
@@ -133,8 +142,8 @@ impl WorkerPlan {
             // A signal that reached the child before it has restored the dispositions would run the supervisor's
             // handler there.
             let _blocked = AllBlocked::new().during(Step::Sigprocmask, "pthread_sigmask")?;
-            // Tried once only: the supervisor waits, and starts the worker again.
-            fork::fork_to_execute(1, child::run, &prepared, &stack).during(Step::SecondFork, "fork")?
+            fork::fork_to_execute(child::run, &prepared, &stack)
+                .map_err(|errno| fork::failure(Step::SecondFork, errno))?
         };
         Ok(Worker { pid: pid.as_raw(), channel, tail, ready })
     }
@@ -161,8 +170,15 @@ impl WorkerPlan {
             }
             (Some(file), _) => Later::AtCall(copy(file)?),
             (None, Some(file)) if arrives => Later::AtReady(copy(file)?),
+            (None, Some(file)) if self.resources.limit_file_size() => {
+                // It writes there for good, and would be killed once it has written as much as a file may have.
+                streams.stderr = copy(file)?;
+                return Ok((streams, None));
+            }
             (None, Some(_)) => Later::Never,
-            (None, None) => return Ok((streams, self.stderr_log.as_ref().and_then(|log| Tail::of_log(log, self.owner)))),
+            (None, None) => {
+                return Ok((streams, self.stderr_log.as_ref().and_then(|log| Tail::of_log(log, self.owner))));
+            }
         };
         let tail = Tail::in_memory(self.owner).during(Step::Log, "memfd_create")?;
         streams.stderr = own(tail.descriptor())?;
@@ -175,14 +191,10 @@ impl WorkerPlan {
         let Kind::Foreign(ForeignContext { identity, umask, directory }) = &self.kind else {
             return Ok(None);
         };
-        let path = |path: Option<&Path>, step| path.map(|path| c_path(path, step)).transpose();
         Ok(Some(ExecContext {
             umask: umask.and_then(|mask| libc::mode_t::try_from(mask).ok()),
-            chroot: path(identity.chroot.as_deref(), Step::Chroot)?,
-            groups: identity.groups.clone(),
-            group: identity.group,
-            user: identity.user,
-            directory: path(directory.as_deref(), Step::Chdir)?,
+            ids: IdChange::new(identity)?,
+            directory: directory.as_deref().map(|path| c_path(path, Step::Chdir)).transpose()?,
         }))
     }
 }

@@ -62,23 +62,33 @@ impl Arrival {
         self.arrival.say(&line);
     }
 
+    /// Writes to the launcher or supervisor what a start that takes long waits for.
+    #[napi(catch_unwind)]
+    pub fn waits_for(&self, what: String) {
+        self.arrival.waits_for(&what);
+    }
+
     /// Has the supervisor bind a socket. `listen` is its plan, as JSON.
     #[napi(catch_unwind)]
     pub fn bind(&self, name: String, listen: String) -> Answer<Socket> {
         answer(self.arrival.bind(&listen).map(|(socket, address)| Socket { name, fd: socket.into_raw_fd(), address }))
     }
 
-    /// Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none. If the
-    /// supervisor dies, this process exits at once.
+    /// Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none; `signal` that
+    /// of a signal that the program maps. If the supervisor dies, this process exits at once.
     #[napi(catch_unwind)]
-    pub fn listen(&self, stop: Function<'_, i32, ()>) -> napi::Result<()> {
+    pub fn listen(&self, stop: Function<'_, i32, ()>, signal: Function<'_, i32, ()>) -> napi::Result<()> {
         let Ok(Some(mut orders)) = self.arrival.orders() else { return Ok(()) };
         let stop = stop.build_threadsafe_function().weak::<true>().build()?;
+        let signal = signal.build_threadsafe_function().weak::<true>().build()?;
         std::thread::spawn(move || {
             loop {
                 match orders.next() {
-                    Order::Stop(signal) => {
-                        stop.call(signal, ThreadsafeFunctionCallMode::NonBlocking);
+                    Order::Stop(number) => {
+                        stop.call(number, ThreadsafeFunctionCallMode::NonBlocking);
+                    }
+                    Order::Signal(number) => {
+                        signal.call(number, ThreadsafeFunctionCallMode::NonBlocking);
                     }
                     Order::Exit => daemonic_core::sys::process::exit_now(1),
                 }

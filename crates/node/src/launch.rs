@@ -1,7 +1,9 @@
 //! Starts, from the launcher's side.
 
+use std::path::Path;
+
 use daemonic_core::pending_start::Outcome as CoreOutcome;
-use daemonic_core::{launch, takeover};
+use daemonic_core::{launch, own_executable, takeover};
 use napi::Env;
 use napi::bindgen_prelude::{Function, Object};
 use napi_derive::napi;
@@ -9,11 +11,18 @@ use napi_derive::napi;
 use crate::plan::Plan;
 use crate::refusal::{Answer, Refusal, answer, milliseconds};
 
+/// Opens daemonic's own executable for the life of this process: an upgrade of the package may replace it, and the new
+/// one would not understand this addon. A failure shows at the first start.
+#[napi(catch_unwind)]
+pub fn keep_executable(path: String) {
+    let _ = own_executable::open(Path::new(&path));
+}
+
 /// Starts the daemon and blocks until it is ready, or until it has exited and its files are removed. The timeout is in
 /// milliseconds.
 #[napi(catch_unwind)]
 pub fn start(plan: Plan, timeout: f64) -> Answer<Outcome> {
-    answer(plan.try_into().and_then(|plan| launch::begin(&plan)?.wait(milliseconds(timeout))))
+    answer(plan.try_into().and_then(|plan| launch::begin(&plan, milliseconds(timeout))?.wait()))
 }
 
 /// Executes the plan's supervisor in this very process, where nothing detaches. `bound` gets the addresses of its
@@ -47,8 +56,8 @@ pub fn launch(env: &Env, plan: Plan, timeout: f64) -> napi::Result<Object<'_>> {
     let plan = plan.try_into();
     std::thread::spawn(move || {
         let launched = plan.and_then(|plan| {
-            let mut start = launch::begin(&plan)?;
-            let outcome = start.wait(milliseconds(timeout))?;
+            let mut start = launch::begin(&plan, milliseconds(timeout))?;
+            let outcome = start.wait()?;
             Ok(Launch { pid: start.pid(), addresses: start.addresses().to_vec(), outcome: outcome.into() })
         });
         deferred.resolve(move |_| {
@@ -67,11 +76,13 @@ pub struct Outcome {
     pub exit_code: Option<i32>,
     pub signal: Option<String>,
     pub stderr: String,
+    /// What the daemon waited for, with 'timeout', where it said so.
+    pub waiting: Option<String>,
 }
 
 impl Outcome {
     fn of(kind: &str) -> Self {
-        Self { kind: kind.to_owned(), exit_code: None, signal: None, stderr: String::new() }
+        Self { kind: kind.to_owned(), exit_code: None, signal: None, stderr: String::new(), waiting: None }
     }
 }
 
@@ -85,7 +96,7 @@ impl From<CoreOutcome> for Outcome {
                 stderr,
                 ..Self::of("ended")
             },
-            CoreOutcome::TimedOut { stderr } => Self { stderr, ..Self::of("timeout") },
+            CoreOutcome::TimedOut { stderr, waiting } => Self { stderr, waiting, ..Self::of("timeout") },
             CoreOutcome::Interrupted(signal) => {
                 Self { signal: Some(signal.as_str().to_owned()), ..Self::of("interrupted") }
             }

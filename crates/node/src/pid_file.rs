@@ -60,8 +60,8 @@ impl PidFile {
 
     /// Takes byte 0 again, in case other code of this process closed a descriptor of the file.
     #[napi(catch_unwind)]
-    pub fn assert_ownership(&self) -> Option<Refusal> {
-        refusal(self.held.assert_ownership())
+    pub fn assert_ownership(&self) {
+        self.held.assert_ownership();
     }
 
     /// Removes the file and its companions, and unlocks it: at once, or with `untilExit` when the process exits.
@@ -107,6 +107,12 @@ pub fn inspect_pid_file(path: String) -> Answer<PidFileReport> {
         }),
         Err(error) => Either::B(error.into()),
     }
+}
+
+/// Finds a live process that an unlocked pid file names: another system's daemon, perhaps.
+#[napi(catch_unwind)]
+pub fn named_process(path: String) -> Option<i32> {
+    pidfile::named_process(path.as_ref())
 }
 
 /// Wait for a pid file, in a thread of its own.

@@ -11,6 +11,8 @@ use crate::resources::{Resources, malformed};
 /// Everything that a start is made of.
 #[napi(object)]
 pub struct Plan {
+    /// daemonic's own executable, which is the process between launcher and daemon.
+    pub executable: String,
     pub program: String,
     /// All arguments, with argv[0].
     pub arguments: Vec<String>,
@@ -20,6 +22,8 @@ pub struct Plan {
     pub note: String,
     /// Whether the launcher goes on after the start: then its exit doesn't abort the start.
     pub outlives_launcher: bool,
+    /// Name under which the launcher prints on stderr what a slow start waits for; absent: it prints nothing.
+    pub hints_as: Option<String>,
     pub state: Option<StatePlan>,
     pub pid_file: Option<PidFilePlan>,
     pub stdin: StreamPlan,
@@ -120,6 +124,7 @@ impl TryFrom<Plan> for core::Plan {
 
     fn try_from(plan: Plan) -> Result<Self> {
         Ok(Self {
+            executable: plan.executable.into(),
             program: plan.program.into(),
             arguments: plan.arguments,
             directory: plan.directory.into(),
@@ -127,6 +132,7 @@ impl TryFrom<Plan> for core::Plan {
             note: plan.note,
             inherited: daemonic_core::sys::process::environment().collect(),
             outlives_launcher: plan.outlives_launcher,
+            hints_as: plan.hints_as,
             state_file: plan.state.map(|state| core::StateFile {
                 path: state.path.into(),
                 draft: state.draft.into(),

@@ -4,6 +4,7 @@
 use std::os::fd::OwnedFd;
 
 use daemonic_core::arrival::{self, Arrival};
+use daemonic_core::middle::{self, MIDDLE};
 use daemonic_core::pidfile::Held;
 use daemonic_core::sys::{fd, memory_file, process, title::Title};
 
@@ -34,6 +35,7 @@ pub fn run() -> i32 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let supervisor = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => from_launcher(),
+        [MIDDLE, order, launcher] => return run_middle(order, launcher),
         [CHECK] => return i32::from(!reexec::understands_state_on_stdin()),
         [RESUME, number] => number.parse().ok().and_then(from_saved_state),
         _ => None,
@@ -46,6 +48,14 @@ pub fn run() -> i32 {
     let code = supervisor.run();
     clean_up(&mut supervisor);
     code
+}
+
+/// Runs the process between launcher and daemon.
+fn run_middle(order: &str, launcher: &str) -> i32 {
+    match (order.parse(), launcher.parse()) {
+        (Ok(order), Ok(launcher)) => middle::run(order, launcher),
+        _ => 2,
+    }
 }
 
 /// Makes a supervisor of what the launcher, or the foreground process before it, handed over, and starts the workers.
@@ -67,7 +77,7 @@ fn from_launcher() -> Option<Supervisor> {
         let held = Held::register(file, &pid_file.path).ok()?;
         // Kernels before 5.11 drop POSIX locks at the exec of a process with several threads: in the foreground, Node
         // was one.
-        let _ = held.assert_ownership();
+        held.assert_ownership();
         world.pid_file = Some(held);
     }
     let copy = |file: &Option<OwnedFd>| file.as_ref().and_then(|file| file.try_clone().ok());
@@ -75,7 +85,7 @@ fn from_launcher() -> Option<Supervisor> {
     world.late.stderr_at_call = copy(&arrival.stderr_at_call);
     world.late.stderr_at_ready = copy(&arrival.stderr_at_ready);
     world.arrival = arrival.has_listener().then_some(arrival);
-    let notify_socket = NotifySocket::open().ok().filter(|_| world.config.foreign.is_some());
+    let notify_socket = world.config.foreign.as_ref().and_then(|_| NotifySocket::open(&world.config).ok());
     let fleet = Fleet::new(world.config.terms(), now());
     let mut supervisor = Supervisor::new(fleet, world, notify_socket).ok()?;
     supervisor.fleet.start_all(&mut supervisor.world);
@@ -111,10 +121,13 @@ fn parse(file: &OwnedFd) -> Option<Config> {
     }
 }
 
-/// Removes control socket and pid file. If a signal killed the worker that made the first start fail, the supervisor
+/// Removes notify socket, control socket and pid file. If a signal killed the worker that made the first start fail, the supervisor
 /// is killed by the same signal, so that its parent sees what happened.
 fn clean_up(supervisor: &mut Supervisor) {
-    let Supervisor { world, control, fleet, .. } = supervisor;
+    let Supervisor { world, control, fleet, notify_socket, .. } = supervisor;
+    if let Some(notify_socket) = notify_socket {
+        notify_socket.remove();
+    }
     if let Some(control) = control {
         control.remove();
     }

@@ -2,20 +2,27 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use daemonic_core::channel::Line;
+use daemonic_core::notify::Notification;
+use daemonic_core::pidfile::Held;
 use daemonic_core::sys::signal::Watch;
+use daemonic_core::worker_channel::WorkerLine;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use crate::clock::{Millis, now};
+use crate::config::Open;
 use crate::control_socket::{Answer, ControlSocket, Request};
 use crate::fleet::{ClientId, Fleet, Level, Phase, World};
-use crate::notify_socket::{NotifySocket, ancestor};
-use crate::policy::{Exit, Supervision};
+use crate::mapped_signals::Share;
+use crate::notify_socket::NotifySocket;
+use crate::policy::Exit;
 use crate::readiness_probe::ReadinessProbe;
-use crate::real_world::{MOST_LINES_PER_TURN, RealWorld};
+use crate::real_world::RealWorld;
 use crate::reexec::NextImage;
+use crate::rights;
+use crate::state_file;
 use crate::status_report::StatusReport;
+use crate::worker_processes::SHARES_AT_EXIT;
 
 /// Signals that the supervisor acts on itself.
 const OWN_SIGNALS: [i32; 9] = [
@@ -32,17 +39,16 @@ const OWN_SIGNALS: [i32; 9] = [
 /// Signals that are passed on to the workers, beside the real-time ones; all others keep their default action.
 const PASSED_SIGNALS: [i32; 5] = [libc::SIGWINCH, libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGIO];
 
-/// Datagrams that are read in one turn of the loop: any process may send them, and must not starve the rest.
-const MOST_DATAGRAMS_PER_TURN: usize = 64;
-
 /// The fleet, the world that it decides about, and the sources of events.
 pub struct Supervisor {
     pub fleet: Fleet,
     pub world: RealWorld,
     pub control: Option<ControlSocket>,
-    notify_socket: Option<NotifySocket>,
+    pub notify_socket: Option<NotifySocket>,
     watch: Watch,
     started_at: Millis,
+    /// Whether the program maps signals that the log doesn't tell of yet.
+    has_new_signals: bool,
 }
 
 impl Supervisor {
@@ -51,7 +57,9 @@ impl Supervisor {
         let signals: Vec<i32> = OWN_SIGNALS.iter().chain(&PASSED_SIGNALS).copied().chain(real_time_signals()).collect();
         let watch = Watch::start(&signals)?;
         world.notify_address = notify_socket.as_ref().map(|socket| socket.address.clone());
-        let mut supervisor = Self { fleet, world, control: None, notify_socket, watch, started_at: now() };
+        let mut supervisor =
+            Self { fleet, world, control: None, notify_socket, watch, started_at: now(), has_new_signals: false };
+        supervisor.watch_mapped();
         supervisor.open_control();
         Ok(supervisor)
     }
@@ -73,26 +81,35 @@ impl Supervisor {
             self.serve_control();
             self.probe_readiness();
             self.fleet.tick(&mut self.world, read_at);
-            self.world.trim_stderr();
+            self.describe_signals();
+            self.world.stderr_memory.trim(&self.world.workers, now());
+            self.world.hand_lost_logs();
             self.send_answers();
         }
     }
 
     /// Blocks until a descriptor is ready or a deadline has passed.
     fn wait(&self) {
-        let probes = self.world.processes.values().filter_map(|process| process.readiness.next_look());
-        let deadline = probes.chain(self.fleet.next_deadline()).chain(self.world.next_trim()).min();
-        let left = deadline.map(|deadline| deadline.saturating_sub(now()));
+        let now = now();
+        let (world, workers) = (&self.world, &self.world.workers);
+        let of_workers =
+            workers.iter().flat_map(|(_, process)| [process.readiness.next_look(), process.next_read(now)]);
+        let others = [
+            self.fleet.next_deadline(),
+            world.stderr_memory.next_trim(workers),
+            world.next_lost_log(),
+            self.notify_socket.as_ref().and_then(|socket| socket.next_read(now)),
+            self.control.as_ref().and_then(|control| control.next_accept(now)),
+        ];
+        let left = of_workers.chain(others).flatten().min().map(|deadline| deadline.saturating_sub(now));
         let timeout = left.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
         let mut polled = vec![readable(self.watch.descriptor())];
-        if let Some(socket) = &self.notify_socket {
-            polled.push(readable(socket.descriptor()));
-        }
-        for process in self.world.processes.values() {
-            polled.extend(process.channel.iter().map(|channel| readable(channel.as_fd())));
+        polled.extend(self.notify_socket.as_ref().and_then(|socket| socket.readable(now)).map(readable));
+        for (_, process) in workers.iter() {
+            polled.extend(process.readable_channel(now).map(readable));
             polled.extend(process.readiness.descriptor().map(|line| readable(line.as_fd())));
         }
-        for (descriptor, flags) in self.control.iter().flat_map(ControlSocket::descriptors) {
+        for (descriptor, flags) in self.control.iter().flat_map(|control| control.descriptors(now)) {
             polled.push(PollFd::new(descriptor, flags));
         }
         let _ = poll(&mut polled, timeout); // EINTR is no error: every source is read after each turn, ready or not
@@ -102,6 +119,10 @@ impl Supervisor {
         while let Some((signal, from_process)) = self.watch.next() {
             if signal != libc::SIGCHLD {
                 self.reopen_control_if_removed();
+            }
+            if let Some(share) = self.world.config.signals.share(signal) {
+                self.handle_mapped(signal, share);
+                continue;
             }
             match signal {
                 libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => self.fleet.stop(&mut self.world, signal),
@@ -119,6 +140,16 @@ impl Supervisor {
         }
     }
 
+    /// Handles a signal that the program maps. The control socket goes on doing what the supervisor does by default with it.
+    fn handle_mapped(&mut self, signal: i32, share: Share) {
+        match share {
+            Share::Stop => self.fleet.stop(&mut self.world, signal),
+            Share::Reload => self.fleet.reload(&mut self.world, None),
+            Share::ReopenLogs => self.world.reopen_logs(),
+            Share::PassOn => self.fleet.pass_on(&mut self.world, signal),
+        }
+    }
+
     fn scale_by(&mut self, change: isize) {
         let to = self.fleet.slots.len().saturating_add_signed(change).max(1);
         if let Err(why) = self.fleet.scale(&mut self.world, to) {
@@ -129,49 +160,123 @@ impl Supervisor {
     // ── Workers ──────────────────────────────────────────────────────────────────────────
 
     fn read_workers(&mut self) {
-        let pids: Vec<i32> = self.world.processes.keys().copied().collect();
-        for pid in pids {
-            self.read_channel(pid);
+        for pid in self.world.workers.pids() {
+            let lines = self.world.workers.get_mut(pid).map(|process| process.read_share(now()));
+            for line in lines.into_iter().flatten() {
+                self.handle_line(pid, line);
+            }
         }
-        for _ in 0..MOST_DATAGRAMS_PER_TURN {
-            let Some((sender, lines)) = self.notify_socket.as_ref().and_then(NotifySocket::receive) else { break };
-            let Some(pid) = ancestor(sender, |pid| self.world.processes.contains_key(&pid)) else { continue };
-            for line in lines {
+        let datagrams = self.notify_socket.as_mut().map(NotifySocket::receive_share).unwrap_or_default();
+        let target = self.world.config.target_user();
+        for (sender, said) in datagrams {
+            let Some(pid) = sender.worker(target, |pid| self.world.workers.contains(pid)) else { continue };
+            for notification in said {
+                self.handle_notification(pid, notification);
+            }
+        }
+    }
+
+    /// Reads what a worker wrote before it exited. What it asked for it needs no more.
+    fn read_last_words(&mut self, pid: i32) {
+        for _ in 0..SHARES_AT_EXIT {
+            let lines = self.world.workers.get_mut(pid).map(|process| process.read_share_at_exit(now()));
+            let asks = |line: &WorkerLine| matches!(line, WorkerLine::Bind { .. } | WorkerLine::Wishes(_));
+            for line in lines.into_iter().flatten().filter(|line| !asks(line)) {
                 self.handle_line(pid, line);
             }
         }
     }
 
-    fn read_channel(&mut self, pid: i32) {
-        for _ in 0..MOST_LINES_PER_TURN {
-            let Some(line) = self.world.next_line(pid) else { break };
-            self.handle_line(pid, line);
-        }
-    }
-
-    fn handle_line(&mut self, pid: i32, line: Line) {
+    fn handle_line(&mut self, pid: i32, line: WorkerLine) {
         match line {
-            Line::Ready if self.world.config.ready.is_probed() => {}
-            Line::Ready => self.fleet.worker_ready(&mut self.world, pid),
-            Line::Status(text) => self.fleet.set_status(pid, text),
-            Line::Beat => self.fleet.heartbeat(pid, now()),
-            Line::Idle(idle) => self.fleet.set_idle(&mut self.world, pid, idle),
-            Line::Supervision(text) => self.change_supervision(pid, &text),
-            Line::Bind(listen) => self.world.hand_socket(pid, &listen, self.is_booting(pid)),
-            Line::Stopping => self.fleet.worker_stopping(&mut self.world, pid),
-            Line::Pid(_) | Line::TimedOut | Line::Ended(_) | Line::Failure(_) => {}
+            WorkerLine::Ready => self.said_ready(pid),
+            WorkerLine::Status(text) => self.fleet.set_status(pid, text),
+            WorkerLine::Waiting(what) => {
+                if self.is_booting(pid) {
+                    self.world.waits_for(pid, &what);
+                }
+            }
+            WorkerLine::Beat => self.fleet.heartbeat(pid, now()),
+            WorkerLine::Idle(idle) => self.fleet.set_idle(&mut self.world, pid, idle),
+            WorkerLine::Wishes(text) => self.grant(pid, &text),
+            WorkerLine::Signals(text) => self.map_signals(pid, &text),
+            WorkerLine::Bind { request, listen } => {
+                self.world.hand_socket(pid, request, &listen, self.is_booting(pid));
+            }
+            WorkerLine::Stopping => self.fleet.worker_stopping(&mut self.world, pid),
+            WorkerLine::LostLog(numbers) => self.world.hand_log_later(pid, numbers),
+            WorkerLine::Failure(_) => {} // kept with the process, for its exit
         }
     }
 
-    /// Applies the supervision that the program asks for in its call of daemonize(). It says so only where the command
-    /// that started it left supervision open, and it counts only while it boots.
-    fn change_supervision(&mut self, pid: i32, text: &str) {
+    fn handle_notification(&mut self, pid: i32, notification: Notification) {
+        match notification {
+            Notification::Ready => self.said_ready(pid),
+            Notification::Status(text) => self.fleet.set_status(pid, text),
+            Notification::Beat => self.fleet.heartbeat(pid, now()),
+            Notification::Stopping => self.fleet.worker_stopping(&mut self.world, pid),
+        }
+    }
+
+    fn said_ready(&mut self, pid: i32) {
+        if !self.world.config.ready.is_probed() {
+            self.fleet.worker_ready(&mut self.world, pid);
+        }
+    }
+
+    /// Grants what the program's own call of daemonize() asks for, as far as the operator left it open: to the worker of
+    /// the first start that asks first, while it boots and has given up no rights. Later its text may be an attacker's.
+    fn grant(&mut self, pid: i32, text: &str) {
+        let is_first = self.fleet.phase == Phase::Starting && self.is_booting(pid);
+        let Some(wishes) = serde_json::from_str(text).ok().filter(|_| is_first) else { return };
+        let open = std::mem::take(&mut self.world.config.open);
+        if open == Open::default() {
+            return;
+        }
+        if !rights::are_shared_with(pid) {
+            let text = "what the program asks for in daemonize() is not taken over, since it has given up its rights \
+                        before: give `workers`, `monitor`, `stopTimeout` and `idleTimeout` at the start";
+            return self.world.log(Level::Warning, text);
+        }
+        let config = &mut self.world.config;
+        config.grant(open, wishes);
+        self.world.plan.leads_group = config.supervision.kill_tree;
+        if let Some([state, draft, ..]) = config.pid_file.as_ref().map(|file| &file.companions[..]) {
+            state_file::set_stop_timeout(state, draft, config.stop_timeout);
+        }
+        self.fleet.change_ends(config.stop_timeout, config.ends_idle);
+        if open.supervision {
+            let supervision = config.supervision.clone();
+            self.fleet.change_supervision(&mut self.world, supervision);
+        }
+    }
+
+    /// Learns which signals the program maps: it says so while it boots. A new release may map others than the old one.
+    fn map_signals(&mut self, pid: i32, text: &str) {
         let is_booting = self.is_booting(pid);
-        let Some(supervision) = serde_json::from_str::<Supervision>(text).ok().filter(|_| is_booting) else { return };
-        self.world.config.note.insert("workers".to_owned(), supervision.workers.into());
-        self.world.plan.leads_group = supervision.kill_tree;
-        self.world.config.supervision = supervision.clone();
-        self.fleet.change_supervision(&mut self.world, supervision);
+        let Some(signals) = serde_json::from_str(text).ok().filter(|_| is_booting) else { return };
+        if self.world.config.signals != signals {
+            self.world.config.signals = signals;
+            self.watch_mapped();
+            self.has_new_signals = true;
+        }
+    }
+
+    /// Watches signals that only the program has a meaning for.
+    fn watch_mapped(&self) {
+        for number in self.world.config.signals.numbers() {
+            let _ = self.watch.add(number); // the numbers of libc's own threads, and those of KILL and STOP, are refused
+        }
+    }
+
+    /// Says once which signals the program has taken; after the first start, whose stderr is the launcher's.
+    fn describe_signals(&mut self) {
+        if self.has_new_signals && self.fleet.phase == Phase::Running {
+            self.has_new_signals = false;
+            if let Some(text) = self.world.config.signals.description() {
+                self.world.log(Level::Info, &text);
+            }
+        }
     }
 
     fn is_booting(&self, pid: i32) -> bool {
@@ -180,10 +285,10 @@ impl Supervisor {
 
     fn reap(&mut self) {
         while let Some(pid) = RealWorld::exited_child() {
-            self.read_channel(pid); // what the worker wrote before it exited counts first
+            self.read_last_words(pid);
             let Some(status) = self.world.reap(pid) else { continue };
             self.fleet.worker_exited(&mut self.world, pid, Exit::of(status));
-            self.world.processes.remove(&pid);
+            self.world.workers.drop_reaped();
         }
     }
 
@@ -194,9 +299,9 @@ impl Supervisor {
         };
         let ready: Vec<i32> = self
             .world
-            .processes
+            .workers
             .iter_mut()
-            .filter_map(|(&pid, process)| (is_due(&process.readiness) && process.readiness.look(now)).then_some(pid))
+            .filter_map(|(pid, process)| (is_due(&process.readiness) && process.readiness.look(now)).then_some(pid))
             .collect();
         for pid in ready {
             self.fleet.worker_ready(&mut self.world, pid);
@@ -235,6 +340,10 @@ impl Supervisor {
 
     fn open_control(&mut self) {
         let Some(path) = &self.world.config.control else { return };
+        // Another daemon was started with this pid file, and the control socket's path is its own.
+        if self.world.pid_file.as_ref().is_some_and(Held::is_replaced) {
+            return;
+        }
         self.control = ControlSocket::open(path).ok();
         if self.control.is_none() {
             let line = format!(

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::kernel::{Kernel, RealKernel, Status};
-use super::layout::{MOST_RACES, RUNNING, RUNNING_AND_STARTING, STARTING, WHO};
+use super::layout::{ALL, MOST_RACES, RUNNING_AND_STARTING, STARTING, WHO};
 use super::look::look;
-use super::table;
+use super::{replace, table};
 use crate::error::{During, Error, Failure, Result, Step};
 use crate::sys::fd::FileId;
-use crate::sys::lock::LockOwner;
+use crate::sys::lock::{Access, LockOwner};
 use crate::sys::path::{c_path, directory_of};
 use crate::sys::process::decimal;
 
@@ -22,21 +22,24 @@ pub struct Claim {
     pub file: OwnedFd,
     pub path: PathBuf,
     pub identity: FileId,
+    /// Mode that the file gets together with its owner.
+    pub mode: u32,
+    /// Another name of the running daemon's file, in whose place this one was put: for a start that fails.
+    pub previous: Option<CString>,
 }
 
 impl Claim {
-    /// Gives the file up before it had an owner: removes it under the lock.
+    /// Gives the file up before it had an owner: removes it under the lock, or puts the previous one back.
     pub fn abandon(self) {
         if let Ok(name) = c_path(&self.path, Step::PidFileRelease)
             && RealKernel.names_still(&name, self.identity)
         {
-            let _ = RealKernel.unlink(&name);
+            let _ = remove_or_restore(&RealKernel, &name, self.previous.as_deref());
         }
     }
 }
 
-/// Locks bytes 1 and 2 of the file at `path`, and creates it with `mode` (whatever the umask) if it isn't there.
-/// Refuses a file that is not regular, has several names, or belongs to another user in a directory where anyone can
+/// Locks bytes 1 and 2 of the file at `path`, and creates it if it isn't there; [`own`] gives it `mode`. Refuses a file that is not regular, has several names, or belongs to another user in a directory where anyone can
 /// put files. With `overwrite`, a file that is locked is replaced by a new one; its owner goes on undisturbed.
 pub fn claim(path: &Path, mode: u32, overwrite: bool) -> Result<Claim> {
     let _table = table::exclude(path)?;
@@ -46,58 +49,57 @@ pub fn claim(path: &Path, mode: u32, overwrite: bool) -> Result<Claim> {
 /// Does what [`claim`] does, for a caller that has locked the table of held files by `table::exclude`.
 pub fn claim_in_excluded_process(path: &Path, mode: u32, overwrite: bool) -> Result<Claim> {
     let name = c_path(path, Step::PidFileCreate)?;
-    let (file, identity) = match take(&RealKernel, path, &name, mode) {
-        Err(Error::Running { .. }) if overwrite => replace(path, &name, mode)?,
-        other => other?,
-    };
-    Ok(Claim { file, path: path.to_owned(), identity })
-}
-
-/// Puts a new file in the place of one that is locked. The old owner's release sees another inode, and leaves it alone.
-fn replace(path: &Path, name: &CStr, mode: u32) -> Result<(OwnedFd, FileId)> {
-    let draft_path = PathBuf::from(format!("{}.{}", path.display(), RealKernel.pid()));
-    let draft = c_path(&draft_path, Step::PidFileCreate)?;
-    let taken = take(&RealKernel, &draft_path, &draft, mode)?;
-    nix::fcntl::renameat(nix::fcntl::AT_FDCWD, draft.as_c_str(), nix::fcntl::AT_FDCWD, name)
-        .inspect_err(|_| {
-            let _ = RealKernel.unlink(&draft);
-        })
-        .during(Step::PidFileCreate, "rename")
-        .map_err(|failure| failure.at(path))?;
-    Ok(taken)
-}
-
-/// Takes the file, as often as another process gets in between.
-pub fn take<K: Kernel>(kernel: &K, path: &Path, name: &CStr, mode: u32) -> Result<(K::File, FileId)> {
-    for _ in 0..MOST_RACES {
-        let lock = |file: &K::File| kernel.lock(file, LockOwner::OpenFile, RUNNING_AND_STARTING);
-        if let Some(taken) = attempt(kernel, path, name, mode, lock)? {
-            return Ok(taken);
+    let ((file, identity), previous) = match take(&RealKernel, path, &name) {
+        Err(Error::Running { .. }) if overwrite => replace::replace_owned(&RealKernel, path, &name)?,
+        other => {
+            let taken = other?;
+            let _ = RealKernel.unlink(&replace::previous_name(path)?); // left by a start that was killed
+            (taken, None)
         }
-    }
-    // No daemon runs, yet a process keeps a read lock on byte 2, for longer than waiting for a start takes.
-    let reader = kernel.open(name, libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK).and_then(|file| {
-        let named = kernel.holder(&file, LockOwner::Process, STARTING)?;
-        Ok(named.or(kernel.holder(&file, LockOwner::OpenFile, STARTING)?))
-    });
-    match reader {
-        Ok(Some(holder)) => Err(Error::Blocked { path: path.to_owned(), pid: (holder.pid > 0).then_some(holder.pid) }),
-        _ => Err(Failure::new(Step::PidFileLock, "fcntl", Errno::EAGAIN)
-            .at(path)
-            .because("its owner kept changing: try again")
-            .into()),
-    }
+    };
+    Ok(Claim { file, path: path.to_owned(), identity, mode, previous })
 }
 
-/// Tries once to take the file, with `lock` to lock bytes 1 and 2. None: another process was faster, and the caller may
-/// try again.
+/// Takes the file, as often as another process gets in between. If only readers are in the way, for longer than a wait
+/// for a start takes, the file is replaced, or they are named.
+pub fn take<K: Kernel>(kernel: &K, path: &Path, name: &CStr) -> Result<(K::File, FileId)> {
+    let mut patience = K::PATIENCE;
+    for _ in 0..MOST_RACES {
+        let lock = |file: &K::File| kernel.lock(file, LockOwner::OpenFile, Access::Write, RUNNING_AND_STARTING);
+        match attempt(kernel, path, name, lock)? {
+            Attempt::Taken(file, identity) => return Ok((file, identity)),
+            Attempt::Lost => continue,
+            Attempt::OnlyReaders(..) if patience > 0 => patience -= 1,
+            Attempt::OnlyReaders(file, identity) => {
+                if let Some(taken) = replace::replace_unowned(kernel, path, name, &file, identity)? {
+                    return Ok(taken);
+                }
+            }
+        }
+        kernel.pause();
+    }
+    Err(Failure::new(Step::PidFileLock, "fcntl", Errno::EAGAIN)
+        .at(path)
+        .because("its owner kept changing: try again")
+        .into())
+}
+
+/// Result of one attempt to take the file.
+pub enum Attempt<F> {
+    Taken(F, FileId),
+    /// Another process was faster; the caller may try again.
+    Lost,
+    /// No daemon has a lock on the file, but a process that reads it has one on a byte that this process needs.
+    OnlyReaders(F, FileId),
+}
+
+/// Tries once to take the file, with `lock` to lock bytes 1 and 2.
 pub fn attempt<K: Kernel>(
     kernel: &K,
     path: &Path,
     name: &CStr,
-    mode: u32,
     lock: impl FnOnce(&K::File) -> nix::Result<()>,
-) -> Result<Option<(K::File, FileId)>> {
+) -> Result<Attempt<K::File>> {
     let system = |failure: Failure| Error::System(failure.at(path));
     // Symbolic links are not followed, a fifo is not waited for, a terminal does not become the controlling one, and
     // nothing is truncated before the lock is taken.
@@ -105,32 +107,46 @@ pub fn attempt<K: Kernel>(
     let file = kernel.open(name, flags).during(Step::PidFileCreate, "open").map_err(system)?;
     let status = kernel.status(&file).during(Step::PidFileCreate, "fstat").map_err(system)?;
     if status.links == 0 {
-        return Ok(None); // its last owner has unlinked it since the open above
+        return Ok(Attempt::Lost); // its last owner has unlinked it since the open above
     }
     require_suitable(&status, path).map_err(system)?;
     match lock(&file) {
         Ok(()) => {}
-        Err(Errno::EAGAIN | Errno::EACCES) => return require_free(kernel, path, &file).map(|()| None),
-        Err(errno) => return Err(system(Failure::new(Step::PidFileLock, "fcntl", errno))),
+        Err(Errno::EAGAIN | Errno::EACCES) => {
+            require_no_writer(kernel, path, &file)?;
+            return Ok(Attempt::OnlyReaders(file, status.identity));
+        }
+        Err(errno) => return Err(system(lock_failure(errno))),
     }
     if !kernel.names_still(name, status.identity) {
-        return Ok(None);
+        return Ok(Attempt::Lost);
     }
-    match kernel.set_mode(&file, mode) {
-        Ok(()) | Err(Errno::EPERM) => {} // another user has made the file beforehand, with the mode that it should have
-        Err(errno) => return Err(system(Failure::new(Step::PidFileCreate, "fchmod", errno))),
+    // A reader of another byte would keep this process from being named as the owner, or from announcing its stop.
+    let reader = kernel.holder(&file, LockOwner::OpenFile, Access::Write, ALL).ok().flatten();
+    if reader.is_some() && kernel.is_private(path) {
+        return Ok(Attempt::OnlyReaders(file, status.identity));
     }
-    Ok(Some((file, status.identity)))
+    Ok(Attempt::Taken(file, status.identity))
 }
 
-/// Fails with the reason why the lock was refused; Ok if byte 1 is free by now.
-fn require_free<K: Kernel>(kernel: &K, path: &Path, file: &K::File) -> Result<()> {
-    let holder = kernel.holder(file, LockOwner::OpenFile, RUNNING);
-    match holder.during(Step::PidFileLock, "fcntl").map_err(|failure| failure.at(path))? {
-        None => Ok(()), // only byte 2 was locked, by a process that waits for the daemon to be ready
-        Some(holder) if holder.reader => {
-            Err(Error::Blocked { path: path.to_owned(), pid: (holder.pid > 0).then_some(holder.pid) })
-        }
+/// Describes a refused lock on an open file. EINVAL: the kernel, or what stands in for it, doesn't know such locks.
+fn lock_failure(errno: Errno) -> Failure {
+    let failure = Failure::new(Step::PidFileLock, "fcntl", errno);
+    match errno {
+        Errno::EINVAL | Errno::ENOSYS => failure.because(
+            "this system has no locks of open files (F_OFD_SETLK, since Linux 3.15), which keep two daemons apart: \
+             start without a pid file",
+        ),
+        Errno::ENOLCK => failure.because("its file system has no locks: put the pid file elsewhere, such as in /run"),
+        _ => failure,
+    }
+}
+
+/// Fails if a process has a write lock on the file: it runs, starts, or is taking the file.
+fn require_no_writer<K: Kernel>(kernel: &K, path: &Path, file: &K::File) -> Result<()> {
+    let writer = kernel.holder(file, LockOwner::OpenFile, Access::Read, ALL);
+    match writer.during(Step::PidFileLock, "fcntl").map_err(|failure| failure.at(path))? {
+        None => Ok(()),
         Some(_) => {
             let report = look(kernel, file, path)?;
             Err(Error::Running { path: path.to_owned(), pid: report.pid })
@@ -156,16 +172,28 @@ fn anyone_can_put_files_beside(path: &Path) -> bool {
     nix::sys::stat::stat(directory_of(path)).is_ok_and(|stat| stat.st_mode & libc::S_IWOTH != 0)
 }
 
-/// Makes the calling process the owner: locks byte 0, then writes the pid. Called once every other descriptor of the
-/// file is closed in this process. Async-signal-safe, since a child calls it between fork and exec.
-pub fn own<K: Kernel>(kernel: &K, file: &K::File) -> std::result::Result<(), (Step, Errno)> {
-    kernel.lock(file, LockOwner::Process, WHO).map_err(|errno| (Step::PidFileLock, errno))?;
+/// Makes the calling process the owner: locks byte 0, writes the pid, and only then gives the file its mode (whatever the
+/// umask), so that of a new file no other user can lock byte 0 first. Called once every other descriptor of the file is
+/// closed in this process. Async-signal-safe, since a child calls it between fork and exec.
+pub fn own<K: Kernel>(kernel: &K, file: &K::File, mode: u32) -> std::result::Result<(), (Step, Errno)> {
+    match kernel.lock(file, LockOwner::Process, Access::Write, WHO) {
+        Ok(()) => {}
+        // A process may have opened the file when it was another daemon's, and have a read lock on byte 0. Byte 1 excludes
+        // a second daemon, and byte 0 is taken again when this one is ready.
+        Err(Errno::EAGAIN | Errno::EACCES)
+            if kernel.holder(file, LockOwner::Process, Access::Read, WHO) == Ok(None) => {}
+        Err(errno) => return Err((Step::PidFileLock, errno)),
+    }
     let mut room = [0; 11];
     let digits = decimal(kernel.pid(), &mut room);
     let mut text = [0; 12];
     text[..digits.len()].copy_from_slice(digits);
     text[digits.len()] = b'\n';
-    kernel.rewrite(file, &text[..=digits.len()]).map_err(|errno| (Step::PidFileWrite, errno))
+    kernel.rewrite(file, &text[..=digits.len()]).map_err(|errno| (Step::PidFileWrite, errno))?;
+    match kernel.set_mode(file, mode) {
+        Ok(()) | Err(Errno::EPERM) => Ok(()), // another user has made the file beforehand, with the mode that it should have
+        Err(errno) => Err((Step::PidFileCreate, errno)),
+    }
 }
 
 /// Unlocks byte 2 alone: the start is over.
@@ -182,14 +210,23 @@ pub fn remove<K: Kernel>(
     name: &CStr,
     identity: FileId,
     companions: &[CString],
+    previous: Option<&CStr>,
 ) -> nix::Result<()> {
     if kernel.names_still(name, identity) {
         for companion in companions {
             let _ = kernel.unlink(companion); // a companion may never have been written
         }
-        if kernel.unlink(name).is_ok() {
+        if remove_or_restore(kernel, name, previous).is_ok() {
             return Ok(());
         }
     }
     kernel.rewrite(file, b"")
+}
+
+/// Removes a pid file that the caller has locked, or puts the file back in whose place it was put.
+pub fn remove_or_restore<K: Kernel>(kernel: &K, name: &CStr, previous: Option<&CStr>) -> nix::Result<()> {
+    match previous.map(|previous| kernel.rename(previous, name)) {
+        Some(Ok(())) => Ok(()),
+        Some(Err(_)) | None => kernel.unlink(name),
+    }
 }

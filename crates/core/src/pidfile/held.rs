@@ -3,14 +3,17 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::claim::{self, Claim};
 use super::kernel::{Kernel, RealKernel};
 use super::layout::{ENDING, MOST_RACES, WHO};
+use super::replace;
 use super::table::{self, Table};
 use crate::error::{During, Failure, Result, Step};
 use crate::sys::fd::{self, FileId};
-use crate::sys::lock::LockOwner;
+use crate::sys::listening;
+use crate::sys::lock::{Access, LockOwner};
 use crate::sys::path::{c_path, c_paths};
 
 /// Pid file with this process's pid in it, locked until it is released or the process exits.
@@ -20,6 +23,8 @@ pub struct Held {
     path: PathBuf,
     name: CString,
     identity: FileId,
+    /// Another name of the file in whose place this one was put, until the start is over.
+    previous: Mutex<Option<CString>>,
 }
 
 /// Claims the file at `path` and becomes its owner.
@@ -35,8 +40,12 @@ pub fn own_awaited(claim: Claim) -> Result<Held> {
 
 /// Becomes the owner of a claimed file, or gives the file up.
 fn own(claim: Claim, table: &mut Table) -> Result<Held> {
-    match claim::own(&RealKernel, &claim.file) {
-        Ok(()) => Held::new(claim.file, &claim.path, claim.identity, table),
+    match claim::own(&RealKernel, &claim.file, claim.mode) {
+        Ok(()) => {
+            let held = Held::new(claim.file, &claim.path, claim.identity, table)?;
+            *held.previous() = claim.previous;
+            Ok(held)
+        }
         Err((step, errno)) => {
             let failure = Failure::new(step, step.syscall(), errno).at(&claim.path);
             claim.abandon();
@@ -49,13 +58,20 @@ impl Held {
     /// Registers a file that this process owns since before its exec.
     pub fn register(file: OwnedFd, path: &Path) -> Result<Self> {
         let stat = fd::stat_raw(file.as_raw_fd()).during(Step::PidFileLock, "fstat")?;
-        Self::new(file, path, FileId::of(&stat), &mut table::lock_table())
+        let held = Self::new(file, path, FileId::of(&stat), &mut table::lock_table())?;
+        // Its launcher's claim may have replaced a file, or not: then there is none of this name.
+        *held.previous() = Some(replace::previous_name(path)?);
+        Ok(held)
     }
 
     fn new(file: OwnedFd, path: &Path, identity: FileId, table: &mut Table) -> Result<Self> {
         let name = c_path(path, Step::PidFileLock)?;
         table.insert(identity, file.as_raw_fd());
-        Ok(Self { file: Some(file), path: path.to_owned(), name, identity })
+        Ok(Self { file: Some(file), path: path.to_owned(), name, identity, previous: Mutex::default() })
+    }
+
+    fn previous(&self) -> MutexGuard<'_, Option<CString>> {
+        self.previous.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Path by which it was claimed.
@@ -82,18 +98,26 @@ impl Held {
         self.file.is_some() && RealKernel.names_still(&self.name, self.identity)
     }
 
-    /// Takes byte 0 again, in case other code of this process closed a descriptor of the file, which drops it.
-    pub fn assert_ownership(&self) -> Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
-        RealKernel
-            .lock(file, LockOwner::Process, WHO)
-            .during(Step::PidFileLock, "fcntl")
-            .map_err(|failure| failure.at(&self.path).into())
+    /// Whether another file was put in its place: another daemon's, and so are the files beside it.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        RealKernel.named(&self.name).is_ok_and(|identity| identity != self.identity)
+    }
+
+    /// Takes byte 0 again, in case other code of this process closed a descriptor of the file, which drops it. A process
+    /// that reads the file may have locked byte 0 since then: byte 1 still excludes a second daemon, so this can't fail.
+    pub fn assert_ownership(&self) {
+        if let Some(file) = &self.file {
+            let _ = RealKernel.lock(file, LockOwner::Process, Access::Write, WHO);
+        }
     }
 
     /// Ends the start: unlocks byte 2, on which those block who wait for the daemon to be ready.
     pub fn mark_started(&self) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
+        if let Some(previous) = self.previous().take().filter(|_| self.is_intact()) {
+            let _ = RealKernel.unlink(&previous);
+        }
         table::lock_table().mark_started(self.identity);
         claim::unlock_starting(&RealKernel, file)
             .during(Step::PidFileLock, "fcntl")
@@ -105,19 +129,24 @@ impl Held {
     pub fn mark_ending(&self) {
         let Some(file) = &self.file else { return };
         for _ in 0..MOST_RACES {
-            if RealKernel.lock(file, LockOwner::OpenFile, ENDING).is_ok() {
+            if RealKernel.lock(file, LockOwner::OpenFile, Access::Write, ENDING).is_ok() {
                 return;
             }
         }
     }
 
     /// Removes the file and its companions under the lock, if the path still names this file; empties it where removing
-    /// is forbidden. Then it is unlocked: at once, or with `until_exit` when the process exits, so that the next owner,
-    /// who waits for the lock, finds this process's sockets closed. A second release does nothing.
+    /// is forbidden. Then it is unlocked: at once, or with `until_exit` when the process exits, which closes the listening
+    /// sockets first, since from the removal on a start finds no file and binds their addresses. A second release does
+    /// nothing.
     pub fn release(&mut self, companions: &[impl AsRef<Path>], until_exit: bool) -> Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
+        if until_exit {
+            listening::close_all();
+        }
         let companions = c_paths(companions);
-        let removed = claim::remove(&RealKernel, &file, &self.name, self.identity, &companions)
+        let previous = self.previous().take();
+        let removed = claim::remove(&RealKernel, &file, &self.name, self.identity, &companions, previous.as_deref())
             .during(Step::PidFileRelease, "unlink")
             .map_err(|failure| failure.at(&self.path).into());
         table::lock_table().remove(self.identity);

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
@@ -9,7 +10,9 @@ use super::kernel::{Kernel, RealKernel};
 use super::look::{PidFileState, Report, look};
 use super::{orphan, table};
 use crate::error::{Error, Failure, Result, Step};
+use crate::process_facts;
 use crate::sys::path::c_path;
+use crate::sys::process_handle::ProcessHandle;
 
 /// Tells the state of the pid file at `path`. Needs read permission; creates and changes nothing.
 pub fn inspect(path: &Path) -> Result<Report> {
@@ -57,6 +60,22 @@ pub fn owner(path: &Path) -> Result<Owner> {
         Report { text: Some(pid), state, .. } if orphan::holds(pid, path) => Ok(Owner { pid, state }),
         Report { .. } => unverified(orphan::holder(path), "the file is locked, but its owner has exited or is unknown"),
     }
+}
+
+/// Precision of a process's start. In this time no pid is given away and comes round again.
+const CLOCK_TICKS: Duration = Duration::from_millis(50);
+
+/// Finds a live process that the text of an unlocked pid file names, such as another system's daemon: one that was
+/// started before the file was written. A process that got the pid of an exited daemon was started later.
+#[must_use]
+pub fn named_process(path: &Path) -> Option<i32> {
+    let Report { state: PidFileState::Free, text: Some(pid), .. } = inspect(path).ok()? else { return None };
+    let written = std::fs::symlink_metadata(path).ok()?.modified().ok()?;
+    let age = SystemTime::now().duration_since(written).ok()?;
+    let process = ProcessHandle::open(pid).ok()?;
+    let uptime = Duration::from_millis(process_facts::usage(pid)?.uptime) + CLOCK_TICKS;
+    let is_older = uptime > age;
+    (is_older && !process.has_exited()).then_some(pid)
 }
 
 fn open(path: &Path) -> Result<Option<OwnedFd>> {

@@ -3,17 +3,26 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod};
 
 use crate::sys::fd::{self, FileId};
-use crate::sys::lock::{self, Holder, LockOwner, Span};
+use crate::sys::lock::{self, Access, Holder, LockOwner, Span};
 use crate::sys::process;
+
+/// Time between two attempts.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Kernel that the protocol runs on: the real one, or the model's.
 pub trait Kernel {
     type File;
+
+    /// Number of attempts for which readers may be in the way: a process that waits for a start takes a read lock for a
+    /// moment, which is no reason to replace the file.
+    const PATIENCE: u32;
 
     /// open(2). With O_CREAT, the file's mode is 0600 until [`Kernel::set_mode`].
     fn open(&self, name: &CStr, flags: i32) -> nix::Result<Self::File>;
@@ -24,19 +33,27 @@ pub trait Kernel {
     /// fchmod(2)
     fn set_mode(&self, file: &Self::File, mode: u32) -> nix::Result<()>;
     /// fcntl(2)
-    fn lock(&self, file: &Self::File, owner: LockOwner, span: Span) -> nix::Result<()>;
+    fn lock(&self, file: &Self::File, owner: LockOwner, access: Access, span: Span) -> nix::Result<()>;
     /// fcntl(2)
     fn unlock(&self, file: &Self::File, owner: LockOwner, span: Span) -> nix::Result<()>;
     /// fcntl(2)
-    fn holder(&self, file: &Self::File, owner: LockOwner, span: Span) -> nix::Result<Option<Holder>>;
+    fn holder(&self, file: &Self::File, owner: LockOwner, access: Access, span: Span) -> nix::Result<Option<Holder>>;
     /// pread(2)
     fn text(&self, file: &Self::File, buffer: &mut [u8]) -> nix::Result<usize>;
     /// pwrite(2), then ftruncate(2)
     fn rewrite(&self, file: &Self::File, text: &[u8]) -> nix::Result<()>;
     /// unlink(2)
     fn unlink(&self, name: &CStr) -> nix::Result<()>;
+    /// rename(2)
+    fn rename(&self, from: &CStr, to: &CStr) -> nix::Result<()>;
+    /// link(2)
+    fn link(&self, from: &CStr, to: &CStr) -> nix::Result<()>;
     /// getpid(2)
     fn pid(&self) -> u32;
+    /// Whether only this user and root can put files beside `path`, and move its directory.
+    fn is_private(&self, path: &Path) -> bool;
+    /// Waits a moment before the next attempt.
+    fn pause(&self);
 
     /// Whether the path still names this file: a lock on a file that its last owner has unlinked excludes no other
     /// process.
@@ -54,12 +71,14 @@ pub struct Status {
     pub owner: u32,
 }
 
-/// The kernel that this process runs on. Every call is async-signal-safe.
+/// The kernel that this process runs on. Every call but `is_private` and `pause` is async-signal-safe.
 #[derive(Debug, Clone, Copy)]
 pub struct RealKernel;
 
 impl Kernel for RealKernel {
     type File = OwnedFd;
+
+    const PATIENCE: u32 = 20;
 
     fn open(&self, name: &CStr, flags: i32) -> nix::Result<OwnedFd> {
         fd::open(name, flags, 0o600)
@@ -85,16 +104,16 @@ impl Kernel for RealKernel {
         fchmod(file, Mode::from_bits_truncate(mode))
     }
 
-    fn lock(&self, file: &OwnedFd, owner: LockOwner, span: Span) -> nix::Result<()> {
-        lock::lock(file.as_raw_fd(), owner, span)
+    fn lock(&self, file: &OwnedFd, owner: LockOwner, access: Access, span: Span) -> nix::Result<()> {
+        lock::lock(file.as_raw_fd(), owner, access, span)
     }
 
     fn unlock(&self, file: &OwnedFd, owner: LockOwner, span: Span) -> nix::Result<()> {
         lock::unlock(file.as_raw_fd(), owner, span)
     }
 
-    fn holder(&self, file: &OwnedFd, owner: LockOwner, span: Span) -> nix::Result<Option<Holder>> {
-        lock::holder(file.as_raw_fd(), owner, span)
+    fn holder(&self, file: &OwnedFd, owner: LockOwner, access: Access, span: Span) -> nix::Result<Option<Holder>> {
+        lock::holder(file.as_raw_fd(), owner, access, span)
     }
 
     fn text(&self, file: &OwnedFd, buffer: &mut [u8]) -> nix::Result<usize> {
@@ -109,7 +128,23 @@ impl Kernel for RealKernel {
         fd::unlink(name)
     }
 
+    fn rename(&self, from: &CStr, to: &CStr) -> nix::Result<()> {
+        fd::rename(from, to)
+    }
+
+    fn link(&self, from: &CStr, to: &CStr) -> nix::Result<()> {
+        fd::link(from, to)
+    }
+
     fn pid(&self) -> u32 {
         process::id()
+    }
+
+    fn is_private(&self, path: &Path) -> bool {
+        crate::sys::path::is_private(path)
+    }
+
+    fn pause(&self) {
+        std::thread::sleep(PAUSE);
     }
 }

@@ -17,5 +17,8 @@ pub const STARTING_AND_ENDING: Span = Span { start: 2, length: 2 };
 /// Replacement of the owner: locked by the process that replaces it.
 pub const REPLACING: Span = Span { start: 4, length: 1 };
 
+/// All bytes that anything locks.
+pub const ALL: Span = Span { start: 0, length: 5 };
+
 /// Number of races in a row that a process may lose: after that, something else must be wrong.
 pub const MOST_RACES: u32 = 1000;

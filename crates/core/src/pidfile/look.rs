@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::kernel::Kernel;
 use super::layout::{MOST_RACES, RUNNING, STARTING, WHO};
 use crate::error::{During, Failure, Result, Step};
-use crate::sys::lock::LockOwner;
+use crate::sys::lock::{Access, LockOwner};
 
 /// State of a pid file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,16 +34,19 @@ pub struct Report {
 
 /// Reads the three locks and the text. They can't be read at one moment, so: an owner seen before and after byte 2 was
 /// read owned the file at that moment too; "running without an owner" may be a start or an exit seen halfway, and is
-/// read again.
+/// read again. Asked for reading, the kernel names writers alone: whoever may only read the file is never its owner.
 pub fn look<K: Kernel>(kernel: &K, file: &K::File, path: &Path) -> Result<Report> {
     let ask = |owner, span| {
-        kernel.holder(file, owner, span).during(Step::PidFileLock, "fcntl").map_err(|failure| failure.at(path))
+        kernel
+            .holder(file, owner, Access::Read, span)
+            .during(Step::PidFileLock, "fcntl")
+            .map_err(|failure| failure.at(path))
     };
     let mut orphaned_before = false;
     for _ in 0..MOST_RACES {
-        let running = ask(LockOwner::OpenFile, RUNNING)?.is_some_and(|holder| !holder.reader);
+        let running = ask(LockOwner::OpenFile, RUNNING)?.is_some();
         let owner = ask(LockOwner::Process, WHO)?;
-        let starting = ask(LockOwner::OpenFile, STARTING)?.is_some_and(|holder| !holder.reader);
+        let starting = ask(LockOwner::OpenFile, STARTING)?.is_some();
         let text = pid_in_text(kernel, file);
         let state = match (running, starting) {
             (false, _) => PidFileState::Free,

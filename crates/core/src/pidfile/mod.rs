@@ -13,7 +13,8 @@
 //! moment.
 //!
 //! Modules, each built on those before it: `kernel` (the system calls), `look` (reads the locks), `table` (the files
-//! that this process holds), `claim` (takes the lock), `held` (owns it), `orphan` and `inspect` (who owns it), `sweep`
+//! that this process holds), `claim` (takes the lock), `replace` (puts a new file in
+//! the place of one that can't be locked), `held` (owns it), `orphan` and `inspect` (who owns it), `sweep`
 //! (removes stale files), `wait`.
 
 mod claim;
@@ -25,15 +26,17 @@ mod look;
 #[cfg(test)]
 mod model;
 mod orphan;
+mod replace;
 mod sweep;
 mod table;
 mod wait;
 
 pub use claim::{Claim, claim, own};
 pub use held::{Held, acquire};
-pub use inspect::{Owner, inspect, owner};
+pub use inspect::{Owner, inspect, named_process, owner};
 pub use kernel::RealKernel;
 pub use look::{PidFileState, Report};
 pub use orphan::holder;
+pub use replace::replace_alone;
 pub use sweep::{Sweep, remove_if_free};
-pub use wait::{Waiting, replace_alone, wait_until_started};
+pub use wait::{Waiting, wait_until_started};

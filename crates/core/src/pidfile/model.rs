@@ -4,7 +4,8 @@
 //! search goes through all schedules with a bounded number of unforced switches and one crash at any call. Then the
 //! parts that the protocol needs are removed one by one, and the same search must find a fault.
 
-use std::ffi::CStr;
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,14 +17,20 @@ use super::claim;
 use super::kernel::{Kernel, Status};
 use super::look::{PidFileState, look};
 use super::sweep::{Sweep, remove_free};
+use crate::error::Error;
 use crate::sys::fd::FileId;
-use crate::sys::lock::{Holder, LockOwner, Span};
+use crate::sys::lock::{Access, Holder, LockOwner, Span};
 
 /// Unforced switches in a schedule. Most bugs of this kind need two at the wrong moment; their number makes the search
 /// longer exponentially, and so does that of the processes.
 const SWITCHES: usize = 3;
 const SWITCHES_OF_MANY: usize = 2;
 const NAME: &CStr = c"model.pid";
+/// Bytes of a file that can be locked.
+const BYTES: usize = 5;
+/// Pid of a process that may only read.
+const READER: u32 = 7;
+const COMPANION: &CStr = c"model.json";
 
 /// Part that is removed from the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +39,18 @@ enum Without {
     TheInodeCheck,
     TheSingleRequest,
     TheStartingByte,
+    /// The read lock on the old file, under which a replacer compares the path.
+    TheReplacersReadLock,
+    /// The exclusive lock on the companion file.
+    TheReplacersTurn,
+    /// The request that names writers alone.
+    TheReadRequest,
 }
 
 #[derive(Default)]
 struct World {
     inodes: Vec<Inode>,
-    named: Option<usize>,
+    names: HashMap<CString, usize>,
     opens: usize,
     /// Pids of the processes that believe to own the file, and those of them that are ready.
     holding: Vec<u32>,
@@ -52,9 +65,9 @@ struct World {
 #[derive(Default)]
 struct Inode {
     text: Vec<u8>,
-    /// For each byte: the pid of the process that locks it, and the open file that locks it.
-    process_locks: [Option<u32>; 3],
-    open_locks: [Option<usize>; 3],
+    /// For each byte: the processes that lock it, and the open files that lock it.
+    process_locks: [Vec<(u32, Access)>; BYTES],
+    open_locks: [Vec<(usize, Access)>; BYTES],
 }
 
 /// Next move: the index of the process, and whether it crashes. Granted only when no process is busy between two calls,
@@ -62,6 +75,8 @@ struct Inode {
 #[derive(Default)]
 struct Turn {
     granted: Option<(usize, bool)>,
+    /// Process that waits for another one: it goes on once that has moved.
+    yielded: Option<usize>,
     phases: Vec<Phase>,
 }
 
@@ -129,14 +144,18 @@ impl Simulated {
 impl Kernel for Simulated {
     type File = File;
 
-    fn open(&self, _name: &CStr, flags: i32) -> nix::Result<File> {
+    const PATIENCE: u32 = 1;
+
+    fn open(&self, name: &CStr, flags: i32) -> nix::Result<File> {
         self.call(|world| {
-            let inode = match world.named {
-                Some(inode) => inode,
+            let inode = match world.names.get(name) {
+                Some(_) if flags & libc::O_EXCL != 0 => return Err(Errno::EEXIST),
+                Some(&inode) => inode,
                 None if flags & libc::O_CREAT == 0 => return Err(Errno::ENOENT),
                 None => {
                     world.inodes.push(Inode::default());
-                    *world.named.insert(world.inodes.len() - 1)
+                    world.names.insert(name.to_owned(), world.inodes.len() - 1);
+                    world.inodes.len() - 1
                 }
             };
             world.opens += 1;
@@ -146,14 +165,14 @@ impl Kernel for Simulated {
 
     fn status(&self, file: &File) -> nix::Result<Status> {
         self.call(|world| {
-            let links = u64::from(world.named == Some(file.inode));
+            let links = world.names.values().filter(|&&inode| inode == file.inode).count() as u64;
             let owner = nix::unistd::geteuid().as_raw();
             Ok(Status { identity: identity(file.inode), regular: true, links, owner })
         })
     }
 
-    fn named(&self, _name: &CStr) -> nix::Result<FileId> {
-        self.call(|world| world.named.map(identity).ok_or(Errno::ENOENT))
+    fn named(&self, name: &CStr) -> nix::Result<FileId> {
+        self.call(|world| world.names.get(name).copied().map(identity).ok_or(Errno::ENOENT))
     }
 
     fn names_still(&self, name: &CStr, identity: FileId) -> bool {
@@ -164,21 +183,29 @@ impl Kernel for Simulated {
         Ok(()) // nothing depends on when
     }
 
-    fn lock(&self, file: &File, owner: LockOwner, span: Span) -> nix::Result<()> {
+    fn lock(&self, file: &File, owner: LockOwner, access: Access, span: Span) -> nix::Result<()> {
         if self.without == Without::TheSingleRequest && span.length == 2 {
-            self.lock(file, owner, Span { start: 1, length: 1 })?;
-            return self.lock(file, owner, Span { start: 2, length: 1 });
+            self.lock(file, owner, access, Span { start: 1, length: 1 })?;
+            return self.lock(file, owner, access, Span { start: 2, length: 1 });
+        }
+        let is_read_lock = access == Access::Read && span.length as usize == BYTES;
+        if is_read_lock && self.without == Without::TheReplacersReadLock {
+            return Ok(());
+        }
+        let is_turn = span.start == 1 && span.length == 1 && access == Access::Write;
+        if is_turn && self.without == Without::TheReplacersTurn {
+            return Ok(());
         }
         let span = self.known(span);
         self.call(|world| {
             let inode = &mut world.inodes[file.inode];
-            if bytes(span).any(|byte| inode.conflict(byte, owner, file, self.pid()).is_some()) {
+            if bytes(span).any(|byte| inode.conflict(byte, owner, access, file, self.pid()).is_some()) {
                 return Err(Errno::EAGAIN);
             }
             for byte in bytes(span) {
                 match owner {
-                    LockOwner::Process => inode.process_locks[byte] = Some(self.pid()),
-                    LockOwner::OpenFile => inode.open_locks[byte] = Some(file.open),
+                    LockOwner::Process => inode.process_locks[byte].push((self.pid(), access)),
+                    LockOwner::OpenFile => inode.open_locks[byte].push((file.open, access)),
                 }
             }
             Ok(())
@@ -187,14 +214,19 @@ impl Kernel for Simulated {
 
     fn unlock(&self, file: &File, _owner: LockOwner, span: Span) -> nix::Result<()> {
         let span = self.known(span);
-        self.call(|world| bytes(span).for_each(|byte| world.inodes[file.inode].open_locks[byte] = None));
+        self.call(|world| {
+            for byte in bytes(span) {
+                world.inodes[file.inode].open_locks[byte].retain(|&(open, _)| open != file.open);
+            }
+        });
         Ok(())
     }
 
-    fn holder(&self, file: &File, owner: LockOwner, span: Span) -> nix::Result<Option<Holder>> {
+    fn holder(&self, file: &File, owner: LockOwner, access: Access, span: Span) -> nix::Result<Option<Holder>> {
         let span = self.known(span);
+        let access = if self.without == Without::TheReadRequest { Access::Write } else { access };
         Ok(self.call(|world| {
-            bytes(span).find_map(|byte| world.inodes[file.inode].conflict(byte, owner, file, self.pid()))
+            bytes(span).find_map(|byte| world.inodes[file.inode].conflict(byte, owner, access, file, self.pid()))
         }))
     }
 
@@ -211,12 +243,36 @@ impl Kernel for Simulated {
         Ok(())
     }
 
-    fn unlink(&self, _name: &CStr) -> nix::Result<()> {
-        self.call(|world| world.named.take().map(drop).ok_or(Errno::ENOENT))
+    fn unlink(&self, name: &CStr) -> nix::Result<()> {
+        self.call(|world| world.names.remove(name).map(drop).ok_or(Errno::ENOENT))
+    }
+
+    fn rename(&self, from: &CStr, to: &CStr) -> nix::Result<()> {
+        self.call(|world| {
+            let inode = world.names.remove(from).ok_or(Errno::ENOENT)?;
+            world.names.insert(to.to_owned(), inode);
+            Ok(())
+        })
+    }
+
+    fn link(&self, from: &CStr, to: &CStr) -> nix::Result<()> {
+        self.call(|world| {
+            let inode = *world.names.get(from).ok_or(Errno::ENOENT)?;
+            world.names.insert(to.to_owned(), inode);
+            Ok(())
+        })
     }
 
     fn pid(&self) -> u32 {
         pid_of(self.index)
+    }
+
+    fn is_private(&self, _path: &Path) -> bool {
+        true
+    }
+
+    fn pause(&self) {
+        self.call(|world| world.turn.yielded = Some(self.index));
     }
 }
 
@@ -233,13 +289,19 @@ impl Simulated {
 
 impl Inode {
     /// Finds the lock in the way by the kernel's rule: an open file's lock conflicts with every other open file, a
-    /// process's lock with every other process.
-    fn conflict(&self, byte: usize, owner: LockOwner, file: &File, pid: u32) -> Option<Holder> {
-        let by_open = self.open_locks[byte].filter(|&open| owner == LockOwner::Process || open != file.open);
-        let by_process = self.process_locks[byte].filter(|&holder| owner == LockOwner::OpenFile || holder != pid);
+    /// process's lock with every other process, and two readers never.
+    fn conflict(&self, byte: usize, owner: LockOwner, access: Access, file: &File, pid: u32) -> Option<Holder> {
+        let conflicts = |other: Access| access == Access::Write || other == Access::Write;
+        let by_process = self.process_locks[byte]
+            .iter()
+            .find(|&&(holder, other)| conflicts(other) && (owner == LockOwner::OpenFile || holder != pid));
+        let by_open = self.open_locks[byte]
+            .iter()
+            .find(|&&(open, other)| conflicts(other) && (owner == LockOwner::Process || open != file.open));
+        let holder = |pid, access| Holder { pid, reader: access == Access::Read };
         by_process
-            .map(|pid| Holder { pid: pid.cast_signed(), reader: false })
-            .or(by_open.map(|_| Holder { pid: -1, reader: false }))
+            .map(|&(pid, access)| holder(pid.cast_signed(), access))
+            .or(by_open.map(|&(_, access)| holder(-1, access)))
     }
 }
 
@@ -250,13 +312,9 @@ impl Drop for File {
         let pid = self.kernel.pid();
         let mut world = self.kernel.lock_world();
         let inode = &mut world.inodes[self.inode];
-        for byte in 0..3 {
-            if inode.open_locks[byte] == Some(self.open) {
-                inode.open_locks[byte] = None;
-            }
-            if inode.process_locks[byte] == Some(pid) {
-                inode.process_locks[byte] = None;
-            }
+        for byte in 0..BYTES {
+            inode.open_locks[byte].retain(|&(open, _)| open != self.open);
+            inode.process_locks[byte].retain(|&(holder, _)| holder != pid);
         }
     }
 }
@@ -279,25 +337,61 @@ type Process = fn(&Simulated);
 
 /// Runs a daemon: it claims and owns the file, is ready, and releases it.
 fn daemon(kernel: &Simulated) {
-    let Ok((file, identity)) = claim::take(kernel, Path::new("model.pid"), NAME, 0o644) else {
-        return;
-    };
+    let Some((file, identity)) = start(kernel) else { return };
+    stop(kernel, &file, identity, &[]);
+}
+
+/// Runs a daemon that has a state file while it owns the pid file.
+fn daemon_with_companion(kernel: &Simulated) {
+    let Some((file, identity)) = start(kernel) else { return };
+    drop(kernel.open(COMPANION, libc::O_CREAT));
+    let written = kernel.named(COMPANION).is_ok();
     kernel.note(|world, pid| {
-        if !world.holding.is_empty() {
-            world.faults.push(format!("{pid} took what {:?} holds", world.holding));
+        if !written {
+            world.faults.push(format!("{pid} owns the file, and its companion is gone"));
         }
-        world.holding.push(pid);
-        world.held_lately.push(pid);
     });
-    let _ = claim::own(kernel, &file);
+    stop(kernel, &file, identity, &[COMPANION.to_owned()]);
+}
+
+fn start(kernel: &Simulated) -> Option<(File, FileId)> {
+    let taken = claim::take(kernel, Path::new("model.pid"), NAME);
+    kernel.note(|world, pid| match &taken {
+        Ok(_) => {
+            if !world.holding.is_empty() {
+                world.faults.push(format!("{pid} took what {:?} holds", world.holding));
+            }
+            world.holding.push(pid);
+            world.held_lately.push(pid);
+        }
+        Err(Error::Running { pid: Some(owner), .. }) if owner.cast_unsigned() == READER => {
+            world.faults.push(format!("{pid} takes a reader for the owner"));
+        }
+        Err(Error::Running { .. }) => {}
+        Err(error) => world.faults.push(format!("{pid} could not start: {error:?}")),
+    });
+    let (file, identity) = taken.ok()?;
+    if let Err((step, errno)) = claim::own(kernel, &file, 0o644) {
+        kernel.note(|world, pid| world.faults.push(format!("{pid} could not own the file: {step:?} {errno}")));
+    }
     kernel.note(|world, pid| {
         world.ready.push(pid);
         world.ready_lately.push(pid);
     });
     let _ = claim::unlock_starting(kernel, &file);
+    let is_in_place = kernel.named(NAME) == Ok(identity);
+    kernel.note(|world, pid| {
+        if !is_in_place {
+            world.faults.push(format!("{pid} owns the file, and the path names another"));
+        }
+    });
+    Some((file, identity))
+}
+
+fn stop(kernel: &Simulated, file: &File, identity: FileId, companions: &[CString]) {
     // From here on the file may be gone at any moment.
     kernel.note(World::leave);
-    let _ = claim::remove(kernel, &file, NAME, identity, &[]);
+    let _ = claim::remove(kernel, file, NAME, identity, companions, None);
 }
 
 /// Looks once: the report must be true of some moment during the look.
@@ -327,7 +421,8 @@ fn reader(kernel: &Simulated) {
 }
 
 fn sweeper(kernel: &Simulated) {
-    remove_free(kernel, &Sweep { name: NAME.to_owned(), identity: None, companions: Vec::new() });
+    let companions = vec![COMPANION.to_owned()];
+    remove_free(kernel, &Sweep { name: NAME.to_owned(), identity: None, companions, previous: None });
 }
 
 impl World {
@@ -347,10 +442,10 @@ struct Choice {
 }
 
 /// Searches all schedules for a fault. Returns the first fault, and the number of schedules that were run.
-fn search(without: Without, stale_text: &[u8], processes: &[Process]) -> (Option<String>, usize) {
+fn search(without: Without, read: bool, processes: &[Process]) -> (Option<String>, usize) {
     let mut path: Vec<Choice> = Vec::new();
     for schedules in 1.. {
-        if let Some(fault) = run(without, stale_text, processes, &mut path) {
+        if let Some(fault) = run(without, read, processes, &mut path) {
             return (Some(fault), schedules);
         }
         // The next schedule differs in the last choice that has another way left.
@@ -365,11 +460,21 @@ fn search(without: Without, stale_text: &[u8], processes: &[Process]) -> (Option
     unreachable!("schedules are finite")
 }
 
+/// Leftover of a daemon that has exited. With `read`, another user's process keeps read locks on all of its bytes.
+fn leftover(text: &[u8], read: bool) -> Inode {
+    let mut inode = Inode { text: text.to_owned(), ..Inode::default() };
+    if read {
+        inode.process_locks.iter_mut().for_each(|locks| locks.push((READER, Access::Read)));
+    }
+    inode
+}
+
 /// Runs one schedule: the choices of `path`, then the first way at every further choice, which is added to `path`.
-fn run(without: Without, stale_text: &[u8], processes: &[Process], path: &mut Vec<Choice>) -> Option<String> {
-    let stale = Inode { text: stale_text.to_owned(), ..Inode::default() };
-    let turn = Turn { granted: None, phases: vec![Phase::Busy; processes.len()] };
-    let world = World { inodes: vec![stale], named: Some(0), turn, ..World::default() };
+fn run(without: Without, read: bool, processes: &[Process], path: &mut Vec<Choice>) -> Option<String> {
+    let stale = leftover(STALE, read);
+    let turn = Turn { phases: vec![Phase::Busy; processes.len()], ..Turn::default() };
+    let names = HashMap::from([(NAME.to_owned(), 0)]);
+    let world = World { inodes: vec![stale], names, turn, ..World::default() };
     let shared = Arc::new(Shared { world: Mutex::new(world), moved: Condvar::new() });
     thread::scope(|scope| {
         for (index, &process) in processes.iter().enumerate() {
@@ -387,7 +492,7 @@ fn run(without: Without, stale_text: &[u8], processes: &[Process], path: &mut Ve
                 kernel.shared.moved.notify_all();
             });
         }
-        let switches = if processes.len() > 2 { SWITCHES_OF_MANY } else { SWITCHES };
+        let switches = if processes.len() > 2 || read { SWITCHES_OF_MANY } else { SWITCHES };
         direct(&shared, switches, path);
     });
     let world = shared.world.lock().unwrap_or_else(PoisonError::into_inner);
@@ -409,7 +514,8 @@ fn direct(shared: &Shared, mut switches_left: usize, path: &mut Vec<Choice>) {
         }
         // The first way is to go on with the same process; then come switches, while there are some left, and the crash
         // of that process.
-        let goes_on = running.contains(&last);
+        let yields = world.turn.yielded.take() == Some(last) && running.len() > 1;
+        let goes_on = running.contains(&last) && !yields;
         let mut options: Vec<(usize, bool)> = if goes_on { vec![(last, false)] } else { Vec::new() };
         if !goes_on || switches_left > 0 {
             options.extend(running.iter().filter(|&&index| index != last).map(|&index| (index, false)));
@@ -435,13 +541,21 @@ fn direct(shared: &Shared, mut switches_left: usize, path: &mut Vec<Choice>) {
 const STALE: &[u8] = b"99\n";
 
 fn assert_sound(processes: &[Process]) {
-    let (fault, schedules) = search(Without::Nothing, STALE, processes);
+    assert_sound_with(false, processes);
+}
+
+fn assert_sound_with(read: bool, processes: &[Process]) {
+    let (fault, schedules) = search(Without::Nothing, read, processes);
     assert_eq!(fault, None);
     assert!(schedules > 100, "only {schedules} schedules were searched");
 }
 
 fn assert_needed(without: Without, processes: &[Process]) {
-    let (fault, _) = search(without, STALE, processes);
+    assert_needed_with(without, false, processes);
+}
+
+fn assert_needed_with(without: Without, read: bool, processes: &[Process]) {
+    let (fault, _) = search(without, read, processes);
     assert!(fault.is_some(), "nothing is wrong without {without:?}");
 }
 
@@ -473,4 +587,35 @@ fn without_the_single_request_a_start_looks_ready() {
 #[test]
 fn without_the_starting_byte_a_start_looks_ready() {
     assert_needed(Without::TheStartingByte, &[daemon, reader]);
+}
+
+#[test]
+fn a_reader_neither_stops_a_start_nor_is_taken_for_its_owner() {
+    assert_sound_with(true, &[daemon]);
+    assert_sound_with(true, &[daemon, reader]);
+}
+
+#[test]
+fn two_replacers_and_an_owner_among_readers_never_hold_the_file_together() {
+    assert_sound_with(true, &[daemon, daemon]);
+}
+
+#[test]
+fn a_sweeper_never_removes_the_companions_of_an_owner() {
+    assert_sound(&[daemon_with_companion, sweeper]);
+}
+
+#[test]
+fn without_the_replacers_read_lock_an_owner_is_replaced() {
+    assert_needed_with(Without::TheReplacersReadLock, true, &[daemon, daemon]);
+}
+
+#[test]
+fn without_the_replacers_turn_an_owner_is_replaced() {
+    assert_needed_with(Without::TheReplacersTurn, true, &[daemon, daemon]);
+}
+
+#[test]
+fn without_the_request_for_reading_a_reader_is_taken_for_the_owner() {
+    assert_needed_with(Without::TheReadRequest, true, &[daemon]);
 }

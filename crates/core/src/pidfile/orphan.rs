@@ -8,34 +8,63 @@ use std::path::Path;
 use super::layout::RUNNING;
 use crate::error::Step;
 use crate::sys::fd::{self, FileId};
+use crate::sys::lock::Span;
 use crate::sys::path::c_path;
 
 /// Whether process `pid` has the file at `path` open, and that open file holds the lock on byte 1.
 pub fn holds(pid: i32, path: &Path) -> bool {
+    has_lock(pid, path, |lock| lock.writes && lock.covers(RUNNING))
+}
+
+/// Whether process `pid` has the file at `path` open with a lock that `is_meant` accepts.
+fn has_lock(pid: i32, path: &Path, is_meant: impl Fn(&Lock) -> bool) -> bool {
     let Some(identity) = identity(path) else { return false };
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return false };
     entries.filter_map(Result::ok).any(|entry| {
         let Ok(number) = entry.file_name().into_string() else { return false };
         let file = Path::new("/proc").join(pid.to_string()).join("fd").join(number);
         self::identity(&file) == Some(identity)
-            && std::fs::read_to_string(entry.path()).is_ok_and(|info| info.lines().any(is_running_lock))
+            && std::fs::read_to_string(entry.path())
+                .is_ok_and(|info| info.lines().filter_map(Lock::read).any(|lock| is_meant(&lock)))
     })
 }
 
-/// Whether a line of fdinfo, `lock: 1: OFDLCK ADVISORY WRITE -1 DEVICE:INODE START END`, covers byte 1.
-fn is_running_lock(line: &str) -> bool {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let ["lock:", _, "OFDLCK", _, "WRITE", _, _, start, end] = fields[..] else { return false };
-    let running = u64::from(RUNNING.start);
-    let starts = start.parse::<u64>().is_ok_and(|start| start <= running);
-    starts && (end == "EOF" || end.parse::<u64>().is_ok_and(|end| end >= running))
+/// Lock of an open file, as fdinfo shows it.
+struct Lock {
+    writes: bool,
+    first: u64,
+    last: u64,
+}
+
+impl Lock {
+    /// Reads a line of fdinfo, `lock: 1: OFDLCK ADVISORY WRITE -1 DEVICE:INODE START END`.
+    fn read(line: &str) -> Option<Self> {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let ["lock:", _, "OFDLCK", _, access, _, _, first, last] = fields[..] else { return None };
+        let last = if last == "EOF" { u64::MAX } else { last.parse().ok()? };
+        Some(Self { writes: access == "WRITE", first: first.parse().ok()?, last })
+    }
+
+    fn covers(&self, span: Span) -> bool {
+        let start = u64::from(span.start);
+        self.first < start + u64::from(span.length) && self.last >= start
+    }
 }
 
 /// Finds a process that holds the lock on byte 1 of the file at `path`, among those whose /proc entries this one may
 /// read.
 pub fn holder(path: &Path) -> Option<i32> {
-    let processes = std::fs::read_dir("/proc").ok()?;
-    processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(|&pid| holds(pid, path))
+    processes().find(|&pid| holds(pid, path))
+}
+
+/// Finds a process that has any lock of an open file on a byte of the span, like [`holder`].
+pub fn locker(path: &Path, span: Span) -> Option<i32> {
+    processes().find(|&pid| has_lock(pid, path, |lock| lock.covers(span)))
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 fn identity(path: &Path) -> Option<FileId> {
@@ -44,12 +73,14 @@ fn identity(path: &Path) -> Option<FileId> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_running_lock;
+    use super::super::layout::RUNNING;
+    use super::Lock;
 
     #[test]
     fn only_a_write_lock_of_an_open_file_on_byte_1_says_that_it_runs() {
-        assert!(is_running_lock("lock:\t1: OFDLCK  ADVISORY  WRITE -1 fe:00:123 1 1"));
-        assert!(is_running_lock("lock:\t1: OFDLCK  ADVISORY  WRITE -1 fe:00:123 0 EOF"));
+        let is_running = |line| Lock::read(line).is_some_and(|lock| lock.writes && lock.covers(RUNNING));
+        assert!(is_running("lock:\t1: OFDLCK  ADVISORY  WRITE -1 fe:00:123 1 1"));
+        assert!(is_running("lock:\t1: OFDLCK  ADVISORY  WRITE -1 fe:00:123 0 EOF"));
         for other in [
             "lock:\t1: OFDLCK  ADVISORY  READ -1 fe:00:123 1 1",
             "lock:\t1: OFDLCK  ADVISORY  WRITE -1 fe:00:123 2 2",
@@ -57,7 +88,7 @@ mod tests {
             "lock:\t1: POSIX  ADVISORY  WRITE 42 fe:00:123 1 1",
             "pos:\t0",
         ] {
-            assert!(!is_running_lock(other), "{other}");
+            assert!(!is_running(other), "{other}");
         }
     }
 }

@@ -12,7 +12,7 @@ use super::look::PidFileState;
 use crate::error::{Error, Result, Step};
 use crate::sys::fd::{self, FileId};
 use crate::sys::interrupt::Interruption;
-use crate::sys::lock::{self, LockOwner};
+use crate::sys::lock::{self, Access, LockOwner};
 use crate::sys::path::c_path;
 
 static TABLE: Mutex<Table> = Mutex::new(Table(Vec::new()));
@@ -95,6 +95,6 @@ pub fn wake() {
 /// Takes byte 0 of all held files again, after a descriptor of one of them may have been closed, which drops it.
 pub fn reassert_ownership() {
     for entry in &lock_table().0 {
-        let _ = lock::lock(entry.file, LockOwner::Process, WHO);
+        let _ = lock::lock(entry.file, LockOwner::Process, Access::Write, WHO);
     }
 }

@@ -1,29 +1,31 @@
 //! Waiting for a pid file without polling: a thread blocks in fcntl(F_OFD_SETLKW) until the owner unlocks, exits or is
 //! killed.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::claim::{Claim, attempt};
+use super::claim::{Attempt, Claim, attempt};
 use super::held::{Held, own_awaited};
 use super::kernel::{Kernel, RealKernel};
-use super::layout::{REPLACING, RUNNING_AND_STARTING, STARTING, STARTING_AND_ENDING};
+use super::layout::{RUNNING_AND_STARTING, STARTING, STARTING_AND_ENDING};
 use super::look::pid_in_text;
-use super::table;
+use super::{replace, table};
 use crate::error::{Error, Failure, Result, Step};
 use crate::sys::interrupt::{self, Interruption};
-use crate::sys::lock::Span;
+use crate::sys::lock::{self, Span};
 use crate::sys::path::c_path;
-use crate::sys::{lock, pidfd};
+use crate::sys::process_handle::ProcessHandle;
 
 /// Time that an exiting owner may take to close its sockets after its lock is gone.
 const OWNER_EXIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two looks at the path while the lock is waited for: the file may have been removed or replaced, or only
+/// a reader may be in the way.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Wait under way in a thread of its own; cancelled when dropped.
 #[derive(Debug)]
@@ -81,31 +83,40 @@ impl Drop for Waiting {
 
 fn wait(path: &Path, mode: u32, interruption: &Interruption) -> Result<Option<Held>> {
     let name = c_path(path, Step::PidFileLock)?;
-    // The last owner before this process: the pid in the file's text at the moment when the lock is granted. It may
+    // The last owner before this process: the pid in the file's text when the lock was granted or last waited for. It may
     // have become the owner after this wait began, and may have unlinked the file by now.
     let mut last_owner = None;
+    let _ticker = interrupt::every(LOOK_INTERVAL);
     loop {
         table::wait_for_release(path, interruption);
         if interruption.is_wanted() {
             break;
         }
-        let taken = attempt(&RealKernel, path, &name, mode, |file| {
-            lock_when_free(file, interruption)?;
-            last_owner = pid_in_text(&RealKernel, file).and_then(PreviousOwner::open).or(last_owner.take());
-            Ok(())
+        let taken = attempt(&RealKernel, path, &name, |file| {
+            let locked = lock_when_free(file);
+            let text = pid_in_text(&RealKernel, file);
+            last_owner = text.and_then(|pid| ProcessHandle::open(pid).ok()).or(last_owner.take());
+            locked
         });
-        let claim = match taken {
-            Ok(Some((file, identity))) => Claim { file, path: path.to_owned(), identity },
-            Ok(None) => {
-                // The descriptor just closed may have been of a file that this process holds.
-                table::reassert_ownership();
-                continue;
+        let taken = match taken {
+            Ok(Attempt::Taken(file, identity)) => Some((file, identity)),
+            Ok(Attempt::Lost) | Err(Error::Running { .. }) => None,
+            Ok(Attempt::OnlyReaders(file, identity)) => {
+                match replace::replace_unowned(&RealKernel, path, &name, &file, identity) {
+                    Err(Error::Blocked { .. }) => None, // the reader may go
+                    other => other?,
+                }
             }
-            Err(Error::System(Failure { errno: Errno::EINTR, .. })) => break,
             Err(error) => return Err(error),
         };
-        if let Some(owner) = last_owner {
-            owner.wait_for_exit(interruption);
+        let Some((file, identity)) = taken else {
+            // The descriptor just closed may have been of a file that this process holds.
+            table::reassert_ownership();
+            continue;
+        };
+        let claim = Claim { file, path: path.to_owned(), identity, mode, previous: None };
+        if let Some(owner) = &last_owner {
+            wait_for_exit(owner, interruption);
         }
         // The wait was cancelled just when the lock was granted: give the file up, so that no cancelled wait succeeds.
         if interruption.is_wanted() {
@@ -118,16 +129,11 @@ fn wait(path: &Path, mode: u32, interruption: &Interruption) -> Result<Option<He
     Ok(None)
 }
 
-/// Blocks until bytes 1 and 2 are locked for this process. EINTR: the wait was interrupted.
-fn lock_when_free(file: &OwnedFd, interruption: &Interruption) -> nix::Result<()> {
-    loop {
-        if interruption.is_wanted() {
-            return Err(Errno::EINTR);
-        }
-        match lock::wait_to_write(file.as_raw_fd(), RUNNING_AND_STARTING) {
-            Err(Errno::EINTR) => {}
-            other => return other,
-        }
+/// Blocks until bytes 1 and 2 are locked for this process. EAGAIN: it was interrupted, so that the caller looks again.
+fn lock_when_free(file: &OwnedFd) -> nix::Result<()> {
+    match lock::wait_to_write(file.as_raw_fd(), RUNNING_AND_STARTING) {
+        Err(Errno::EINTR) => Err(Errno::EAGAIN),
+        other => other,
     }
 }
 
@@ -155,54 +161,12 @@ fn wait_until_unlocked(path: &Path, span: Span, interruption: &Interruption) -> 
     Ok(waited.map_err(|(syscall, errno)| Failure::new(Step::PidFileLock, syscall, errno).at(path))?)
 }
 
-/// Runs `action` under the lock on byte 4, so that of several processes that want to replace the owner of the file at
-/// `path`, one does it and the others block meanwhile.
-pub fn replace_alone<T>(path: &Path, action: impl FnOnce() -> Result<T>) -> Result<T> {
-    let failed = |syscall, errno| Failure::new(Step::PidFileLock, syscall, errno).at(path);
-    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let _file = match RealKernel.open(&c_path(path, Step::PidFileLock)?, flags) {
-        Ok(file) => {
-            while let Err(errno) = lock::wait_to_write(file.as_raw_fd(), REPLACING) {
-                if errno != Errno::EINTR {
-                    return Err(failed("fcntl", errno).into());
-                }
-            }
-            Some(file)
-        }
-        Err(Errno::ENOENT) => None,
-        Err(errno) => return Err(failed("open", errno).into()),
-    };
-    action()
-}
-
-/// Process that owned the file before this one.
-struct PreviousOwner {
-    pid: i32,
-    process: OwnedFd,
-}
-
-impl PreviousOwner {
-    fn open(pid: i32) -> Option<Self> {
-        Some(Self { pid, process: pidfd::open(pid).ok()? })
+/// If the process that owned the file before this one is exiting, waits until it has exited: the kernel closes its sockets
+/// after its lock, and only then is their address free. A process that released the file and goes on running is not
+/// waited for.
+fn wait_for_exit(owner: &ProcessHandle, interruption: &Interruption) {
+    let deadline = Instant::now() + OWNER_EXIT_TIMEOUT;
+    while owner.is_exiting() && !interruption.is_wanted() && Instant::now() < deadline {
+        let _ = owner.wait(Some(LOOK_INTERVAL));
     }
-
-    /// If the process is exiting, waits until it has exited: the kernel closes its sockets after its lock, and only
-    /// then is their address free. A process that released the file and goes on running is not waited for.
-    fn wait_for_exit(&self, interruption: &Interruption) {
-        if !is_exiting(self.pid) {
-            return;
-        }
-        let timeout = PollTimeout::try_from(OWNER_EXIT_TIMEOUT).unwrap_or(PollTimeout::MAX);
-        let mut exited = [PollFd::new(self.process.as_fd(), PollFlags::POLLIN)];
-        while poll(&mut exited, timeout) == Err(Errno::EINTR) && !interruption.is_wanted() {}
-    }
-}
-
-/// Whether the process has PF_EXITING among the flags in /proc/PID/stat (proc_pid_stat(5)), which the kernel sets
-/// before it closes the descriptors.
-fn is_exiting(pid: i32) -> bool {
-    const PF_EXITING: u32 = 4;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let flags = stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().nth(6)?.parse::<u32>().ok());
-    flags.is_some_and(|flags| flags & PF_EXITING != 0)
 }

@@ -13,15 +13,13 @@ pub fn set_groups(groups: &[u32]) -> Result<()> {
     Errno::result(unsafe { libc::setgroups(count, groups.as_ptr()) }).map(drop)
 }
 
-/// Returns the supplementary groups: getgroups(2).
-pub fn groups() -> Result<Vec<u32>> {
-    // SAFETY: with no room, getgroups(2) only counts.
-    let count = Errno::result(unsafe { libc::getgroups(0, std::ptr::null_mut()) })?;
-    let mut groups = vec![0; usize::try_from(count).unwrap_or(0)];
-    // SAFETY: getgroups(2) fills at most `count` ids of a vector that has room for them.
-    let got = Errno::result(unsafe { libc::getgroups(count, groups.as_mut_ptr()) })?;
-    groups.truncate(usize::try_from(got).unwrap_or(0));
-    Ok(groups)
+/// Reads the supplementary groups and returns their number; EINVAL if there are more than `groups` has room for:
+/// getgroups(2). Async-signal-safe.
+pub fn read_groups(groups: &mut [u32]) -> Result<usize> {
+    let room = groups.len().try_into().map_err(|_| Errno::EINVAL)?;
+    // SAFETY: getgroups(2) fills at most `room` ids of a slice of the caller's.
+    let got = Errno::result(unsafe { libc::getgroups(room, groups.as_mut_ptr()) })?;
+    usize::try_from(got).map_err(|_| Errno::EINVAL)
 }
 
 /// Sets real, effective and saved group id: setresgid(2).
@@ -190,6 +188,10 @@ pub fn group_list(name: &CStr, gid: Gid) -> Result<Vec<u32>> {
     }
 }
 
+/// Most supplementary groups that a process has on Linux: NGROUPS_MAX.
+#[cfg(target_os = "linux")]
+const MOST_GROUPS: usize = 65_536;
+
 /// Lets the calling thread open files with another user's rights alone, until dropped: setfsuid(2), setfsgid(2), and
 /// setgroups(2) as a bare system call, which changes one thread. Does nothing on systems without the first two.
 #[derive(Debug)]
@@ -202,7 +204,9 @@ impl FileAccess {
     /// Takes the rights of a user and a group, and no other group's.
     #[cfg(target_os = "linux")]
     pub fn of(user: u32, group: u32) -> Result<Self> {
-        let groups = groups()?;
+        let mut groups = vec![0; MOST_GROUPS];
+        let count = read_groups(&mut groups)?;
+        groups.truncate(count);
         set_groups_of_thread(&[group])?;
         // SAFETY: both calls take a number, and return the one before.
         let before = unsafe { (libc::setfsuid(user), libc::setfsgid(group), groups) };

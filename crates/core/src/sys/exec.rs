@@ -7,6 +7,17 @@ use std::ptr;
 use nix::errno::Errno;
 
 use super::process::{PID_ROOM, decimal, id};
+use crate::packing::pack_fields;
+
+/// Program to execute, with its arguments and its environment.
+#[derive(Clone)]
+pub struct Command {
+    pub path: CString,
+    pub arguments: Vec<CString>,
+    pub variables: Vec<Variable>,
+}
+
+pack_fields!(Command { path, arguments, variables });
 
 /// Arguments of execve(2), prepared before the fork. Variables may end in the pid of the new process, which only the
 /// child knows: room is kept for its digits.
@@ -20,14 +31,17 @@ pub struct Image {
 }
 
 /// Environment variable as `NAME=value`, and whether the pid is to be appended.
+#[derive(Clone)]
 pub struct Variable {
     pub text: Vec<u8>,
     pub ends_in_pid: bool,
 }
 
+pack_fields!(Variable { text, ends_in_pid });
+
 impl Image {
     /// Prepares path, arguments and environment.
-    pub fn new(path: CString, arguments: Vec<CString>, variables: Vec<Variable>) -> Self {
+    pub fn new(Command { path, arguments, variables }: Command) -> Self {
         let argv = arguments.iter().map(|each| each.as_ptr()).chain([ptr::null()]).collect();
         let mut pid_slots = Vec::new();
         let mut envp = Vec::new();

@@ -52,6 +52,12 @@ pub fn keep_at_exec(fd: RawFd) -> Result<()> {
     Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)
 }
 
+/// Whether a number is marked to be closed at exec: F_GETFD.
+pub fn closes_at_exec(fd: RawFd) -> Result<bool> {
+    // SAFETY: F_GETFD takes no argument; a number that isn't open is EBADF.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_GETFD) }).map(|flags| flags & libc::FD_CLOEXEC != 0)
+}
+
 /// Returns the file status flags of a number: F_GETFL.
 pub fn status_flags(fd: RawFd) -> Result<i32> {
     // SAFETY: F_GETFL takes no argument; a number that isn't open is EBADF.
@@ -102,6 +108,8 @@ pub struct FileId {
     pub inode: u64,
 }
 
+crate::packing::pack_fields!(FileId { device, inode });
+
 impl FileId {
     /// Reads it out of what stat(2) returned. The widths differ between systems; only equality counts.
     #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
@@ -134,6 +142,12 @@ pub fn unlink(path: &std::ffi::CStr) -> Result<()> {
 pub fn rename(from: &std::ffi::CStr, to: &std::ffi::CStr) -> Result<()> {
     // SAFETY: both paths are C strings.
     Errno::result(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(drop)
+}
+
+/// Gives a file another name: link(2). Async-signal-safe.
+pub fn link(from: &std::ffi::CStr, to: &std::ffi::CStr) -> Result<()> {
+    // SAFETY: both paths are C strings.
+    Errno::result(unsafe { libc::link(from.as_ptr(), to.as_ptr()) }).map(drop)
 }
 
 /// Writes all of `bytes` to a file. Async-signal-safe.

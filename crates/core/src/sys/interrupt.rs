@@ -3,6 +3,7 @@
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -42,6 +43,37 @@ impl Interruption {
             // SAFETY: the thread has not been joined or detached: its handle is borrowed.
             unsafe { libc::pthread_kill(thread.as_pthread_t() as libc::pthread_t, signal().unwrap_or(libc::SIGURG)) };
             std::thread::sleep(RESEND_INTERVAL);
+        }
+    }
+}
+
+/// Interrupts the calling thread in regular intervals, until it is dropped there.
+pub struct Ticker {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Has what blocks the calling thread fail with EINTR every `interval`. The thread must have called [`allow`]. A signal
+/// that comes just before the call blocks is lost, and the next one comes in time.
+#[must_use]
+pub fn every(interval: Duration) -> Ticker {
+    // SAFETY: pthread_self(3) only names the calling thread.
+    let waiting = unsafe { libc::pthread_self() } as usize; // a pointer on some systems, which no thread may be given
+    let (stop, stopped) = channel();
+    let thread = std::thread::spawn(move || {
+        while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            // SAFETY: the thread lives: it joins this one first, when it drops the ticker.
+            unsafe { libc::pthread_kill(waiting as libc::pthread_t, signal().unwrap_or(libc::SIGURG)) };
+        }
+    });
+    Ticker { stop: Some(stop), thread: Some(thread) }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! System calls, one module for each concept of the kernel. The only place with unsafe code.
 
+pub mod allocator;
 pub mod close;
 pub mod credentials;
 pub mod event_loop;
@@ -8,6 +9,7 @@ pub mod fd;
 pub mod fork;
 pub mod interrupt;
 pub mod limit;
+pub mod listening;
 pub mod lock;
 pub mod memory_file;
 pub mod passing;
@@ -15,5 +17,7 @@ pub mod path;
 pub mod pidfd;
 pub mod priority;
 pub mod process;
+pub mod process_handle;
 pub mod signal;
+pub mod spawn;
 pub mod title;

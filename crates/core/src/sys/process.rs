@@ -1,10 +1,13 @@
 //! Processes: their attributes, signals to children, exit and wait.
 
 use std::ffi::CStr;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
+use std::time::{Duration, Instant};
 
 use nix::Result;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Pid, getppid, getsid};
 
 /// Room for the decimal digits of the largest pid, and NUL.
@@ -48,6 +51,18 @@ pub fn decimal(mut number: u32, buffer: &mut [u8; PID_ROOM]) -> &[u8] {
 pub fn environment() -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()))
 }
+
+/// Names the calling thread as ps(1) shows it: PR_SET_NAME. Without it, a program that was executed by the number of a
+/// descriptor is called by that number.
+#[cfg(target_os = "linux")]
+pub fn set_name(name: &CStr) {
+    // SAFETY: PR_SET_NAME reads a C string, of which it takes the first 15 bytes.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+}
+
+/// Does nothing: elsewhere, programs are executed by their paths.
+#[cfg(not(target_os = "linux"))]
+pub fn set_name(_name: &CStr) {}
 
 /// Has the kernel kill this process when the thread that forked it exits (PR_SET_PDEATHSIG), or no longer.
 /// Async-signal-safe.
@@ -162,9 +177,9 @@ pub fn set_umask(mask: libc::mode_t) {
 }
 
 /// Kills a child and the process group that it leads. The child must not be reaped yet: until then no other process
-/// gets its pid. Async-signal-safe.
+/// gets its pid.
 pub fn kill_child_and_group(child: Pid) {
-    // SAFETY: kill(2) takes numbers. The child is unreaped (middle::run waits for it only after this).
+    // SAFETY: kill(2) takes numbers. The child is unreaped (the middle waits for it only after this).
     unsafe {
         libc::kill(-child.as_raw(), libc::SIGKILL);
         libc::kill(child.as_raw(), libc::SIGKILL);
@@ -203,6 +218,27 @@ pub fn has_exited(child: Pid) -> bool {
     let asked = unsafe { libc::waitid(libc::P_PID, number, &raw mut info, options) };
     // waitid(2) also returns 0 for a child that still runs, and leaves the signal number 0.
     asked == 0 && info.si_signo != 0
+}
+
+/// Waits until the child has exited, and says whether it has in that time. It stays unreaped.
+pub fn exits_within(child: Pid, time: Duration) -> bool {
+    /// Time between two looks where the kernel has no pidfds.
+    const LOOK_EVERY: Duration = Duration::from_millis(5);
+    let deadline = Instant::now() + time;
+    let process = super::pidfd::open(child.as_raw());
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let exited = if let Ok(process) = &process {
+            let timeout = PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::MAX);
+            poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], timeout).is_ok_and(|ready| ready > 0)
+        } else {
+            std::thread::sleep(LOOK_EVERY.min(left));
+            has_exited(child)
+        };
+        if exited || left.is_zero() {
+            return exited;
+        }
+    }
 }
 
 /// Blocks until the child has exited, reaps it, and returns its raw status. Async-signal-safe.

@@ -34,8 +34,104 @@ impl Drop for AllBlocked {
     }
 }
 
-/// Resets every disposition and empties the mask, in a child of fork. No handler of the parent's may run there: libuv's
-/// would write to a pipe that it shares with the parent. Async-signal-safe.
+/// Blocks all signals of this process, which has one thread: they wait over an exec until the new program takes them.
+/// Async-signal-safe.
+pub fn block_all() -> nix::Result<()> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset(3) fills a set of this frame; sigprocmask(2) reads it.
+    Errno::result(unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, all.as_ptr(), ptr::null_mut())
+    })
+    .map(drop)
+}
+
+/// Thread to which the handler of [`HeldOver`] sends the signals that come to other threads.
+static HOLDER: OnceLock<Holder> = OnceLock::new();
+
+#[cfg(target_os = "linux")]
+type Holder = libc::pid_t;
+/// A pthread_t, which is a pointer on some systems.
+#[cfg(not(target_os = "linux"))]
+type Holder = usize;
+
+#[cfg(target_os = "linux")]
+fn this_thread() -> Holder {
+    super::process::thread_id()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn this_thread() -> Holder {
+    // SAFETY: pthread_self(3) takes nothing and can't fail.
+    unsafe { libc::pthread_self() as usize }
+}
+
+/// Signal handler of [`HeldOver`]. It runs in threads other than the holder, which has all signals blocked.
+extern "C" fn hand_over(number: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    let saved = Errno::last_raw();
+    if let Some(&holder) = HOLDER.get() {
+        // With all that is known of the signal: the terminal's HUP means something else than a process's.
+        #[cfg(target_os = "linux")]
+        // SAFETY: the system call copies the siginfo_t that the kernel has handed to this handler.
+        unsafe {
+            libc::syscall(libc::SYS_rt_tgsigqueueinfo, libc::getpid(), holder, number, info)
+        };
+        #[cfg(not(target_os = "linux"))]
+        // SAFETY: pthread_kill(3) is async-signal-safe; the holder is the main thread, which outlives all others.
+        let _ = (info, unsafe { libc::pthread_kill(holder as libc::pthread_t, number) });
+    }
+    Errno::set_raw(saved);
+}
+
+/// Holds signals back, from a moment when they must no longer kill this process until a program that it executes takes
+/// them. The main thread has them pending meanwhile, and keeps them over execve(2). When this is dropped instead, they
+/// are delivered.
+///
+/// Blocking alone isn't enough: the other threads of Node don't block them, and a signal to the process is delivered to
+/// any thread that doesn't.
+pub struct HeldOver {
+    before: Vec<(Signal, SigAction)>,
+    // Dropped after the dispositions are restored.
+    _blocked: AllBlocked,
+}
+
+impl HeldOver {
+    const SIGNALS: [Signal; 6] =
+        [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR2, Signal::SIGALRM];
+
+    /// Holds signals back from here on. Called in the main thread.
+    pub fn new() -> nix::Result<Self> {
+        HOLDER.get_or_init(this_thread);
+        let mut held = Self { before: Vec::new(), _blocked: AllBlocked::new()? };
+        let action = SigAction::new(SigHandler::SigAction(hand_over), SaFlags::SA_RESTART, SigSet::empty());
+        for signal in Self::SIGNALS {
+            // SAFETY: `hand_over` makes system calls alone.
+            let before = unsafe { sigaction(signal, &action) }?;
+            held.before.push((signal, before));
+        }
+        Ok(held)
+    }
+}
+
+impl Drop for HeldOver {
+    fn drop(&mut self) {
+        for (signal, before) in &self.before {
+            // SAFETY: the action is the one that sigaction(2) returned as the previous one.
+            let _ = unsafe { sigaction(*signal, before) };
+        }
+    }
+}
+
+/// Drops the signals that have come while they were blocked. Dispositions are lost: [`restore_defaults`] follows.
+pub fn discard_pending() {
+    for number in 1..=LAST_SIGNAL {
+        // SAFETY: SIG_IGN is no code. KILL, STOP and libc's own two signals are refused with EINVAL.
+        unsafe { libc::signal(number, libc::SIG_IGN) };
+    }
+}
+
+/// Resets every disposition and empties the mask, in a process with one thread: the middle, or a child of the
+/// supervisor, whose handlers may not run there. Async-signal-safe.
 pub fn restore_defaults() -> nix::Result<()> {
     for number in 1..=LAST_SIGNAL {
         // SAFETY: SIG_DFL is no code. KILL, STOP and libc's own two signals are refused with EINVAL, and keep their
@@ -43,7 +139,7 @@ pub fn restore_defaults() -> nix::Result<()> {
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
     let mut empty = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigemptyset(3) fills a set of this frame; sigprocmask(2) reads it. A child of fork has one thread.
+    // SAFETY: sigemptyset(3) fills a set of this frame; sigprocmask(2) reads it. The process has one thread.
     Errno::result(unsafe {
         libc::sigemptyset(empty.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, empty.as_ptr(), ptr::null_mut())
@@ -127,18 +223,25 @@ impl Watch {
         let ends = new_pipe()?;
         let _ = WATCH.set(ends);
         let (reader, _) = WATCH.get().ok_or(Errno::EBADF)?;
+        let watch = Self(reader);
         for &number in signals {
-            // SAFETY: sigaction is plain data; `note` calls write(2) alone, on a pipe that is never closed.
-            Errno::result(unsafe {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = note as *const () as libc::sighandler_t;
-                action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-                libc::sigemptyset(&raw mut action.sa_mask);
-                libc::sigaction(number, &raw const action, ptr::null_mut())
-            })?;
+            watch.add(number)?;
         }
         SigSet::empty().thread_set_mask()?;
-        Ok(Self(reader))
+        Ok(watch)
+    }
+
+    /// Watches one signal more.
+    pub fn add(&self, number: i32) -> nix::Result<()> {
+        // SAFETY: sigaction is plain data; `note` calls write(2) alone, on a pipe that is never closed.
+        Errno::result(unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = note as *const () as libc::sighandler_t;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+            libc::sigemptyset(&raw mut action.sa_mask);
+            libc::sigaction(number, &raw const action, ptr::null_mut())
+        })
+        .map(drop)
     }
 
     /// The descriptor that polls as readable when a signal came.
@@ -147,12 +250,18 @@ impl Watch {
         std::os::fd::AsFd::as_fd(self.0)
     }
 
-    /// Raises again the signals that came and were not read yet, except some: for an exec, with all signals blocked.
+    /// Raises again the signals that came and were not read yet, except some: for an exec, with all signals blocked. What
+    /// came from the kernel or the terminal comes from there again.
     pub fn raise_unread(&self, except: &[i32]) {
-        while let Some((number, _)) = self.next() {
-            if !except.contains(&number) {
+        while let Some((number, from_process)) = self.next() {
+            if except.contains(&number) {
+                continue;
+            }
+            if from_process {
                 // SAFETY: raise(3) takes a number.
                 unsafe { libc::raise(number) };
+            } else {
+                raise_as_kernel(number);
             }
         }
     }
@@ -165,6 +274,27 @@ impl Watch {
             Ok(2) => Some((i32::from(words[0]), words[1] == 1)),
             _ => None,
         }
+    }
+}
+
+/// Sends this thread a signal as the kernel does: rt_tgsigqueueinfo(2), which lets a thread choose the code of what it
+/// sends itself.
+#[cfg(target_os = "linux")]
+fn raise_as_kernel(number: i32) {
+    // SAFETY: siginfo_t is plain data, for which zeros are valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    info.si_signo = number;
+    info.si_code = libc::SI_KERNEL;
+    // SAFETY: rt_tgsigqueueinfo(2) reads a struct of this frame.
+    unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, libc::getpid(), libc::gettid(), number, &raw const info) };
+}
+
+/// Raises the one signal that matters although the terminal sent it: SIGHUP, which ends this process, as SIGTERM.
+#[cfg(not(target_os = "linux"))]
+fn raise_as_kernel(number: i32) {
+    if number == libc::SIGHUP {
+        // SAFETY: raise(3) takes a number.
+        unsafe { libc::raise(libc::SIGTERM) };
     }
 }
 
@@ -216,10 +346,35 @@ impl Captured {
 }
 
 impl Drop for Captured {
+    /// Restores the previous handlers. They get the signals that came and were not read.
     fn drop(&mut self) {
         for (signal, before) in &self.before {
             // SAFETY: the action is the one that sigaction(2) returned as the previous one.
             let _ = unsafe { sigaction(*signal, before) };
         }
+        while let Some(signal) = self.caught() {
+            let _ = raise(signal);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_signal_of_the_terminal_that_is_raised_again_is_still_the_terminals() {
+        let watch = Watch::start(&[libc::SIGTTIN, libc::SIGTTOU]).unwrap();
+        raise_as_kernel(libc::SIGTTIN);
+        // SAFETY: raise(3) takes a number.
+        unsafe { libc::raise(libc::SIGTTOU) };
+        assert_eq!([watch.next(), watch.next()], [Some((libc::SIGTTIN, false)), Some((libc::SIGTTOU, true))]);
+        raise_as_kernel(libc::SIGTTIN);
+        let blocked = AllBlocked::new().unwrap();
+        watch.raise_unread(&[]);
+        assert_eq!(watch.next(), None);
+        drop(blocked);
+        assert_eq!(watch.next(), Some((libc::SIGTTIN, false)));
     }
 }

@@ -1,6 +1,7 @@
 //! Changing the number of workers.
 
 use super::{Fleet, Level, Phase, Role, Slot, World};
+use crate::clock::Millis;
 use crate::policy::Supervision;
 
 /// The most workers that the `workers` option may ask for, and scale() as well.
@@ -16,6 +17,12 @@ impl Fleet {
             self.slots.push(Slot::default());
             self.start(world, self.slots.len() - 1, Role::Current);
         }
+    }
+
+    /// Takes over what the program asks for beside its supervision.
+    pub fn change_ends(&mut self, stop_timeout: Millis, ends_idle: bool) {
+        self.terms.stop_timeout = stop_timeout;
+        self.terms.ends_idle = ends_idle;
     }
 
     /// Starts or stops workers until there are `to` of them.

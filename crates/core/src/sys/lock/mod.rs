@@ -15,6 +15,13 @@ pub struct Span {
     pub length: u8,
 }
 
+/// Kind of a lock or of a request for one: any number of readers, or one writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
 /// Lock that is in the way of another. `pid` is as the kernel gives it: -1 for the lock of an open file, 0 for a
 /// process in another PID namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 
-use super::{Holder, LockOwner, Span};
+use super::{Access, Holder, LockOwner, Span};
 
 #[cfg(target_os = "linux")]
 mod command {
@@ -21,10 +21,11 @@ mod command {
     pub const OFD_GET: i32 = 92;
 }
 
-/// Takes a write lock, or fails with EAGAIN (EACCES on some systems). Async-signal-safe.
-pub fn lock(fd: RawFd, owner: LockOwner, span: Span) -> nix::Result<()> {
+/// Takes a lock, or fails with EAGAIN (EACCES on some systems). EINVAL: the kernel has no locks of open files.
+/// Async-signal-safe.
+pub fn lock(fd: RawFd, owner: LockOwner, access: Access, span: Span) -> nix::Result<()> {
     let command = if owner == LockOwner::Process { libc::F_SETLK } else { command::OFD_SET };
-    request(fd, command, libc::F_WRLCK.into(), span).map(drop)
+    request(fd, command, kind_of(access), span).map(drop)
 }
 
 /// Unlocks the span. Async-signal-safe.
@@ -45,14 +46,21 @@ pub fn wait_to_write(fd: RawFd, span: Span) -> nix::Result<()> {
     request(fd, command::OFD_WAIT, libc::F_WRLCK.into(), span).map(drop)
 }
 
-/// Finds the lock that is in the way of a write lock on the span. The calling process's own locks are never shown to
-/// `LockOwner::Process`.
-pub fn holder(fd: RawFd, owner: LockOwner, span: Span) -> nix::Result<Option<Holder>> {
+/// Finds the lock that is in the way of a lock on the span: a writer's, when asked for reading. Asked for writing, the
+/// kernel names a reader before a writer. The calling process's own locks are never shown to `LockOwner::Process`.
+pub fn holder(fd: RawFd, owner: LockOwner, access: Access, span: Span) -> nix::Result<Option<Holder>> {
     let command = if owner == LockOwner::Process { libc::F_GETLK } else { command::OFD_GET };
-    let found = request(fd, command, libc::F_WRLCK.into(), span)?;
+    let found = request(fd, command, kind_of(access), span)?;
     let kind = i32::from(found.l_type);
     let holder = Holder { pid: found.l_pid, reader: kind == i32::from(libc::F_RDLCK) };
     Ok((kind != i32::from(libc::F_UNLCK)).then_some(holder))
+}
+
+fn kind_of(access: Access) -> i32 {
+    match access {
+        Access::Read => libc::F_RDLCK.into(),
+        Access::Write => libc::F_WRLCK.into(),
+    }
 }
 
 fn request(fd: RawFd, command: i32, kind: i32, span: Span) -> nix::Result<libc::flock> {

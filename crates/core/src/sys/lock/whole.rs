@@ -6,13 +6,14 @@ use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 
-use super::{Holder, LockOwner, Span};
+use super::{Access, Holder, LockOwner, Span};
 
-/// Takes an exclusive lock, or fails with EAGAIN. Async-signal-safe.
-pub fn lock(fd: RawFd, owner: LockOwner, _span: Span) -> nix::Result<()> {
-    match owner {
-        LockOwner::Process => Ok(()),
-        LockOwner::OpenFile => flock(fd, libc::LOCK_EX | libc::LOCK_NB),
+/// Takes a shared or an exclusive lock, or fails with EAGAIN. Async-signal-safe.
+pub fn lock(fd: RawFd, owner: LockOwner, access: Access, _span: Span) -> nix::Result<()> {
+    match (owner, access) {
+        (LockOwner::Process, _) => Ok(()),
+        (LockOwner::OpenFile, Access::Read) => flock(fd, libc::LOCK_SH | libc::LOCK_NB),
+        (LockOwner::OpenFile, Access::Write) => flock(fd, libc::LOCK_EX | libc::LOCK_NB),
     }
 }
 
@@ -32,7 +33,7 @@ pub fn wait_to_write(fd: RawFd, _span: Span) -> nix::Result<()> {
 }
 
 /// Finds out by trying whether the file is locked: a shared lock that is granted is released at once.
-pub fn holder(fd: RawFd, owner: LockOwner, span: Span) -> nix::Result<Option<Holder>> {
+pub fn holder(fd: RawFd, owner: LockOwner, _access: Access, span: Span) -> nix::Result<Option<Holder>> {
     if owner == LockOwner::Process || span.start > 1 {
         return Ok(None);
     }

@@ -1,0 +1,210 @@
+//! A process that can't be mistaken for a later one with the same pid: by its pidfd or, where the kernel or a sandbox has
+//! none, by its pid and the moment of its start, looked at from time to time.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::pidfd;
+
+/// Time between two looks at a process that has no pidfd.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Process that was alive when this was opened.
+#[derive(Debug)]
+pub struct ProcessHandle {
+    pid: i32,
+    descriptor: Option<OwnedFd>,
+    /// The moment of its start in clock ticks since boot; None where /proc doesn't show it.
+    start: Option<u64>,
+}
+
+impl ProcessHandle {
+    /// Opens the process that has this pid now. ESRCH: there is none, or it has exited and waits to be reaped.
+    pub fn open(pid: i32) -> nix::Result<Self> {
+        let descriptor = match pidfd::open(pid) {
+            Ok(descriptor) => Some(descriptor),
+            // Not known before Linux 5.3 and on other systems, or forbidden by a sandbox.
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EINVAL) => None,
+            Err(errno) => return Err(errno),
+        };
+        let start = Stat::read(pid).map(|stat| stat.start);
+        let handle = Self { pid, descriptor, start };
+        if handle.has_exited() { Err(Errno::ESRCH) } else { Ok(handle) }
+    }
+
+    /// Pid that it was opened by.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Descriptor that polls as readable once the process has exited; None where it must be looked at by
+    /// [`ProcessHandle::has_exited`].
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.descriptor.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Signals the process. ESRCH: it has exited. Without a pidfd the pid could be given to another process only between
+    /// the look at its start and kill(2), which follows at once.
+    pub fn signal(&self, signal: Signal) -> nix::Result<()> {
+        match &self.descriptor {
+            Some(descriptor) => match pidfd::send_signal(descriptor, Some(signal)) {
+                Err(Errno::ENOSYS) => self.signal_by_pid(signal),
+                other => other,
+            },
+            None => self.signal_by_pid(signal),
+        }
+    }
+
+    fn signal_by_pid(&self, signal: Signal) -> nix::Result<()> {
+        if self.has_exited() {
+            return Err(Errno::ESRCH);
+        }
+        kill(Pid::from_raw(self.pid), signal)
+    }
+
+    /// Whether the process has exited: its descriptors are closed and its locks gone. A zombie has exited.
+    #[must_use]
+    pub fn has_exited(&self) -> bool {
+        match &self.descriptor {
+            Some(descriptor) => poll_until(descriptor.as_fd(), PollTimeout::ZERO),
+            None => match Stat::read(self.pid) {
+                Some(stat) => stat.has_exited() || self.start.is_some_and(|start| start != stat.start),
+                // No /proc, or none that shows this process: EPERM means that it is there.
+                None => kill(Pid::from_raw(self.pid), None) == Err(Errno::ESRCH),
+            },
+        }
+    }
+
+    /// Whether the process is exiting, and may still have files and sockets open.
+    #[must_use]
+    pub fn is_exiting(&self) -> bool {
+        !self.has_exited() && Stat::read(self.pid).is_some_and(|stat| stat.flags & PF_EXITING != 0)
+    }
+
+    /// Blocks until the process has exited; false if it still runs after `timeout`. None waits for ever.
+    #[must_use]
+    pub fn wait(&self, timeout: Option<Duration>) -> bool {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let has_exited = match &self.descriptor {
+                Some(descriptor) => poll_until(descriptor.as_fd(), milliseconds(left)),
+                None => self.has_exited(),
+            };
+            if has_exited || left == Some(Duration::ZERO) {
+                return has_exited;
+            }
+            if self.descriptor.is_none() {
+                std::thread::sleep(left.map_or(LOOK_INTERVAL, |left| left.min(LOOK_INTERVAL)));
+            }
+        }
+    }
+}
+
+/// Whether the descriptor is readable within the timeout. EINTR: not yet.
+fn poll_until(descriptor: BorrowedFd<'_>, timeout: PollTimeout) -> bool {
+    poll(&mut [PollFd::new(descriptor, PollFlags::POLLIN)], timeout).is_ok_and(|count| count > 0)
+}
+
+/// Rounds up, so that a poll doesn't return before the deadline.
+fn milliseconds(left: Option<Duration>) -> PollTimeout {
+    left.map_or(PollTimeout::NONE, |left| match left {
+        Duration::ZERO => PollTimeout::ZERO,
+        left => PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX),
+    })
+}
+
+/// Flag of a process whose exit has begun: the kernel sets it before it closes the descriptors.
+const PF_EXITING: u32 = 4;
+
+/// What /proc/PID/stat says about a process: proc_pid_stat(5).
+struct Stat {
+    state: char,
+    flags: u32,
+    threads: u32,
+    start: u64,
+}
+
+impl Stat {
+    fn read(pid: i32) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// The command's name, in parentheses, may contain anything: fields are counted from the last parenthesis on. The
+    /// first of them has the number 3 in the manual page.
+    fn parse(text: &str) -> Option<Self> {
+        let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3);
+        Some(Self {
+            state: field(3)?.chars().next()?,
+            flags: field(9)?.parse().ok()?,
+            threads: field(20)?.parse().ok()?,
+            start: field(22)?.parse().ok()?,
+        })
+    }
+
+    /// The first thread may be a zombie while others go on, with all descriptors.
+    fn has_exited(&self) -> bool {
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// The same process by its pid and start, as on a kernel without pidfds.
+    fn by_start(pid: i32) -> ProcessHandle {
+        let start = Stat::read(pid).map(|stat| stat.start);
+        ProcessHandle { pid, descriptor: None, start }
+    }
+
+    #[test]
+    fn a_process_has_exited_before_it_is_reaped_with_or_without_a_descriptor() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        let handles = [ProcessHandle::open(pid).unwrap(), by_start(pid)];
+        for handle in &handles {
+            assert!(!handle.has_exited());
+            assert!(!handle.wait(Some(Duration::from_millis(20))));
+        }
+        handles[1].signal(Signal::SIGKILL).unwrap();
+        for handle in &handles {
+            assert!(handle.wait(None));
+            assert!(!handle.is_exiting());
+        }
+        assert_eq!(by_start(pid).signal(Signal::SIGTERM), Err(Errno::ESRCH));
+        assert_eq!(ProcessHandle::open(pid).err(), Some(Errno::ESRCH));
+        child.wait().unwrap();
+        assert!(handles.iter().all(ProcessHandle::has_exited));
+    }
+
+    #[test]
+    fn a_later_process_with_the_same_pid_is_another_one() {
+        let own = std::process::id().cast_signed();
+        let earlier = ProcessHandle { start: Some(1), ..by_start(own) };
+        assert!(earlier.has_exited());
+        assert_eq!(earlier.signal(Signal::SIGKILL), Err(Errno::ESRCH));
+    }
+
+    #[test]
+    fn a_zombie_with_other_threads_has_not_exited() {
+        let stat = |state, threads| {
+            Stat::parse(&format!("42 (a) b) {state} 1 2 3 0 -1 4194308 0 0 0 0 0 0 0 0 20 0 {threads} 0 777 0"))
+                .unwrap()
+        };
+        assert!(stat('Z', 1).has_exited());
+        assert!(!stat('Z', 2).has_exited());
+        assert!(!stat('S', 1).has_exited());
+        assert_eq!((stat('S', 1).start, stat('S', 1).flags & PF_EXITING), (777, 4));
+    }
+}
