@@ -1,7 +1,6 @@
 // Links that somebody who may write to a directory puts there: root is led nowhere by them.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import test from 'ava'
 import { cli, place, started } from './support/cli.js'
 import { ofAllThreads } from './support/identity.js'
 import { launched } from './support/launching.js'
@@ -100,11 +99,13 @@ await launch(${JSON.stringify(launched('servesLines')[0])}, ${JSON.stringify({
       name: 'd',
       args: launched('servesLines').slice(1),
       pidFile: './d.pid',
-      listen: { web: { path: socket, mode: 0o666 } },
-      ready: 'exec',
-    })}).catch(() => {})\n`,
+      listen: { it: { path: socket, mode: 0o666 } },
+      startTimeout: 10_000,
+    })}).catch(error => console.error(error))\n`,
   )
-  await scene.run('strace', [...slowly, process.execPath, path])
+  const begin = performance.now()
+  const { stderr } = await scene.run('strace', [...slowly, process.execPath, path])
+  t.true(performance.now() - begin > WINDOW / 1_000, stderr) // it was held up after bind(2)
   t.is(statSync(scene.path('secret')).mode & 0o777, 0o600)
 })
 

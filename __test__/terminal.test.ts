@@ -1,6 +1,6 @@
 // What a daemon says, on the terminal of whoever looks at it: text and colours, and nothing that a terminal obeys.
 import { mkdirSync, writeFileSync } from 'node:fs'
-import test, { type ExecutionContext } from 'ava'
+import type { ExecutionContext } from 'ava'
 import { cli, cliOnTerminal, place, started } from './support/cli.js'
 import { withPython } from './support/locks.js'
 import { Scene } from './support/scene.js'
