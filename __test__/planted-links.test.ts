@@ -99,11 +99,13 @@ await launch(${JSON.stringify(launched('servesLines')[0])}, ${JSON.stringify({
       name: 'd',
       args: launched('servesLines').slice(1),
       pidFile: './d.pid',
-      listen: { web: { path: socket, mode: 0o666 } },
-      ready: 'exec',
-    })}).catch(() => {})\n`,
+      listen: { it: { path: socket, mode: 0o666 } },
+      startTimeout: 10_000,
+    })}).catch(error => console.error(error))\n`,
   )
-  await scene.run('strace', [...slowly, process.execPath, path])
+  const begin = performance.now()
+  const { stderr } = await scene.run('strace', [...slowly, process.execPath, path])
+  t.true(performance.now() - begin > WINDOW / 1_000, stderr) // it was held up after bind(2)
   t.is(statSync(scene.path('secret')).mode & 0o777, 0o600)
 })
 
