@@ -147,6 +147,7 @@ test('an OptionError keeps its stack, which shows the line to mend', async t => 
   const { code, stderr } = await new Scene(t).node(launchers('stays', { umask: '022' } as object))
   t.regex(stderr, /^OptionError: Expected the `umask` option/m)
   t.regex(stderr, /^ {4}at .*fixtures\/launchers\.js/m)
+  t.true(Math.max(...stderr.split('\n').map(line => line.length)) < 500, 'no line of the bundle')
   t.not(code, 0)
 })
 

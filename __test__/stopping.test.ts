@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { setImmediate as nextTick } from 'node:timers/promises'
 import test from 'ava'
 import { PidLock, stop } from 'daemonic'
 import { cli, spawnCli } from './support/cli.js'
@@ -324,6 +325,22 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
     }
   })
 }
+
+test('TERM as soon as there is a pid file ends a daemon in the foreground, and leaves nothing', async t => {
+  const scene = new Scene(t)
+  const waits = inline(scene, 'become(); setInterval(() => {}, 1_000_000)')
+  for (let round = 0; round < 10; round++) {
+    const child = scene.spawnNode(waits, { detach: 'false' })
+    const end = finished(child)
+    while (!scene.exists('d.pid')) await nextTick()
+    child.kill('SIGTERM')
+    t.is((await end).code, 0)
+    t.deepEqual(
+      scene.files().filter(file => /^d\.(pid|json)$/.test(file)),
+      [],
+    )
+  }
+})
 
 test('stop() of a program with a listener of its own waits for it', async t => {
   const scene = new Scene(t)

@@ -22,13 +22,16 @@ export async function measureRequests(): Promise<void> {
   if (wrk === null) return
   const answers: Record<Mode, number[]> = { bare: [], serve: [], idle: [] }
   const servers = await Promise.all(MODES.map(async mode => ({ mode, ...(await start(mode)) })))
-  for (const { address } of servers) wrk(address, SECONDS) // compiled by now
-  // Each goes first in turn: what wrk leaves behind, and others' work, burden all alike.
-  for (let round = 0; round < ROUNDS; round++) {
-    const order = MODES.map((_, index) => servers[(index + round) % servers.length])
-    for (const server of order) if (server) answers[server.mode].push(wrk(server.address, SECONDS))
+  try {
+    for (const { address } of servers) wrk(address, SECONDS) // compiled by now
+    // Each goes first in turn: what wrk leaves behind, and others' work, burden all alike.
+    for (let round = 0; round < ROUNDS; round++) {
+      const order = MODES.map((_, index) => servers[(index + round) % servers.length])
+      for (const server of order) if (server) answers[server.mode].push(wrk(server.address, SECONDS))
+    }
+  } finally {
+    for (const { child } of servers) child.kill()
   }
-  for (const { child } of servers) child.kill()
   const rows = MODES.map(mode => {
     const shares = answers[mode].map((each, round) => each / (answers.bare[round] ?? Number.NaN))
     const [low, middle, high] = [0.25, 0.5, 0.75].map(share => quantile(shares, share).toFixed(3))
@@ -44,6 +47,10 @@ async function start(mode: Mode): Promise<{ child: ChildProcess; address: string
     env: { ...process.env, MODE: mode },
     detached: true,
   })
-  const [port] = await once(createInterface(child.stdout), 'line')
+  const ended = once(child, 'exit').then(() => {
+    throw new Error(`the server in the mode ${mode} ended before it listened`)
+  })
+  const [port] = await Promise.race([once(createInterface(child.stdout), 'line'), ended])
+  ended.catch(() => {}) // its end is asked for later
   return { child, address: `127.0.0.1:${port}` }
 }

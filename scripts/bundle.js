@@ -17,9 +17,16 @@ const common = {
 
 /**
  * Settings of the library. Launcher and daemon both parse it at every start: without its whitespace each takes a millisecond
- * less. Names stay, so that stacks can be read.
+ * less. Names stay, so that stacks can be read; and lines are short, since Node prints the one that throws.
  */
-const library = { ...common, format: 'esm', packages: 'external', minifyWhitespace: true, minifySyntax: true }
+const library = {
+  ...common,
+  format: 'esm',
+  packages: 'external',
+  minifyWhitespace: true,
+  minifySyntax: true,
+  lineLimit: 120,
+}
 
 /** Settings of the command. CommonJS loads faster than a module, by as much as a `stop` takes. It has no import.meta. */
 const command = {

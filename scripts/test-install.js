@@ -24,6 +24,7 @@ try {
   const only = isShort ? ['--match', 'npm*'] : []
   await run('node_modules/.bin/ava', ['--config', 'install.config.js', ...only], {
     DAEMONIC_TEST_REGISTRY: registry.url,
+    DAEMONIC_TEST_INSTALL: isShort ? 'short' : 'whole',
   })
 } finally {
   registry.close()

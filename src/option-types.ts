@@ -147,11 +147,11 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
    */
   pidFile?: string | boolean | PidFileOptions | undefined
   /**
-   * When the daemon is ready; the launcher returns then, and a daemon that ends before is a failed start. `'auto'`: with
-   * `listen`, once every socket is served, by `daemon.serve()` or by a server of the program's own that listens on the
-   * socket's descriptor or address; without `listen`, once the main module has been evaluated, top-level await included.
-   * `'loaded'`: the latter with `listen` too, for a program whose child or other worker serves a socket. `'manual'`: at
-   * `daemon.ready()`, which may come earlier with the others too. After 3 seconds the launcher prints what it waits for.
+   * When the daemon is ready: `'auto'`, once every socket of `listen` is served or, without any, the main module has been
+   * evaluated; `'loaded'`, once that has been, `listen` or not; `'manual'`, at `daemon.ready()`. The launcher returns then, and a
+   * daemon that ends before is a failed start. A socket is served by `daemon.serve()`, or by a server of the program's own that
+   * listens on its descriptor or address. A main module has been evaluated when its top-level await is over. `daemon.ready()`
+   * may come earlier with each of them. After 3 seconds the launcher prints what it waits for.
    * @default 'auto'
    */
   ready?: 'auto' | 'loaded' | 'manual' | undefined
@@ -262,6 +262,13 @@ export interface MonitorOptions {
    * @default never
    */
   maxMemory?: number | undefined
+  /**
+   * How long the first new worker of a reload serves beside the old ones, before the first of these is asked to stop; and how
+   * long no new worker may exit after the last one has taken over. One that exits earlier fails the reload. A new worker that
+   * says itself that it is ready, by `daemon.ready()` or `READY=1`, takes over at once. 0: no worker has to settle.
+   * @default 1000
+   */
+  settle?: number | undefined
   /**
    * Whether a worker leads a process group of its own, which is killed with it.
    * @default false

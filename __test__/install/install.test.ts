@@ -11,6 +11,7 @@ import { MANAGERS, type Manager, Project } from './managers.js'
 
 const { version } = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8'))
 
+const isWhole = process.env.DAEMONIC_TEST_INSTALL === 'whole'
 /** Bytes: the library with the binaries of one platform. */
 const INSTALLED_LIMIT = 4_000_000
 
@@ -158,5 +159,6 @@ function measure(t: ExecutionContext, directory: string): void {
   const packages = files.filter(file => /\/node_modules\/[\w-]+\/package\.json$/.test(file))
   t.is(packages.length, 2, packages.join('\n'))
   t.log(`${packages.length} packages, ${(bytes / 1_000_000).toFixed(2)} MB`)
-  t.true(bytes <= INSTALLED_LIMIT, `${bytes}`)
+  // The short form packs this checkout's own build, which may be one without optimisation.
+  if (isWhole) t.true(bytes <= INSTALLED_LIMIT, `${bytes}`)
 }

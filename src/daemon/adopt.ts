@@ -5,6 +5,7 @@ import type { DaemonizeOptions } from '../option-types.js'
 import { normalise } from '../options/normalise.js'
 import { only } from '../options/resources.js'
 import { decidedBy } from '../options/table.js'
+import { recordStopTimeout } from '../running/state-file.js'
 import { ASKED_BY, apply, changesOf } from './apply.js'
 import type { Given } from './note.js'
 import type { RunningDaemon } from './running-daemon.js'
@@ -34,12 +35,19 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   const isAsked = (change: keyof typeof ASKED_BY) =>
     calls(...ASKED_BY[change]) && !(change === 'environment' && isGiven('env'))
 
+  // What the call wants wins over the default, not over what was given. A supervisor heeds it as long as this process has
+  // not given up its rights: before `apply`.
+  const supervises = !SUPERVISION.some(isGiven) && daemon.isSupervised
+  daemon.request({
+    ...(supervises && wanted.supervision && { supervision: wanted.supervision }),
+    ...(calls('stopTimeout') && { stopTimeout: Math.ceil(wanted.stopTimeout) }),
+    ...(calls('idleTimeout') && { endsIdle: wanted.idleTimeout !== null }),
+  })
+  if (calls('stopTimeout') && daemon.pidFile) recordStopTimeout(daemon.pidFile.path, wanted.stopTimeout)
   const sockets = daemon.bind(listen)
   const { resources, ...others } = changesOf(wanted)
   const changes = Object.entries(others).filter(([change]) => isAsked(change as keyof typeof ASKED_BY))
   apply({ ...Object.fromEntries(changes), resources: only(resources, name => calls(name)) }, daemon.parent)
-  // What the call wants wins over the default, not over what was given.
-  const supervises = !SUPERVISION.some(isGiven) && daemon.supervise(wanted.supervision)
   daemon.adopt({
     sockets,
     listen,

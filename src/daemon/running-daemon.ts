@@ -7,7 +7,6 @@ import { OptionError } from '../errors/classes.js'
 import type { ListenMap, SignalAction } from '../option-types.js'
 import type { Readiness } from '../options/readiness.js'
 import type { Settings } from '../options/settings.js'
-import type { Supervision } from '../options/supervision.js'
 import type { PidLock } from '../pid-lock.js'
 import { nextTurn } from '../process/next-turn.js'
 import { managerAddress } from '../process/service-manager.js'
@@ -22,7 +21,7 @@ import { SignalActions } from './signal-actions.js'
 import { listenHere, releaseSockets, removeFiles } from './sockets.js'
 import { type StartedBy, Starting, type StartingDaemon } from './starting.js'
 import { type StopHook, Stopping, type StoppingDaemon } from './stopping.js'
-import { SupervisorChannel } from './supervisor-channel.js'
+import { SupervisorChannel, type Wishes } from './supervisor-channel.js'
 
 /** What daemonize() found or made for the daemon. */
 export interface Origin extends StartedBy {
@@ -151,8 +150,17 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
 
   ready(status?: string): void {
     if (status !== undefined) this.setStatus(status)
+    this.#finishStart(true)
+  }
+
+  /** Ends the start without a word of the program. @internal */
+  becomeReady(): void {
+    this.#finishStart(false)
+  }
+
+  #finishStart(byProgram: boolean): void {
     if (this.#starting.isOver) return
-    this.#starting.finish()
+    this.#starting.finish(byProgram)
     this.#notify('READY=1')
     this.#idleness.start(this.#idleTimeout)
     setImmediate(() => this.#logs.remember()).unref()
@@ -237,10 +245,9 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     return this.#supervisor?.bind(listen) ?? listenHere(listen)
   }
 
-  /** Asks the supervisor for what the program wants of it; false where there is none. @internal */
-  supervise(supervision: Supervision | null): boolean {
-    if (supervision !== null) this.#supervisor?.request(supervision)
-    return this.isSupervised
+  /** Asks the supervisor for what the program wants of it; does nothing where there is none. @internal */
+  request(wishes: Wishes): void {
+    if (Object.keys(wishes).length > 0) this.#supervisor?.request(wishes)
   }
 
   /** Tells service manager, supervisor and waiting clients that the daemon stops. @internal */

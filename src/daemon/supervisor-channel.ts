@@ -1,12 +1,22 @@
 // The worker's end of the channel to its supervisor: it obeys its orders, asks it for sockets, and tells it how it is.
 import type { Arrival, ListenPlan } from '#native'
 import { checked } from '../binding/addon.js'
+import { errorOf } from '../errors/classes.js'
 import { inWholeUnits, type Supervision } from '../options/supervision.js'
 import type { ListenSocket } from '../types.js'
 import { type Share, signalName } from './signal-actions.js'
 
 /** How many messages a watchdog gets in the time that it allows: one may be late, and one lost. */
 const BEATS = 4
+
+/** What a program's own call wants of its supervisor, and the start left open. */
+export interface Wishes {
+  supervision?: Supervision
+  /** In milliseconds. */
+  stopTimeout?: number
+  /** Whether the daemon stops when every worker is idle. */
+  endsIdle?: boolean
+}
 
 /** What the worker does when its supervisor orders it. */
 export interface Orders {
@@ -50,10 +60,13 @@ export class SupervisorChannel {
     return Object.fromEntries(bound.map(({ name, fd, address }) => [name, { fd, address }]))
   }
 
-  /** Asks to be supervised as the program wishes. */
-  request(supervision: Supervision): void {
-    this.tell(`SUPERVISION=${JSON.stringify(inWholeUnits(supervision))}`)
-    this.#beatFor(supervision.watchdog)
+  /** Asks to be supervised as the program wishes. @throws SystemCallError it can't lead a process group */
+  request({ supervision, ...others }: Wishes): void {
+    // This worker was started before the supervisor knew, and can make itself a group; others are started in theirs.
+    const refusal = supervision?.killTree ? this.#arrival.leadGroup() : null
+    if (refusal) throw errorOf(refusal)
+    this.tell(`WISHES=${JSON.stringify({ ...others, ...(supervision && { supervision: inWholeUnits(supervision) }) })}`)
+    if (supervision) this.#beatFor(supervision.watchdog)
   }
 
   /** Tells which signals the program maps, and what the supervisor is to do with them. */

@@ -51,6 +51,12 @@ export function writeState(pidFile: string, state: State): void {
   }
 }
 
+/** Changes the stopTimeout, in milliseconds, in the state file of this very process. */
+export function recordStopTimeout(pidFile: string, stopTimeout: number): void {
+  const state = readState(pidFile, process.pid)
+  if (state !== null) writeState(pidFile, { ...state, stopTimeout })
+}
+
 /** Returns the paths that {@link writeState} of this process writes: the state file and its draft. */
 export function stateFiles(pidFile: string): [path: string, draft: string] {
   const path = statePath(pidFile)

@@ -23,6 +23,20 @@ import { takeOver } from './takeover.js'
  */
 export function startInForeground(settings: Settings): Daemon {
   if (settings.supervision) return takeOver({ ...settings, ...INHERITED }, sameProgram())
+  // From here on Node notes these, and emits them once this call has returned, when the daemon has listeners of its own: one
+  // that ended the process in between would leave the pid file behind.
+  for (const signal of ENDING) process.on(signal, noted)
+  try {
+    return becomeDaemon(settings)
+  } finally {
+    for (const signal of ENDING) process.off(signal, noted)
+  }
+}
+
+const ENDING = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
+const noted = () => {}
+
+function becomeDaemon(settings: Settings): Daemon {
   const evaluated = mainModuleEvaluated()
   const { name, pidFile: file } = settings
   if (file) prepareDirectory(file.path)

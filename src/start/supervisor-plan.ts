@@ -6,6 +6,7 @@ import type { Note } from '../daemon/note.js'
 import { OptionError } from '../errors/classes.js'
 import type { Settings } from '../options/settings.js'
 import { inWholeUnits, type Supervision } from '../options/supervision.js'
+import { decidedBy } from '../options/table.js'
 import { type Program, throughLinks } from '../process/program.js'
 import { controlPath } from '../running/paths.js'
 import { stateFiles } from '../running/state-file.js'
@@ -61,10 +62,21 @@ export function supervisorPlan(
     startTimeout: Math.ceil(settings.startTimeout),
     stopTimeout: Math.ceil(settings.stopTimeout),
     endsIdle: settings.idleTimeout !== null,
+    open: openOptions(note),
     outlivesLauncher: note.given !== null,
     verbosity: verbosityOf(settings),
   }
   return { executable: supervisorPath(), config: JSON.stringify(config) }
+}
+
+/** What whoever started the daemon left to the program's own call; nothing where that call itself starts it. */
+function openOptions({ given }: Note): Record<'supervision' | 'stopTimeout' | 'idleTimeout', boolean> {
+  const isOpen = (...names: string[]) => given !== null && !names.some(name => given.keys.includes(name))
+  return {
+    supervision: isOpen(...decidedBy('supervision')),
+    stopTimeout: isOpen('stopTimeout'),
+    idleTimeout: isOpen('idleTimeout'),
+  }
 }
 
 /** Refuses a control path where anything but a socket lies: it is somebody's file, and would be removed with the daemon. */

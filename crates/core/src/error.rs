@@ -23,7 +23,7 @@ pub enum Error {
 }
 
 /// System call that failed, at a named step of the work.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub step: Step,
     pub syscall: &'static str,
@@ -140,6 +140,20 @@ impl Failure {
     #[must_use]
     pub fn new(step: Step, syscall: &'static str, errno: Errno) -> Self {
         Self { step, syscall, errno, path: None, detail: None }
+    }
+
+    /// Reads a failure as it crosses a channel: `step errno [path]`. Its writer may be a program that is not trusted, so
+    /// that the path keeps no control characters.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.splitn(3, ' ');
+        let step = Step::from_number(words.next()?.parse().ok()?)?;
+        let errno = Errno::from_raw(words.next()?.parse().ok()?);
+        let failure = Self::new(step, step.syscall(), errno);
+        Some(match words.next() {
+            Some(path) => failure.at(path.replace(char::is_control, "?")),
+            None => failure,
+        })
     }
 
     /// Adds the path of the file that the call was about.

@@ -104,7 +104,7 @@ impl<T: Pack> Pack for Vec<T> {
 impl<T: Pack> Pack for Option<T> {
     fn pack(&self, to: &mut Vec<u8>) {
         self.is_some().pack(to);
-        for each in self {
+        if let Some(each) = self {
             each.pack(to);
         }
     }

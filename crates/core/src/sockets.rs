@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect, getsockname, listen,
     setsockopt, socket, sockopt,
@@ -197,8 +198,11 @@ fn is_stale(path: &Path, address: &UnixAddr) -> bool {
     use std::os::unix::fs::FileTypeExt;
     std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
         && [SockType::Stream, SockType::Datagram].iter().any(|&kind| {
-            socket(AddressFamily::Unix, kind, fd::SOCKET_FLAGS, None)
-                .is_ok_and(|probe| connect(probe.as_raw_fd(), address) == Err(Errno::ECONNREFUSED))
+            // Without blocking: where a backlog is full, connect(2) would wait until the listener accepts.
+            socket(AddressFamily::Unix, kind, fd::SOCKET_FLAGS, None).is_ok_and(|probe| {
+                fcntl(&probe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_ok()
+                    && connect(probe.as_raw_fd(), address) == Err(Errno::ECONNREFUSED)
+            })
         })
 }
 
@@ -253,4 +257,27 @@ pub fn address_of(socket: RawFd) -> String {
     }
     debug_assert!(address.len() > 0);
     address.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_whose_backlog_is_full_is_in_use_and_is_not_waited_for() {
+        let directory = nix::unistd::mkdtemp(&std::env::temp_dir().join("daemonic-test-XXXXXX")).unwrap();
+        let path = directory.join("full.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        let client = UnixStream::connect(&path).unwrap();
+        let (done, asked) = std::sync::mpsc::channel();
+        let probed = path.clone();
+        std::thread::spawn(move || done.send(is_stale(&probed, &UnixAddr::new(&probed).unwrap())));
+        assert_eq!(asked.recv_timeout(Duration::from_secs(20)), Ok(false));
+        drop((client, listener));
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

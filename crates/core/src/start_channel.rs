@@ -15,8 +15,8 @@
 
 use std::os::fd::RawFd;
 
-use crate::channel::{parse_failure, split_line};
 use crate::error::Failure;
+use crate::lines::Lines;
 
 /// Daemon's line when it is ready.
 pub const READY: &[u8] = b"READY=1\n";
@@ -49,7 +49,7 @@ impl StartLine {
             ("WAITING", text) => Some(Self::Waiting(text.to_owned())),
             ("TIMEOUT", "1") => Some(Self::TimedOut),
             ("ENDED", status) => Some(Self::Ended(status.parse().ok()?)),
-            ("FAILURE", failure) => parse_failure(failure).map(Self::Failure),
+            ("FAILURE", failure) => Failure::parse(failure).map(Self::Failure),
             _ => None,
         }
     }
@@ -63,19 +63,19 @@ impl StartLine {
 /// Splits a stream that comes in pieces into lines; skips unknown ones.
 #[derive(Debug, Default)]
 pub struct StartLines {
-    pending: Vec<u8>,
+    lines: Lines,
 }
 
 impl StartLines {
     /// Takes the next bytes of the stream.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.pending.extend_from_slice(bytes);
+        self.lines.feed(bytes);
     }
 
     /// Takes the next complete line, if there is one, with its text.
     pub fn take(&mut self) -> Option<(StartLine, String)> {
         loop {
-            let text = split_line(&mut self.pending)?;
+            let text = self.lines.next()?;
             if let Some(line) = StartLine::parse(&text) {
                 return Some((line, text));
             }

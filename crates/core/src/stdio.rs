@@ -222,6 +222,12 @@ impl Tail {
         Ok(Self { file: file.into(), from: 0, in_memory: true })
     }
 
+    /// Reads a memory file that another image of this process has made.
+    #[must_use]
+    pub fn of_memory(file: OwnedFd) -> Self {
+        Self { file: file.into(), from: 0, in_memory: true }
+    }
+
     /// Reads from the present end of a log on. None if the log can't be read.
     pub fn of_log(log: &LogFile) -> Option<Self> {
         let file =

@@ -11,7 +11,7 @@ use daemonic_core::worker::{ForeignContext, Kind, WorkerPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
-use crate::fleet::Terms;
+use crate::fleet::{ReadyBy, Terms};
 use crate::mapped_signals::MappedSignals;
 use crate::policy::Supervision;
 
@@ -43,10 +43,32 @@ pub struct Config {
     pub start_timeout: Millis,
     pub stop_timeout: Millis,
     pub ends_idle: bool,
+    /// What the operator left for the program's own call to decide.
+    #[serde(default)]
+    pub open: Open,
     /// Whether the daemon goes on where its launcher has exited before the daemon is ready.
     pub outlives_launcher: bool,
     /// The least level that is logged: 0 info, 1 debug.
     pub verbosity: u8,
+}
+
+/// What the operator left open, in the options of launch() or of the command. Nothing is open where the program itself
+/// starts the daemon: its options are here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Open {
+    pub supervision: bool,
+    pub stop_timeout: bool,
+    pub idle_timeout: bool,
+}
+
+/// What a program's own call of daemonize() wants of its supervisor.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wishes {
+    pub supervision: Option<Supervision>,
+    pub stop_timeout: Option<Millis>,
+    pub ends_idle: Option<bool>,
 }
 
 /// The program that workers run.
@@ -63,7 +85,7 @@ pub struct Program {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Foreign {
-    chroot: Option<PathBuf>,
+    pub chroot: Option<PathBuf>,
     user: Option<u32>,
     group: Option<u32>,
     groups: Option<Vec<u32>>,
@@ -141,6 +163,25 @@ impl Config {
         }
     }
 
+    /// The user that a foreign program runs as, if another one was asked for.
+    pub fn target_user(&self) -> Option<u32> {
+        self.foreign.as_ref()?.user
+    }
+
+    /// Takes over what the program wants of that which is open; its other wishes are dropped.
+    pub fn grant(&mut self, open: Open, wishes: Wishes) {
+        if let Some(supervision) = wishes.supervision.filter(|_| open.supervision) {
+            self.note.insert("workers".to_owned(), supervision.workers.into());
+            self.supervision = supervision;
+        }
+        if let Some(timeout) = wishes.stop_timeout.filter(|_| open.stop_timeout) {
+            self.stop_timeout = timeout;
+        }
+        if let Some(ends_idle) = wishes.ends_idle.filter(|_| open.idle_timeout) {
+            self.ends_idle = ends_idle;
+        }
+    }
+
     /// The user and group that new log files get.
     pub fn owner(&self) -> Option<FileOwner> {
         self.owner.map(|Ids { user, group }| FileOwner { user, group })
@@ -190,6 +231,11 @@ impl Ready {
     pub fn is_probed(&self) -> bool {
         matches!(self, Self::Fd(_) | Self::Port(_))
     }
+
+    /// Who says that a worker is ready, where the supervisor looks itself: a newline is the program's own word.
+    pub fn probed_by(&self) -> ReadyBy {
+        if matches!(self, Self::Fd(_)) { ReadyBy::Program } else { ReadyBy::Sight }
+    }
 }
 
 impl Socket {
@@ -212,5 +258,42 @@ impl Socket {
     /// Another socket for the port that the kernel gave the first one; None for a Unix socket.
     pub fn at_port(&self, port: u16) -> Option<sockets::Listen> {
         self.path.is_none().then(|| Self { port: Some(port), ..self.clone() }.listen())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let text = r#"{"name":"d","executable":"/s","program":{"path":"/p","arguments":[],"directory":"/"},"foreign":null,
+            "ready":"auto","note":{},"pidFile":null,"control":null,"sockets":[],"logs":[],"owner":null,"resources":{},
+            "preserve":[],"supervision":{"workers":1,"scalable":false,"restart":"no","maxDelay":1,"steadyAfter":1,
+            "watchdog":null,"maxFailures":3,"maxMemory":null,"killTree":false},"startTimeout":1,"stopTimeout":2,
+            "endsIdle":false,"outlivesLauncher":true,"verbosity":0}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn wishes() -> Wishes {
+        serde_json::from_str(
+            r#"{"supervision":{"workers":9,"scalable":true,"restart":"always","maxDelay":1,"steadyAfter":1,"watchdog":null,
+            "maxFailures":null,"maxMemory":null,"killTree":false},"stopTimeout":70,"endsIdle":true}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_wish_loosens_nothing_that_the_operator_set() {
+        let mut config = config();
+        config.grant(Open::default(), wishes());
+        assert_eq!((config.supervision.workers, config.supervision.max_failures), (1, Some(3)));
+        assert_eq!((config.stop_timeout, config.ends_idle), (2, false));
+    }
+
+    #[test]
+    fn what_is_open_is_granted() {
+        let mut config = config();
+        config.grant(Open { supervision: true, stop_timeout: true, idle_timeout: true }, wishes());
+        assert_eq!((config.supervision.workers, config.stop_timeout, config.ends_idle), (9, 70, true));
     }
 }

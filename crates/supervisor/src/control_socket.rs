@@ -11,12 +11,15 @@ use daemonic_core::sockets::{Bound, Listen, Target, bind_all};
 use nix::poll::PollFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{Millis, now};
 use crate::fleet::ClientId;
 
 /// Bytes of one request: it is a few words.
 const LONGEST_REQUEST: usize = 16 * 1024;
 /// Bytes of answers that a client has not read; with more it is disconnected.
 const MOST_UNREAD: usize = 1024 * 1024;
+/// Milliseconds for which no client is accepted where this process has no free descriptor, and no client to close.
+const ACCEPT_PAUSE: Millis = 250;
 /// Connections at a time; for one more, the oldest that waits for no answer is closed.
 const MOST_CLIENTS: usize = 128;
 
@@ -54,6 +57,9 @@ pub struct ControlSocket {
     listener: UnixListener,
     clients: Vec<Connection>,
     last_id: ClientId,
+    /// Until when no client is accepted, since there was no descriptor for one: the listener polls as readable all the
+    /// time.
+    accept_again_at: Millis,
 }
 
 struct Connection {
@@ -80,7 +86,7 @@ impl ControlSocket {
         let bound = all.remove(0);
         let listener = UnixListener::from(bound.socket.try_clone().map_err(refused)?);
         listener.set_nonblocking(true).map_err(refused)?;
-        Ok(Self { bound, listener, clients: Vec::new(), last_id: 0 })
+        Ok(Self { bound, listener, clients: Vec::new(), last_id: 0, accept_again_at: 0 })
     }
 
     /// Whether the path still leads to this socket, and the file was not removed or replaced.
@@ -95,11 +101,17 @@ impl ControlSocket {
         }
     }
 
-    /// Descriptors to poll, each with its events: the listener, then the connections.
-    pub fn descriptors(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
+    /// Descriptors to poll, each with its events: the listener, unless it pauses, then the connections.
+    pub fn descriptors(&self, now: Millis) -> Vec<(BorrowedFd<'_>, PollFlags)> {
         let clients = self.clients.iter().filter(|client| !client.half_closed || !client.output.is_empty());
         let clients = clients.map(|client| (client.stream.as_fd(), client.events()));
-        std::iter::once((self.listener.as_fd(), PollFlags::POLLIN)).chain(clients).collect()
+        let listener = Some(self.listener.as_fd()).filter(|_| self.accept_again_at <= now);
+        listener.map(|listener| (listener, PollFlags::POLLIN)).into_iter().chain(clients).collect()
+    }
+
+    /// When clients are accepted again after a pause.
+    pub fn next_accept(&self, now: Millis) -> Option<Millis> {
+        Some(self.accept_again_at).filter(|&at| at > now)
     }
 
     /// Accepts new clients, reads and writes as much as does not block. Returns the requests and, for malformed lines,
@@ -110,7 +122,10 @@ impl ControlSocket {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                 // EMFILE: the new client waits in the backlog until a descriptor is free.
-                Err(_) if self.clients.is_empty() => break,
+                Err(_) if self.clients.is_empty() => {
+                    self.accept_again_at = now() + ACCEPT_PAUSE;
+                    break;
+                }
                 Err(_) => {
                     self.close_idle_client();
                     continue;

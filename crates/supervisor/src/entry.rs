@@ -47,7 +47,9 @@ pub fn run() -> i32 {
     supervisor.fleet.show_title(&mut supervisor.world);
     let code = supervisor.run();
     clean_up(&mut supervisor);
-    code
+    // The launcher tells how the worker exited, and knows that an exit before readiness is a failure whatever its code.
+    let has_launcher = supervisor.world.arrival.is_some();
+    if has_launcher && supervisor.fleet.start_exit == Some(Exit::Code(0)) { 0 } else { code }
 }
 
 /// Runs the process between launcher and daemon.
@@ -85,7 +87,7 @@ fn from_launcher() -> Option<Supervisor> {
     world.late.stderr_at_call = copy(&arrival.stderr_at_call);
     world.late.stderr_at_ready = copy(&arrival.stderr_at_ready);
     world.arrival = arrival.has_listener().then_some(arrival);
-    let notify_socket = NotifySocket::open().ok().filter(|_| world.config.foreign.is_some());
+    let notify_socket = world.config.foreign.as_ref().and_then(|_| NotifySocket::open(&world.config).ok());
     let fleet = Fleet::new(world.config.terms(), now());
     let mut supervisor = Supervisor::new(fleet, world, notify_socket).ok()?;
     supervisor.fleet.start_all(&mut supervisor.world);
@@ -121,10 +123,13 @@ fn parse(file: &OwnedFd) -> Option<Config> {
     }
 }
 
-/// Removes control socket and pid file. If a signal killed the worker that made the first start fail, the supervisor
+/// Removes notify socket, control socket and pid file. If a signal killed the worker that made the first start fail, the supervisor
 /// is killed by the same signal, so that its parent sees what happened.
 fn clean_up(supervisor: &mut Supervisor) {
-    let Supervisor { world, control, fleet, .. } = supervisor;
+    let Supervisor { world, control, fleet, notify_socket, .. } = supervisor;
+    if let Some(notify_socket) = notify_socket {
+        notify_socket.remove();
+    }
     if let Some(control) = control {
         control.remove();
     }

@@ -1,15 +1,19 @@
 //! The listening sockets that the supervisor binds and keeps for the workers.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use daemonic_core::error::{Error, Failure, Result as CoreResult, Step};
-use daemonic_core::process_facts::status_field;
 use daemonic_core::sockets::{SocketFile, address_of, bind_all};
 use nix::errno::Errno;
 
 use crate::config::Socket;
+use crate::rights;
+
+/// The most listeners that workers may ask for: they must not use up the supervisor's descriptors.
+const MOST_LISTENERS: usize = 64;
 
 /// A listening socket, or with reusePort one for each slot.
 pub struct Listener {
@@ -93,8 +97,8 @@ impl Listeners {
     }
 
     /// Finds the listener that a worker asks for by name, or binds it and adds it to `sockets`, so that later workers
-    /// inherit it. Refused unless the worker is still booting and still runs as the supervisor's user: by asking, it
-    /// must not gain rights.
+    /// inherit it. Refused unless the worker is still booting and still has the supervisor's rights: by asking, it must
+    /// gain none.
     pub fn find_or_bind(
         &mut self,
         sockets: &mut Vec<Socket>,
@@ -107,8 +111,16 @@ impl Listeners {
         if let Some(index) = self.0.iter().position(|each| each.name == socket.name) {
             return Ok(&self.0[index]);
         }
-        if !is_booting || !has_own_user(pid) {
+        if !is_booting || !rights::are_shared_with(pid) {
             return Err(refused(Errno::EPERM));
+        }
+        if self.0.len() >= MOST_LISTENERS {
+            return Err(refused(Errno::EMFILE));
+        }
+        // The event loop would wait for the look-up of a name.
+        let needs_no_lookup = |host: &String| host == "localhost" || host.parse::<IpAddr>().is_ok();
+        if !socket.host.as_ref().is_none_or(needs_no_lookup) {
+            return Err(refused(Errno::EADDRNOTAVAIL).at(socket.host.unwrap_or_default()));
         }
         let bound = bind_all(&[socket.listen()]).map_err(|error| match error {
             Error::System(failure) => failure,
@@ -128,14 +140,6 @@ impl Listeners {
             listener.file.iter().for_each(SocketFile::remove);
         }
     }
-}
-
-/// Whether a process runs as the supervisor's effective user: what it may bind, the supervisor may bind for it.
-fn has_own_user(pid: i32) -> bool {
-    let own = nix::unistd::geteuid().to_string();
-    // The line has the real, effective and saved user. The owner of /proc/PID tells less: it is root for a process that
-    // has given up its rights, proc(5).
-    status_field(&pid.to_string(), "Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some(&own))
 }
 
 /// The port of a socket that has one.

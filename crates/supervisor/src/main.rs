@@ -11,14 +11,23 @@ mod entry;
 mod fleet;
 mod listeners;
 mod mapped_signals;
+mod notify_directory;
 mod notify_socket;
 mod policy;
 mod readiness_probe;
 mod real_world;
 mod reexec;
+mod rights;
+mod start_report;
+mod state_file;
 mod status_report;
+mod stderr_memory;
 mod supervisor;
 mod supervisor_log;
+mod worker_processes;
+
+#[global_allocator]
+static ALLOCATOR: daemonic_core::sys::allocator::Patient = daemonic_core::sys::allocator::Patient;
 
 fn main() {
     std::process::exit(entry::run())

@@ -1,10 +1,8 @@
-//! The world that the fleet decides about: processes, channels, sockets, logs. What the fleet asks for is done here.
+//! The effects: what the fleet asks for is done here, to processes, sockets and logs.
 
-use std::collections::HashMap;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, RawFd};
 
 use daemonic_core::arrival::Arrival;
-use daemonic_core::channel::{Line, Lines};
 use daemonic_core::error::{Error, Failure, Result as CoreResult};
 use daemonic_core::limits::Limit;
 use daemonic_core::logs;
@@ -12,24 +10,25 @@ use daemonic_core::notify::notify;
 use daemonic_core::orders;
 use daemonic_core::pidfile::Held;
 use daemonic_core::process_facts::usage;
-use daemonic_core::stdio::{STDERR_KEPT, Tail};
+use daemonic_core::stdio::Tail;
 use daemonic_core::sys::title::Title;
-use daemonic_core::sys::{fd, memory_file, process};
+use daemonic_core::sys::{fd, process};
 use daemonic_core::worker::{Kind, LateStreams, WorkerPlan};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::Pid;
 
 use crate::clock::{Millis, now};
 use crate::config::{Config, Environment};
-use crate::fleet::{ClientId, Level, World};
+use crate::fleet::{ClientId, Level, Refused, World};
 use crate::listeners::Listeners;
 use crate::readiness_probe::ReadinessProbe;
+use crate::stderr_memory::StderrMemory;
 use crate::supervisor_log::SupervisorLog;
+use crate::worker_processes::{WorkerProcess, WorkerProcesses};
 
-/// Milliseconds between two times at which memory files that hold stderr are cut to their last STDERR_KEPT bytes.
-const STDERR_TRIM_EVERY: Millis = 1_000;
-/// Lines that are read from one worker in one turn of the loop: none may starve the others.
-pub const MOST_LINES_PER_TURN: usize = 256;
+/// Milliseconds after which a worker is handed a log file again that it could not take.
+const HAND_LOG_AGAIN_AFTER: Millis = 1_000;
 
 /// Everything outside of the fleet that the supervisor holds or changes.
 pub struct RealWorld {
@@ -40,8 +39,8 @@ pub struct RealWorld {
     pub arrival: Option<Arrival>,
     pub pid_file: Option<Held>,
     pub listeners: Listeners,
-    /// Workers by pid.
-    pub processes: HashMap<i32, WorkerProcess>,
+    pub workers: WorkerProcesses,
+    pub stderr_memory: StderrMemory,
     /// Answers that the control socket is to send.
     pub answers: Vec<(ClientId, Result<(), String>)>,
     own_log: SupervisorLog,
@@ -51,27 +50,7 @@ pub struct RealWorld {
     /// The address of the supervisor's own notify socket, for foreign programs.
     pub notify_address: Option<String>,
     /// Why the last try to start a worker failed.
-    start_failure: Option<Failure>,
-    next_trim: Millis,
-}
-
-/// What the supervisor holds of a worker.
-pub struct WorkerProcess {
-    /// The supervisor's end of the channel, until the worker closes its own.
-    pub channel: Option<OwnedFd>,
-    lines: Lines,
-    /// Reads the end of what the worker wrote to stderr.
-    pub tail: Option<Tail>,
-    pub readiness: ReadinessProbe,
-    /// The step that failed while the worker was being set up, before its exec or in its call of daemonize().
-    failure: Option<Failure>,
-}
-
-impl WorkerProcess {
-    /// Holds a worker that has reported no failure.
-    pub fn new(channel: Option<OwnedFd>, tail: Option<Tail>, readiness: ReadinessProbe) -> Self {
-        Self { channel, lines: Lines::default(), tail, readiness, failure: None }
-    }
+    pub start_failure: Option<Failure>,
 }
 
 impl RealWorld {
@@ -84,60 +63,14 @@ impl RealWorld {
             arrival: None,
             pid_file: None,
             listeners: Listeners::default(),
-            processes: HashMap::new(),
+            workers: WorkerProcesses::default(),
+            stderr_memory: StderrMemory::default(),
             answers: Vec::new(),
             title,
             manager,
             notify_address: None,
             start_failure: None,
-            next_trim: 0,
             config,
-        }
-    }
-
-    /// Frees all but the end of every stderr that is a memory file: a foreign program writes there as long as it runs.
-    pub fn trim_stderr(&mut self) {
-        let now = now();
-        if self.next_trim > now {
-            return;
-        }
-        self.next_trim = now + STDERR_TRIM_EVERY;
-        for tail in self.tails_in_memory() {
-            memory_file::keep_last(tail.descriptor(), i64::from(STDERR_KEPT));
-        }
-    }
-
-    /// When [`trim_stderr`](Self::trim_stderr) is due.
-    pub fn next_trim(&self) -> Option<Millis> {
-        self.tails_in_memory().next().map(|_| self.next_trim)
-    }
-
-    fn tails_in_memory(&self) -> impl Iterator<Item = &Tail> {
-        self.processes.values().filter_map(|process| process.tail.as_ref()).filter(|tail| tail.in_memory)
-    }
-
-    /// Reads the next line from the channel of a worker; None when no whole line has arrived.
-    pub fn next_line(&mut self, pid: i32) -> Option<Line> {
-        let process = self.processes.get_mut(&pid)?;
-        loop {
-            match process.lines.next() {
-                Some(Line::Failure(failure)) => {
-                    // The worker could not be set up. Its exit follows, and is reported with this failure.
-                    process.failure = Some(failure);
-                }
-                Some(line) => return Some(line),
-                None => {}
-            }
-            let channel = process.channel.as_ref()?;
-            let mut buffer = [0; 4096];
-            match fd::read(channel.as_raw_fd(), &mut buffer) {
-                Ok(0) => {
-                    process.channel = None;
-                    process.readiness.executed(now());
-                }
-                Ok(length) => process.lines.feed(&buffer[..length]),
-                Err(_) => return None,
-            }
         }
     }
 
@@ -149,23 +82,53 @@ impl RealWorld {
     /// Reaps a child and returns its wait status. With killTree, a worker's process group is killed first: after the
     /// reaping, the number of the group may belong to another.
     pub fn reap(&mut self, pid: i32) -> Option<i32> {
-        if self.processes.contains_key(&pid) && self.config.supervision.kill_tree {
+        if self.workers.contains(pid) && self.config.supervision.kill_tree {
             let _ = process::signal_child(Pid::from_raw(pid), libc::SIGKILL, true);
         }
+        self.workers.set_aside(pid);
         process::wait(Pid::from_raw(pid)).ok()
     }
 
     /// Hands a worker the socket that it asks for, or the reason why it gets none.
-    pub fn hand_socket(&mut self, pid: i32, listen: &str, is_booting: bool) {
+    pub fn hand_socket(&mut self, pid: i32, request: u64, listen: &str, is_booting: bool) {
         let found = self.listeners.find_or_bind(&mut self.config.sockets, pid, listen, is_booting);
-        let Some(channel) = self.processes.get(&pid).and_then(|process| process.channel.as_ref()) else { return };
+        let Some(channel) = self.workers.get(pid).and_then(|process| process.channel.as_ref()) else { return };
         let _ = match found {
-            Ok(listener) => orders::hand_socket(channel.as_fd(), listener.shared.as_fd(), &listener.address()),
+            Ok(listener) => orders::hand_socket(channel.as_fd(), request, listener.shared.as_fd(), &listener.address()),
             Err(failure) => {
                 let path = failure.path.as_deref().map_or_else(String::new, |path| path.display().to_string());
-                orders::refuse_socket(channel.as_fd(), failure.errno, &path)
+                orders::refuse_socket(channel.as_fd(), request, failure.errno, &path)
             }
         };
+    }
+
+    /// Hands a worker the present log file for these outputs again, after a while: it had no descriptor free for it.
+    pub fn hand_log_later(&mut self, pid: i32, numbers: Vec<RawFd>) {
+        let Some(process) = self.workers.get_mut(pid) else { return };
+        process.lost_log = Some((numbers, now() + HAND_LOG_AGAIN_AFTER));
+        if !std::mem::replace(&mut process.has_lost_log, true) {
+            let text =
+                format!("pid {pid} keeps writing to the old log file until it has a descriptor free for the new one");
+            self.own_log.write(Level::Warning, &text);
+        }
+    }
+
+    /// When [`hand_lost_logs`](Self::hand_lost_logs) is due.
+    pub fn next_lost_log(&self) -> Option<Millis> {
+        self.workers.iter().filter_map(|(_, process)| Some(process.lost_log.as_ref()?.1)).min()
+    }
+
+    /// Hands over again the log files that workers could not take, once that is due.
+    pub fn hand_lost_logs(&mut self) {
+        let now = now();
+        for (_, process) in self.workers.iter_mut() {
+            let Some((numbers, _)) = process.lost_log.take_if(|(_, due)| *due <= now) else { continue };
+            let Some(&first) = numbers.first().filter(|number| (1..=2).contains(*number)) else { continue };
+            let (Some(channel), Ok(file)) = (&process.channel, fd::duplicate_raw(first, 3)) else { continue };
+            if orders::hand_log(channel.as_fd(), file.as_fd(), &numbers).is_err() {
+                process.lost_log = Some((numbers, now + HAND_LOG_AGAIN_AFTER));
+            }
+        }
     }
 
     fn start_worker(&mut self, slot: usize) -> CoreResult<i32> {
@@ -185,12 +148,17 @@ impl RealWorld {
         let worker = self.plan.start(&self.late, &sockets, &variables, &note)?;
         let _ = fcntl(&worker.channel, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
         let readiness = ReadinessProbe::of(&self.config.ready, is_foreign, worker.ready);
-        self.processes.insert(worker.pid, WorkerProcess::new(Some(worker.channel), worker.tail, readiness));
+        self.workers.insert(worker.pid, WorkerProcess::new(Some(worker.channel), worker.tail, readiness));
         Ok(worker.pid)
     }
 
-    /// Tells the launcher what a worker that isn't ready waits for; without a launcher, the log.
+    /// Tells the launcher what a worker that isn't ready waits for; without a launcher, the log. Each worker is heard once.
     pub fn waits_for(&mut self, pid: i32, what: &str) {
+        let is_new = |process: &mut WorkerProcess| !std::mem::replace(&mut process.has_hinted, true);
+        if !self.workers.get_mut(pid).is_some_and(is_new) {
+            return;
+        }
+        let what = &what.replace(char::is_control, "?");
         match &self.arrival {
             Some(arrival) => arrival.waits_for(what),
             None => self.own_log.write(Level::Warning, &format!("pid {pid} is not ready yet: {what}")),
@@ -198,7 +166,7 @@ impl RealWorld {
     }
 
     /// Says what failed, on which path and why, for a person to read.
-    fn explain(&self, failure: &Failure) -> String {
+    pub fn explain(&self, failure: &Failure) -> String {
         let path = failure.path.as_deref().unwrap_or(&self.config.program.path).display();
         let detail = failure.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
         format!("{} {path}: {}{detail}", failure.step.name(), failure.errno.desc())
@@ -210,92 +178,47 @@ impl World for RealWorld {
         now()
     }
 
-    fn start(&mut self, slot: usize) -> Result<i32, String> {
+    fn start(&mut self, slot: usize) -> Result<i32, Refused> {
         self.start_worker(slot).map_err(|error| match error {
             Error::System(failure) => {
-                let text = self.explain(&failure);
+                let reason = self.explain(&failure);
+                let is_passing = is_passing(&failure);
                 self.start_failure = Some(failure);
-                text
+                Refused { reason, is_passing }
             }
-            _ => "the worker could not be started".to_owned(),
+            _ => Refused { reason: "the worker could not be started".to_owned(), is_passing: false },
         })
     }
 
-    fn signal(&mut self, pid: i32, signal: i32) {
+    fn signal(&mut self, pid: i32, signal: i32) -> Result<(), String> {
         // What the program maps goes over the channel: a terminal sends some of these to workers as well, which ignore them.
-        let channel = self.processes.get(&pid).and_then(|process| process.channel.as_ref());
+        let channel = self.workers.get(pid).and_then(|process| process.channel.as_ref());
         let is_sent = self.config.signals.is_passed_on(signal)
             && channel.is_some_and(|channel| orders::pass_signal_on(channel.as_fd(), signal).is_ok());
-        if !is_sent {
-            let _ = process::signal_child(Pid::from_raw(pid), signal, false);
+        if is_sent {
+            return Ok(());
         }
+        process::signal_child(Pid::from_raw(pid), signal, false).map_err(|errno| errno.desc().to_owned())
     }
 
-    fn ask_to_stop(&mut self, pid: i32, signal: i32) {
-        let channel = self.processes.get(&pid).and_then(|process| process.channel.as_ref());
+    fn ask_to_stop(&mut self, pid: i32, signal: i32) -> Result<(), String> {
+        let channel = self.workers.get(pid).and_then(|process| process.channel.as_ref());
         let is_sent = channel.is_some_and(|channel| orders::tell_to_stop(channel.as_fd(), signal).is_ok());
-        if !is_sent {
-            self.signal(pid, libc::SIGTERM);
-        }
+        if is_sent { Ok(()) } else { self.signal(pid, libc::SIGTERM) }
     }
 
     fn first_start_succeeded(&mut self) {
-        self.notify("READY=1");
-        let Some(mut arrival) = self.arrival.take() else {
-            if let Some(file) = &self.pid_file {
-                let _ = file.mark_started();
-            }
-            return;
-        };
-        let reported = arrival.take_streams().and_then(|()| arrival.ready(self.pid_file.as_ref()));
-        if reported.is_err() && !self.config.outlives_launcher {
-            self.log(Level::Error, "the launcher ended before the daemon was ready");
-            process::exit_now(1);
-        }
+        self.report_success();
     }
 
     fn first_start_failed(&mut self, pid: Option<i32>, reason: &str, late: bool) {
-        let process = pid.and_then(|pid| self.processes.get_mut(&pid));
-        let failure = match process {
-            Some(process) => process.failure.take(),
-            None => self.start_failure.take(),
-        };
-        if let Some(failure) = &failure {
-            let text = self.explain(failure);
-            match &self.arrival {
-                Some(arrival) => {
-                    arrival.fail(
-                        failure.step,
-                        failure.errno,
-                        failure.path.as_deref().and_then(std::path::Path::to_str),
-                    );
-                }
-                None => self.log(Level::Error, &text),
-            }
-            return;
-        }
-        // Repeat what the worker wrote to a memory file; otherwise it stands on the shared stderr already.
-        let in_memory = pid
-            .and_then(|pid| self.processes.get_mut(&pid)?.tail.as_mut())
-            .filter(|tail| tail.in_memory)
-            .map(Tail::read)
-            .unwrap_or_default();
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), in_memory.as_bytes());
-        match &self.arrival {
-            Some(arrival) if late => arrival.time_out(),
-            Some(_) => {}
-            None => self.log(Level::Error, &format!("the start failed: {reason}")),
-        }
+        self.report_failure(pid, reason, late);
     }
 
     fn end_of_stderr(&mut self, pid: i32) -> String {
-        let Some(process) = self.processes.get_mut(&pid) else { return String::new() };
-        if let Some(failure) = process.failure.take() {
-            let text = self.explain(&failure);
-            if let Some(process) = self.processes.get_mut(&pid) {
-                process.failure = Some(failure); // first_start_failed() needs it, too
-            }
-            return text;
+        let Some(process) = self.workers.exited_or_alive(pid) else { return String::new() };
+        if let Some(failure) = process.failure.clone() {
+            return self.explain(&failure);
         }
         let text = process.tail.as_mut().map(Tail::read).unwrap_or_default();
         self.own_log.without_own(&text)
@@ -348,15 +271,23 @@ impl World for RealWorld {
             }
             let Ok(file) = fd::duplicate_raw(first, 3) else { continue };
             let log = self.plan.stderr_log.as_ref().filter(|_| numbers.contains(&2));
-            for (pid, process) in &mut self.processes {
+            for (pid, process) in self.workers.iter_mut() {
                 if let Some(log) = log {
                     process.tail = Tail::of_log(log);
                 }
+                process.lost_log = None;
+                process.has_lost_log = false;
                 let handed =
                     process.channel.as_ref().map(|channel| orders::hand_log(channel.as_fd(), file.as_fd(), &numbers));
-                if !matches!(handed, Some(Ok(()))) {
-                    let text = format!("pid {pid} keeps writing to the old log file: it can't be handed the new one");
-                    self.own_log.write(Level::Warning, &text);
+                match handed {
+                    Some(Ok(())) => {}
+                    // It has not read its earlier orders.
+                    Some(Err(_)) => process.lost_log = Some((numbers.clone(), now())),
+                    None => {
+                        let text =
+                            format!("pid {pid} keeps writing to the old log file: it can't be handed the new one");
+                        self.own_log.write(Level::Warning, &text);
+                    }
                 }
             }
         }
@@ -385,4 +316,12 @@ impl World for RealWorld {
             let _ = notify(manager, text);
         }
     }
+}
+
+/// Whether the system lacks something just now, so that the same call may succeed a little later. A failed fork has its
+/// number of tries as its detail: it was tried often enough.
+fn is_passing(failure: &Failure) -> bool {
+    let is_short =
+        matches!(failure.errno, Errno::EAGAIN | Errno::ENOMEM | Errno::ENOBUFS | Errno::EMFILE | Errno::ENFILE);
+    is_short && failure.detail.is_none()
 }

@@ -21,9 +21,11 @@ use crate::clock::{Millis, now};
 use crate::config::{Config, Environment};
 use crate::fleet::{Fleet, Level, World};
 use crate::listeners::Listener;
+use crate::notify_directory::NotifyDirectory;
 use crate::notify_socket::NotifySocket;
 use crate::readiness_probe::ReadinessProbe;
-use crate::real_world::{RealWorld, WorkerProcess};
+use crate::real_world::RealWorld;
+use crate::worker_processes::WorkerProcess;
 
 /// Argument of the new image: go on from the saved state in the descriptor that the next argument names.
 pub const RESUME: &str = "--resume";
@@ -44,12 +46,31 @@ struct SavedState {
     fleet: Fleet,
     pid_file: Option<RawFd>,
     listeners: Vec<SavedListener>,
-    /// Channels by the pids of their workers.
-    channels: Vec<(i32, RawFd)>,
+    workers: Vec<SavedWorker>,
     late: [Option<RawFd>; 3],
     manager: Option<String>,
-    /// The socket where programs that speak sd_notify(3) go on writing to, and its address.
-    notify_socket: Option<(RawFd, String)>,
+    notify_socket: Option<SavedNotifySocket>,
+}
+
+/// What the supervisor holds of a worker. Its readiness is known: there is no re-execution while a worker boots.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedWorker {
+    pid: i32,
+    channel: Option<RawFd>,
+    /// The part of a line that has arrived.
+    unread: String,
+    /// The memory file that its stderr is, which goes on being cut to its end.
+    stderr: Option<RawFd>,
+}
+
+/// The socket where programs that speak sd_notify(3) go on writing to: its address, and where its file lies.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedNotifySocket {
+    socket: RawFd,
+    address: String,
+    directory: Option<(RawFd, PathBuf, String)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -145,14 +166,10 @@ fn saved_state(fleet: &Fleet, world: &RealWorld, notify_socket: Option<&NotifySo
         fleet,
         pid_file: world.pid_file.as_ref().and_then(Held::descriptor),
         listeners: world.listeners.iter().map(SavedListener::of).collect(),
-        channels: world
-            .processes
-            .iter()
-            .filter_map(|(&pid, process)| Some((pid, process.channel.as_ref()?.as_raw_fd())))
-            .collect(),
+        workers: world.workers.iter().map(|(pid, process)| SavedWorker::of(pid, process)).collect(),
         late: [&world.late.stdout_at_call, &world.late.stderr_at_call, &world.late.stderr_at_ready].map(number),
         manager: world.manager.clone(),
-        notify_socket: notify_socket.map(|socket| (socket.descriptor().as_raw_fd(), socket.address.clone())),
+        notify_socket: notify_socket.map(SavedNotifySocket::of),
     };
     serde_json::to_string(&state).map_err(|error| error.to_string())
 }
@@ -162,10 +179,13 @@ fn descriptors(world: &RealWorld, notify_socket: Option<&NotifySocket>) -> Vec<R
     let late = [&world.late.stdout_at_call, &world.late.stderr_at_call, &world.late.stderr_at_ready];
     let late = late.into_iter().flatten().map(AsRawFd::as_raw_fd);
     let sockets = world.listeners.iter().flat_map(Listener::descriptors).map(AsRawFd::as_raw_fd);
-    let channels = world.processes.values().filter_map(|process| process.channel.as_ref()).map(AsRawFd::as_raw_fd);
+    let of_workers = world.workers.iter().map(|(pid, process)| SavedWorker::of(pid, process));
+    let of_workers = of_workers.flat_map(|saved| [saved.channel, saved.stderr]).flatten();
     let pid_file = world.pid_file.as_ref().and_then(Held::descriptor);
-    let notify_socket = notify_socket.map(|socket| socket.descriptor().as_raw_fd());
-    late.chain(sockets).chain(channels).chain(pid_file).chain(notify_socket).collect()
+    let notify_socket = notify_socket.map(SavedNotifySocket::of);
+    let of_notify =
+        notify_socket.iter().flat_map(|saved| [Some(saved.socket), saved.directory.as_ref().map(|each| each.0)]);
+    late.chain(sockets).chain(of_workers).chain(pid_file).chain(of_notify.flatten()).collect()
 }
 
 fn image(environment: &Environment, executable: &Path, state: RawFd) -> Result<Image, String> {
@@ -207,20 +227,24 @@ pub fn resume(state: RawFd, environment: Environment) -> nix::Result<(Fleet, Rea
             listener
         })
         .collect();
-    for (pid, channel) in state.channels {
-        world.processes.insert(pid, WorkerProcess::new(Some(own(channel)), None, ReadinessProbe::Finished));
-    }
-    for worker in &state.fleet.workers {
-        let process = world.processes.entry(worker.pid);
-        let process = process.or_insert_with(|| WorkerProcess::new(None, None, ReadinessProbe::Finished));
-        process.tail = world.plan.stderr_log.as_ref().and_then(Tail::of_log);
+    for saved in state.workers {
+        let stderr = match saved.stderr {
+            Some(number) => Some(Tail::of_memory(own(number))),
+            None => world.plan.stderr_log.as_ref().and_then(Tail::of_log),
+        };
+        let mut process = WorkerProcess::new(saved.channel.map(own), stderr, ReadinessProbe::Finished);
+        process.resume_reading(&saved.unread);
+        world.workers.insert(saved.pid, process);
     }
     let [stdout_at_call, stderr_at_call, stderr_at_ready] = state.late.map(|number| number.map(own));
     world.late.stdout_at_call = stdout_at_call;
     world.late.stderr_at_call = stderr_at_call;
     world.late.stderr_at_ready = stderr_at_ready;
     world.log(Level::Info, "executed anew");
-    let notify_socket = state.notify_socket.map(|(number, address)| NotifySocket::inherited(own(number), address));
+    let notify_socket = state.notify_socket.map(|saved| {
+        let directory = saved.directory.map(|(outer, path, inner)| NotifyDirectory::inherited(own(outer), path, inner));
+        NotifySocket::inherited(own(saved.socket), saved.address, directory)
+    });
     Ok((state.fleet, world, notify_socket))
 }
 
@@ -236,6 +260,28 @@ impl SavedListener {
             path: listener.path.clone(),
             shared: listener.shared.as_raw_fd(),
             by_slot: listener.by_slot.iter().map(|(&slot, socket)| (slot, socket.as_raw_fd())).collect(),
+        }
+    }
+}
+
+impl SavedWorker {
+    fn of(pid: i32, process: &WorkerProcess) -> Self {
+        Self {
+            pid,
+            channel: process.channel.as_ref().map(AsRawFd::as_raw_fd),
+            unread: process.unread(),
+            stderr: process.tail.as_ref().filter(|tail| tail.in_memory).map(Tail::descriptor),
+        }
+    }
+}
+
+impl SavedNotifySocket {
+    fn of(socket: &NotifySocket) -> Self {
+        let directory = socket.directory.as_ref().map(NotifyDirectory::parts);
+        Self {
+            socket: socket.descriptor().as_raw_fd(),
+            address: socket.address.clone(),
+            directory: directory.map(|(outer, path, inner)| (outer.as_raw_fd(), path.to_owned(), inner.to_owned())),
         }
     }
 }

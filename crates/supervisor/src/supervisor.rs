@@ -2,22 +2,27 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use daemonic_core::channel::Line;
+use daemonic_core::notify::Notification;
 use daemonic_core::pidfile::Held;
 use daemonic_core::sys::signal::Watch;
+use daemonic_core::worker_channel::WorkerLine;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use crate::clock::{Millis, now};
+use crate::config::Open;
 use crate::control_socket::{Answer, ControlSocket, Request};
-use crate::fleet::{ClientId, Fleet, Level, Phase, World};
+use crate::fleet::{ClientId, Fleet, Level, Phase, ReadyBy, Worker, World};
 use crate::mapped_signals::Share;
-use crate::notify_socket::{NotifySocket, ancestor};
-use crate::policy::{Exit, Supervision};
+use crate::notify_socket::NotifySocket;
+use crate::policy::Exit;
 use crate::readiness_probe::ReadinessProbe;
-use crate::real_world::{MOST_LINES_PER_TURN, RealWorld};
+use crate::real_world::RealWorld;
 use crate::reexec::NextImage;
+use crate::rights;
+use crate::state_file;
 use crate::status_report::StatusReport;
+use crate::worker_processes::SHARES_AT_EXIT;
 
 /// Signals that the supervisor acts on itself.
 const OWN_SIGNALS: [i32; 9] = [
@@ -34,15 +39,12 @@ const OWN_SIGNALS: [i32; 9] = [
 /// Signals that are passed on to the workers, beside the real-time ones; all others keep their default action.
 const PASSED_SIGNALS: [i32; 5] = [libc::SIGWINCH, libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGIO];
 
-/// Datagrams that are read in one turn of the loop: any process may send them, and must not starve the rest.
-const MOST_DATAGRAMS_PER_TURN: usize = 64;
-
 /// The fleet, the world that it decides about, and the sources of events.
 pub struct Supervisor {
     pub fleet: Fleet,
     pub world: RealWorld,
     pub control: Option<ControlSocket>,
-    notify_socket: Option<NotifySocket>,
+    pub notify_socket: Option<NotifySocket>,
     watch: Watch,
     started_at: Millis,
     /// Whether the program maps signals that the log doesn't tell of yet.
@@ -80,26 +82,34 @@ impl Supervisor {
             self.probe_readiness();
             self.fleet.tick(&mut self.world, read_at);
             self.describe_signals();
-            self.world.trim_stderr();
+            self.world.stderr_memory.trim(&self.world.workers, now());
+            self.world.hand_lost_logs();
             self.send_answers();
         }
     }
 
     /// Blocks until a descriptor is ready or a deadline has passed.
     fn wait(&self) {
-        let probes = self.world.processes.values().filter_map(|process| process.readiness.next_look());
-        let deadline = probes.chain(self.fleet.next_deadline()).chain(self.world.next_trim()).min();
-        let left = deadline.map(|deadline| deadline.saturating_sub(now()));
+        let now = now();
+        let (world, workers) = (&self.world, &self.world.workers);
+        let of_workers =
+            workers.iter().flat_map(|(_, process)| [process.readiness.next_look(), process.next_read(now)]);
+        let others = [
+            self.fleet.next_deadline(),
+            world.stderr_memory.next_trim(workers),
+            world.next_lost_log(),
+            self.notify_socket.as_ref().and_then(|socket| socket.next_read(now)),
+            self.control.as_ref().and_then(|control| control.next_accept(now)),
+        ];
+        let left = of_workers.chain(others).flatten().min().map(|deadline| deadline.saturating_sub(now));
         let timeout = left.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
         let mut polled = vec![readable(self.watch.descriptor())];
-        if let Some(socket) = &self.notify_socket {
-            polled.push(readable(socket.descriptor()));
-        }
-        for process in self.world.processes.values() {
-            polled.extend(process.channel.iter().map(|channel| readable(channel.as_fd())));
+        polled.extend(self.notify_socket.as_ref().and_then(|socket| socket.readable(now)).map(readable));
+        for (_, process) in workers.iter() {
+            polled.extend(process.readable_channel(now).map(readable));
             polled.extend(process.readiness.descriptor().map(|line| readable(line.as_fd())));
         }
-        for (descriptor, flags) in self.control.iter().flat_map(ControlSocket::descriptors) {
+        for (descriptor, flags) in self.control.iter().flat_map(|control| control.descriptors(now)) {
             polled.push(PollFd::new(descriptor, flags));
         }
         let _ = poll(&mut polled, timeout); // EINTR is no error: every source is read after each turn, ready or not
@@ -150,51 +160,96 @@ impl Supervisor {
     // ── Workers ──────────────────────────────────────────────────────────────────────────
 
     fn read_workers(&mut self) {
-        let pids: Vec<i32> = self.world.processes.keys().copied().collect();
-        for pid in pids {
-            self.read_channel(pid);
+        for pid in self.world.workers.pids() {
+            let lines = self.world.workers.get_mut(pid).map(|process| process.read_share(now()));
+            for line in lines.into_iter().flatten() {
+                self.handle_line(pid, line);
+            }
         }
-        for _ in 0..MOST_DATAGRAMS_PER_TURN {
-            let Some((sender, lines)) = self.notify_socket.as_ref().and_then(NotifySocket::receive) else { break };
-            let Some(pid) = ancestor(sender, |pid| self.world.processes.contains_key(&pid)) else { continue };
-            for line in lines {
+        let datagrams = self.notify_socket.as_mut().map(NotifySocket::receive_share).unwrap_or_default();
+        let target = self.world.config.target_user();
+        for (sender, said) in datagrams {
+            let Some(pid) = sender.worker(target, |pid| self.world.workers.contains(pid)) else { continue };
+            for notification in said {
+                self.handle_notification(pid, notification);
+            }
+        }
+    }
+
+    /// Reads what a worker wrote before it exited. What it asked for it needs no more.
+    fn read_last_words(&mut self, pid: i32) {
+        for _ in 0..SHARES_AT_EXIT {
+            let lines = self.world.workers.get_mut(pid).map(|process| process.read_share_at_exit(now()));
+            let asks = |line: &WorkerLine| matches!(line, WorkerLine::Bind { .. } | WorkerLine::Wishes(_));
+            for line in lines.into_iter().flatten().filter(|line| !asks(line)) {
                 self.handle_line(pid, line);
             }
         }
     }
 
-    fn read_channel(&mut self, pid: i32) {
-        for _ in 0..MOST_LINES_PER_TURN {
-            let Some(line) = self.world.next_line(pid) else { break };
-            self.handle_line(pid, line);
-        }
-    }
-
-    fn handle_line(&mut self, pid: i32, line: Line) {
+    fn handle_line(&mut self, pid: i32, line: WorkerLine) {
         match line {
-            Line::Ready if self.world.config.ready.is_probed() => {}
-            Line::Ready => self.fleet.worker_ready(&mut self.world, pid),
-            Line::Status(text) => self.fleet.set_status(pid, text),
-            Line::Waiting(what) => self.world.waits_for(pid, &what),
-            Line::Beat => self.fleet.heartbeat(pid, now()),
-            Line::Idle(idle) => self.fleet.set_idle(&mut self.world, pid, idle),
-            Line::Supervision(text) => self.change_supervision(pid, &text),
-            Line::Signals(text) => self.map_signals(pid, &text),
-            Line::Bind(listen) => self.world.hand_socket(pid, &listen, self.is_booting(pid)),
-            Line::Stopping => self.fleet.worker_stopping(&mut self.world, pid),
-            Line::Failure(_) => {}
+            WorkerLine::Ready => self.said_ready(pid, ReadyBy::Program),
+            WorkerLine::ReadyBySight => self.said_ready(pid, ReadyBy::Sight),
+            WorkerLine::Status(text) => self.fleet.set_status(pid, text),
+            WorkerLine::Waiting(what) => {
+                if self.is_booting(pid) {
+                    self.world.waits_for(pid, &what);
+                }
+            }
+            WorkerLine::Beat => self.fleet.heartbeat(&mut self.world, pid),
+            WorkerLine::Idle(idle) => self.fleet.set_idle(&mut self.world, pid, idle),
+            WorkerLine::Wishes(text) => self.grant(pid, &text),
+            WorkerLine::Signals(text) => self.map_signals(pid, &text),
+            WorkerLine::Bind { request, listen } => {
+                self.world.hand_socket(pid, request, &listen, self.is_booting(pid));
+            }
+            WorkerLine::Stopping => self.fleet.worker_stopping(&mut self.world, pid),
+            WorkerLine::LostLog(numbers) => self.world.hand_log_later(pid, numbers),
+            WorkerLine::Failure(_) => {} // kept with the process, for its exit
         }
     }
 
-    /// Applies the supervision that the program asks for in its call of daemonize(). It says so only where the command
-    /// that started it left supervision open, and it counts only while it boots.
-    fn change_supervision(&mut self, pid: i32, text: &str) {
-        let is_booting = self.is_booting(pid);
-        let Some(supervision) = serde_json::from_str::<Supervision>(text).ok().filter(|_| is_booting) else { return };
-        self.world.config.note.insert("workers".to_owned(), supervision.workers.into());
-        self.world.plan.leads_group = supervision.kill_tree;
-        self.world.config.supervision = supervision.clone();
-        self.fleet.change_supervision(&mut self.world, supervision);
+    fn handle_notification(&mut self, pid: i32, notification: Notification) {
+        match notification {
+            Notification::Ready => self.said_ready(pid, ReadyBy::Program),
+            Notification::Status(text) => self.fleet.set_status(pid, text),
+            Notification::Beat => self.fleet.heartbeat(&mut self.world, pid),
+            Notification::Stopping => self.fleet.worker_stopping(&mut self.world, pid),
+        }
+    }
+
+    fn said_ready(&mut self, pid: i32, by: ReadyBy) {
+        if !self.world.config.ready.is_probed() {
+            self.fleet.worker_ready(&mut self.world, pid, by);
+        }
+    }
+
+    /// Grants what the program's own call of daemonize() asks for, as far as the operator left it open: to the worker of
+    /// the first start that asks first, while it boots and has given up no rights. Later its text may be an attacker's.
+    fn grant(&mut self, pid: i32, text: &str) {
+        let is_first = self.fleet.phase == Phase::Starting && self.is_booting(pid);
+        let Some(wishes) = serde_json::from_str(text).ok().filter(|_| is_first) else { return };
+        let open = std::mem::take(&mut self.world.config.open);
+        if open == Open::default() {
+            return;
+        }
+        if !rights::are_shared_with(pid) {
+            let text = "what the program asks for in daemonize() is not taken over, since it has given up its rights \
+                        before: give `workers`, `monitor`, `stopTimeout` and `idleTimeout` at the start";
+            return self.world.log(Level::Warning, text);
+        }
+        let config = &mut self.world.config;
+        config.grant(open, wishes);
+        self.world.plan.leads_group = config.supervision.kill_tree;
+        if let Some([state, draft, ..]) = config.pid_file.as_ref().map(|file| &file.companions[..]) {
+            state_file::set_stop_timeout(state, draft, config.stop_timeout);
+        }
+        self.fleet.change_ends(config.stop_timeout, config.ends_idle);
+        if open.supervision {
+            let supervision = config.supervision.clone();
+            self.fleet.change_supervision(&mut self.world, supervision);
+        }
     }
 
     /// Learns which signals the program maps: it says so while it boots. A new release may map others than the old one.
@@ -226,15 +281,15 @@ impl Supervisor {
     }
 
     fn is_booting(&self, pid: i32) -> bool {
-        self.fleet.workers.iter().any(|worker| worker.pid == pid && !worker.ready)
+        self.fleet.workers.iter().any(|worker| worker.pid == pid && worker.is_booting())
     }
 
     fn reap(&mut self) {
         while let Some(pid) = RealWorld::exited_child() {
-            self.read_channel(pid); // what the worker wrote before it exited counts first
+            self.read_last_words(pid);
             let Some(status) = self.world.reap(pid) else { continue };
             self.fleet.worker_exited(&mut self.world, pid, Exit::of(status));
-            self.world.processes.remove(&pid);
+            self.world.workers.drop_reaped();
         }
     }
 
@@ -245,12 +300,13 @@ impl Supervisor {
         };
         let ready: Vec<i32> = self
             .world
-            .processes
+            .workers
             .iter_mut()
-            .filter_map(|(&pid, process)| (is_due(&process.readiness) && process.readiness.look(now)).then_some(pid))
+            .filter_map(|(pid, process)| (is_due(&process.readiness) && process.readiness.look(now)).then_some(pid))
             .collect();
+        let by = self.world.config.ready.probed_by();
         for pid in ready {
-            self.fleet.worker_ready(&mut self.world, pid);
+            self.fleet.worker_ready(&mut self.world, pid, by);
         }
     }
 
@@ -261,7 +317,7 @@ impl Supervisor {
         if self.fleet.phase != Phase::Running || self.fleet.is_reloading() {
             return self.world.log(Level::Warning, "not executed anew: a start, stop or reload is under way");
         }
-        if self.fleet.workers.iter().any(|worker| !worker.ready) {
+        if self.fleet.workers.iter().any(Worker::is_booting) {
             return self.world.log(Level::Warning, "not executed anew: a worker is starting");
         }
         let next = match NextImage::prepare(&self.fleet, &self.world, self.notify_socket.as_ref()) {

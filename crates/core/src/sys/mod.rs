@@ -1,5 +1,6 @@
 //! System calls, one module for each concept of the kernel. The only place with unsafe code.
 
+pub mod allocator;
 pub mod close;
 pub mod credentials;
 pub mod event_loop;

@@ -17,8 +17,20 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], file: BorrowedFd<'_>) -> Resul
     sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], &control, flags, None).map(drop)
 }
 
-/// Blocks until a message comes. Returns its length (0: the other end is closed), and the file that came with it.
-pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
+/// Message that came.
+#[derive(Debug)]
+pub struct Received {
+    /// Bytes of it; 0: the other end is closed.
+    pub length: usize,
+    /// File that came with it.
+    pub file: Option<OwnedFd>,
+    /// A file came with it that this process has no free descriptor for: the kernel has dropped it.
+    pub lost_file: bool,
+}
+
+/// Blocks until a message comes. EMFILE, where the kernel refuses it instead of dropping its file: a later try may
+/// succeed.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received> {
     loop {
         let mut room = nix::cmsg_space!([std::os::fd::RawFd; 1]);
         let mut vectors = [IoSliceMut::new(buffer)];
@@ -30,13 +42,17 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Opti
             Err(Errno::EINTR) => continue,
             other => other?,
         };
+        // ENOBUFS stands for MSG_CTRUNC: recvmsg(2) succeeds without the files that there is no descriptor for.
+        let Ok(attached) = message.cmsgs() else {
+            return Ok(Received { length: message.bytes, file: None, lost_file: true });
+        };
         let mut file = None;
-        for each in message.cmsgs()? {
+        for each in attached {
             if let ControlMessageOwned::ScmRights(numbers) = each {
                 // The kernel has just made these numbers for this call: nothing else owns them.
                 file = numbers.into_iter().map(fd::adopt).next_back().or(file);
             }
         }
-        return Ok((message.bytes, file));
+        return Ok(Received { length: message.bytes, file, lost_file: false });
     }
 }

@@ -250,12 +250,18 @@ impl Watch {
         std::os::fd::AsFd::as_fd(self.0)
     }
 
-    /// Raises again the signals that came and were not read yet, except some: for an exec, with all signals blocked.
+    /// Raises again the signals that came and were not read yet, except some: for an exec, with all signals blocked. What
+    /// came from the kernel or the terminal comes from there again.
     pub fn raise_unread(&self, except: &[i32]) {
-        while let Some((number, _)) = self.next() {
-            if !except.contains(&number) {
+        while let Some((number, from_process)) = self.next() {
+            if except.contains(&number) {
+                continue;
+            }
+            if from_process {
                 // SAFETY: raise(3) takes a number.
                 unsafe { libc::raise(number) };
+            } else {
+                raise_as_kernel(number);
             }
         }
     }
@@ -268,6 +274,27 @@ impl Watch {
             Ok(2) => Some((i32::from(words[0]), words[1] == 1)),
             _ => None,
         }
+    }
+}
+
+/// Sends this thread a signal as the kernel does: rt_tgsigqueueinfo(2), which lets a thread choose the code of what it
+/// sends itself.
+#[cfg(target_os = "linux")]
+fn raise_as_kernel(number: i32) {
+    // SAFETY: siginfo_t is plain data, for which zeros are valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    info.si_signo = number;
+    info.si_code = libc::SI_KERNEL;
+    // SAFETY: rt_tgsigqueueinfo(2) reads a struct of this frame.
+    unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, libc::getpid(), libc::gettid(), number, &raw const info) };
+}
+
+/// Raises the one signal that matters although the terminal sent it: SIGHUP, which ends this process, as SIGTERM.
+#[cfg(not(target_os = "linux"))]
+fn raise_as_kernel(number: i32) {
+    if number == libc::SIGHUP {
+        // SAFETY: raise(3) takes a number.
+        unsafe { libc::raise(libc::SIGTERM) };
     }
 }
 
@@ -328,5 +355,26 @@ impl Drop for Captured {
         while let Some(signal) = self.caught() {
             let _ = raise(signal);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_signal_of_the_terminal_that_is_raised_again_is_still_the_terminals() {
+        let watch = Watch::start(&[libc::SIGTTIN, libc::SIGTTOU]).unwrap();
+        raise_as_kernel(libc::SIGTTIN);
+        // SAFETY: raise(3) takes a number.
+        unsafe { libc::raise(libc::SIGTTOU) };
+        assert_eq!([watch.next(), watch.next()], [Some((libc::SIGTTIN, false)), Some((libc::SIGTTOU, true))]);
+        raise_as_kernel(libc::SIGTTIN);
+        let blocked = AllBlocked::new().unwrap();
+        watch.raise_unread(&[]);
+        assert_eq!(watch.next(), None);
+        drop(blocked);
+        assert_eq!(watch.next(), Some((libc::SIGTTIN, false)));
     }
 }

@@ -1,6 +1,7 @@
 //! Changing the number of workers.
 
-use super::{Fleet, Level, Phase, Role, Slot, World};
+use super::{Event, Fleet, Level, Phase, Slot, World};
+use crate::clock::Millis;
 use crate::policy::Supervision;
 
 /// The most workers that the `workers` option may ask for, and scale() as well.
@@ -14,8 +15,14 @@ impl Fleet {
         self.terms.supervision = supervision;
         while self.phase == Phase::Starting && self.slots.len() < workers {
             self.slots.push(Slot::default());
-            self.start(world, self.slots.len() - 1, Role::Current);
+            self.start(world, self.slots.len() - 1);
         }
+    }
+
+    /// Takes over what the program asks for beside its supervision.
+    pub fn change_ends(&mut self, stop_timeout: Millis, ends_idle: bool) {
+        self.terms.stop_timeout = stop_timeout;
+        self.terms.ends_idle = ends_idle;
     }
 
     /// Starts or stops workers until there are `to` of them.
@@ -34,14 +41,14 @@ impl Fleet {
         }
         while self.slots.len() < to {
             self.slots.push(Slot::default());
-            self.start(world, self.slots.len() - 1, Role::Current);
+            self.start(world, self.slots.len() - 1);
         }
         while self.slots.len() > to {
             self.slots.pop();
             let slot = self.slots.len();
             self.drop_slot_from_reload(world, slot);
-            for pid in self.pids(|worker| worker.slot == slot && worker.role != Role::Retired) {
-                self.retire(world, pid, 0);
+            for pid in self.pids(|worker| worker.slot == slot) {
+                self.happens(world, pid, Event::Retire);
             }
             world.close_slot_sockets(slot);
         }

@@ -1,0 +1,60 @@
+//! The end of the first start, as the launcher, a service manager and a person at a terminal hear of it.
+
+use std::io::Write;
+
+use daemonic_core::error::Failure;
+use daemonic_core::stdio::Tail;
+use daemonic_core::sys::process;
+
+use crate::fleet::{Level, World};
+use crate::real_world::RealWorld;
+
+impl RealWorld {
+    /// Reports that every worker of the first start is ready.
+    pub fn report_success(&mut self) {
+        self.notify("READY=1");
+        let Some(mut arrival) = self.arrival.take() else {
+            if let Some(file) = &self.pid_file {
+                let _ = file.mark_started();
+            }
+            return;
+        };
+        let reported = arrival.take_streams().and_then(|()| arrival.ready(self.pid_file.as_ref(), true));
+        if reported.is_err() && !self.config.outlives_launcher {
+            self.log(Level::Error, "the launcher ended before the daemon was ready");
+            process::exit_now(1);
+        }
+    }
+
+    /// Reports that the first start failed: by a step of ours, or by the program, whose stderr then says why.
+    pub fn report_failure(&mut self, pid: Option<i32>, reason: &str, late: bool) {
+        let process = pid.and_then(|pid| self.workers.exited_or_alive(pid));
+        let failure = match process {
+            Some(process) => process.failure.take(),
+            None => self.start_failure.take(),
+        };
+        if let Some(failure) = &failure {
+            return self.report_failed_step(failure);
+        }
+        // Repeat what the worker wrote to a memory file; otherwise it stands on the shared stderr already.
+        let in_memory = pid
+            .and_then(|pid| self.workers.exited_or_alive(pid)?.tail.as_mut())
+            .filter(|tail| tail.in_memory)
+            .map(Tail::read)
+            .unwrap_or_default();
+        let _ = std::io::stderr().write_all(in_memory.as_bytes());
+        match &self.arrival {
+            Some(arrival) if late => arrival.time_out(),
+            Some(_) => {}
+            None => self.log(Level::Error, &format!("the start failed: {reason}")),
+        }
+    }
+
+    fn report_failed_step(&mut self, failure: &Failure) {
+        let path = failure.path.as_deref().and_then(std::path::Path::to_str);
+        match &self.arrival {
+            Some(arrival) => arrival.fail(failure.step, failure.errno, path),
+            None => self.log(Level::Error, &self.explain(failure)),
+        }
+    }
+}

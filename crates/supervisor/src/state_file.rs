@@ -1,0 +1,44 @@
+//! The state file of the daemon, as far as the supervisor changes it: the middle process has written it.
+
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+/// Bytes that a state file has at most.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Sets `stopTimeout`, in milliseconds, in the state file of this daemon: written beside it first, then renamed into
+/// place. Where it can't be changed, it stays as it is.
+pub fn set_stop_timeout(path: &Path, draft: &Path, milliseconds: u64) {
+    let Some(mut state) = read(path) else { return };
+    state.insert("stopTimeout".to_owned(), milliseconds.into());
+    let text = format!("{}\n", Value::Object(state));
+    let mut options = OpenOptions::new();
+    let written = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(draft)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| std::fs::rename(draft, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(draft);
+    }
+}
+
+/// Reads the state file, if it is one of this user's that tells of this process.
+fn read(path: &Path) -> Option<Map<String, Value>> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let status = file.metadata().ok()?;
+    if !status.is_file() || status.uid() != nix::unistd::geteuid().as_raw() {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(LARGEST).read_to_string(&mut text).ok()?;
+    let state: Map<String, Value> = serde_json::from_str(&text).ok()?;
+    (state.get("pid")?.as_u64()? == u64::from(std::process::id())).then_some(state)
+}
