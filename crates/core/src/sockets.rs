@@ -190,13 +190,12 @@ fn bind_unix(spec: &Listen, path: &Path, mode: Option<u32>) -> Result<OwnedFd> {
 /// bind, so that the mode is set of a descriptor, never by the path.
 #[cfg(target_os = "linux")]
 fn set_mode(socket: &OwnedFd, path: &Path, mode: u32) -> std::result::Result<(), Failure> {
-    let file = match fd::file_of_socket(socket.as_raw_fd()) {
-        Ok(file) => file,
+    let file = if let Ok(file) = fd::file_of_socket(socket.as_raw_fd()) {
+        file
+    } else {
         // Without CAP_NET_ADMIN. An ordinary user gains nothing by a swapped file; of root's, only a socket is changed.
-        Err(_) => {
-            let flags = libc::O_PATH | libc::O_NOFOLLOW;
-            fd::open(&c_path(path, Step::Listen)?, flags, 0).during(Step::Listen, "open")?
-        }
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        fd::open(&c_path(path, Step::Listen)?, flags, 0).during(Step::Listen, "open")?
     };
     let facts = nix::sys::stat::fstat(&file).during(Step::Listen, "fstat")?;
     let is_ours = facts.st_mode & libc::S_IFMT == libc::S_IFSOCK
