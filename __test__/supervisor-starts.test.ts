@@ -20,7 +20,7 @@ async function leavesNothing(t: ExecutionContext, scene: Scene): Promise<void> {
 
 test('the launcher ends when the last of them is ready', async t => {
   const scene = new Scene(t)
-  const inTurn = supervised('isReadyInTurn', { workers: 3, ready: 'manual' }, 150)
+  const inTurn = supervised('isReadyInTurn', { workers: 3, ready: 'manual' })
   const supervisor = await startSupervised(scene, inTurn)
   t.is(scene.read('ready'), '0\n1\n2\n')
   t.true((await supervisor.status()).workers.every(({ ready }) => ready))
