@@ -57,7 +57,7 @@ const WRONG: Readonly<Record<string, RegExp>> = {
   'start --workers few app.js': /Expected --workers to be a number or cpus, got 'few'/,
   'start --workers cpu app.js': /did you mean `cpus`\?/,
   'start --workers 0 app.js': /Expected --workers to be a whole number from 1 to 1024 or 'cpus', got 0/,
-  'start --ready soon app.js': /Expected --ready to be auto, manual, port or fd=N, got 'soon'/,
+  'start --ready soon app.js': /Expected --ready to be auto, loaded, manual, port or fd=N, got 'soon'/,
   'start --ready port app.js': /--ready can't be 'port' without `listen`: there is no address to answer/,
   'start --groups , app.js': /Expected --groups to be names or ids, as A,B, got ','/,
   'start --if-running ignore app.js': /Expected --if-running to be 'error' or 'reuse', got 'ignore'/,

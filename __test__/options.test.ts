@@ -125,6 +125,7 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   ['monitor.restart', { monitor: { restart: 'allways' } }, /did you mean `always`/],
   ['monitor.maxDelay', { monitor: { maxDelay: '10s' } }, /got '10s'/],
   ['monitor.maxFailures', { monitor: { maxFailures: 0 } }, /from 1 to/],
+  ['monitor.settle', { monitor: { settle: -1 } }, /got -1/],
   ['monitor.watchDog', { monitor: { watchDog: 1 } }, /did you mean `watchdog`/],
   ['workers', { workers: 0 }, /from 1 to 1024 or 'cpus'/],
   ['workers', { workers: 'cpu' }, /did you mean `cpus`/],

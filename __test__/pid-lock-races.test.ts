@@ -109,7 +109,7 @@ test('a start that overwrites takes a new file, warns of whose it was, and leave
 
 test('it says nothing where there is nobody to take the file from', async t => {
   const scene = new Scene(t)
-  for (const text of [null, '1\n']) {
+  for (const text of [null, '4194305\n']) {
     if (text !== null) scene.write('d.pid', text)
     const { code, stderr } = await scene.node(OVERWRITING)
     t.deepEqual({ code, stderr }, { code: 0, stderr: '' })

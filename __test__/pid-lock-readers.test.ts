@@ -46,21 +46,18 @@ asRoot('an unprivileged reader of a leftover delays neither a start nor a wait n
   lock.release()
 })
 
-withPython(
-  'where anyone can put files, a wait goes on when the reader goes',
-  async t => {
-    const scene = new Scene(t)
-    chmodSync(scene.directory, 0o777)
-    scene.write('d.pid', '99999\n')
-    const reader = await foreignLock(scene, { type: 'read', of: 'process', start: 1, length: 1 })
-    const waiting = PidLock.wait(scene.path('d.pid'))
-    const { ino } = statSync(scene.path('d.pid'))
-    reader.kill('SIGKILL')
-    const lock = await waiting
-    t.is(statSync(scene.path('d.pid')).ino, ino)
-    lock.release()
-  },
-)
+withPython('where anyone can put files, a wait goes on when the reader goes', async t => {
+  const scene = new Scene(t)
+  chmodSync(scene.directory, 0o777)
+  scene.write('d.pid', '99999\n')
+  const reader = await foreignLock(scene, { type: 'read', of: 'process', start: 1, length: 1 })
+  const waiting = PidLock.wait(scene.path('d.pid'))
+  const { ino } = statSync(scene.path('d.pid'))
+  reader.kill('SIGKILL')
+  const lock = await waiting
+  t.is(statSync(scene.path('d.pid')).ino, ino)
+  lock.release()
+})
 
 withPython('a wait finds the file that has taken the place of the one it waits for', async t => {
   const scene = new Scene(t)

@@ -220,7 +220,7 @@ const OPTIONS: { [K in keyof DaemonizeOptions]-?: Option<DaemonizeOptions[K]> | 
     ],
     bad: [[7], [''], [{ path: './x', mod: 1 }], ['./missing/d.pid']],
   },
-  ready: { good: [['auto', () => '', '']], bad: [['manuel'], [true]] },
+  ready: { good: [['loaded', () => '', '']], bad: [['manuel'], [true]] },
   idleTimeout: { good: [[500_000, () => '', '']], bad: [[0], ['1m']] },
   monitor: 'two processes: supervisor-*.test.ts',
   workers: 'several processes: supervisor-workers.test.ts',

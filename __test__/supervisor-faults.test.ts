@@ -1,11 +1,12 @@
 // What goes wrong around the supervisor, which it must outlive: no processes to be had, no room for logs.
-import { readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, readdirSync, writeFileSync } from 'node:fs'
 import test from 'ava'
 import { status, stop } from 'daemonic'
+import { spawnCli } from './support/cli.js'
 import { STRANGER } from './support/identity.js'
 import { asRoot } from './support/locks.js'
-import { Scene } from './support/scene.js'
-import { Supervisor, startSupervised, supervised } from './support/supervised.js'
+import { finished, Scene } from './support/scene.js'
+import { childrenOf, isAlive, Supervisor, startSupervised, statusLine, supervised } from './support/supervised.js'
 
 const STRANGERS = { uid: STRANGER, gid: STRANGER }
 
@@ -40,6 +41,30 @@ asRoot('a reload that can’t start a process fails, and those that run go on', 
   t.false(ok)
   t.regex(error ?? '', /second fork .*: Try again \(tried 5 times\)$/)
   t.deepEqual(await supervisor.pids(2), before)
+})
+
+asRoot('a worker that became root by a set-uid program can’t be killed: it is told of, and tried again', async t => {
+  const scene = new Scene(t)
+  scene.giveTo(STRANGER)
+  copyFileSync('/usr/bin/setpriv', scene.path('rises'))
+  chmodSync(scene.path('rises'), 0o4755)
+  const rising = ['./rises', '--reuid', '0', '--clear-groups', 'sleep', '1000']
+  const child = spawnCli(scene, ['run', '--name', 'd', '--stop-timeout', '300ms', '--', ...rising], STRANGERS)
+  const end = finished(child)
+  let said = ''
+  child.stderr?.on('data', chunk => (said += chunk))
+  const worker = await scene.until('it is root’s', () => {
+    const [pid] = childrenOf(child.pid ?? 0)
+    return pid !== undefined && /^0\t0\t/.test(statusLine(pid, 'Uid')) && statusLine(pid, 'Name') === 'sleep' && pid
+  })
+  process.kill(child.pid ?? 0, 'SIGTERM')
+  await scene.until('it is told', () =>
+    said.includes(`error: pid ${worker} can't be killed: Operation not permitted; trying again\n`),
+  )
+  t.regex(said, new RegExp(`error: pid ${worker} can't be (asked to stop|sent SIGTERM): Operation not permitted\n`))
+  t.true(isAlive(worker))
+  process.kill(worker, 'SIGKILL')
+  t.is((await end).code, 137)
 })
 
 test('where no line can be written to the log it goes on all the same', async t => {

@@ -65,7 +65,7 @@ test('the first restart is at once; then it waits twice as long each time, up to
   scene.remove('broken')
   await supervisor.worker([worker])
   const own = supervisor.log.split('\n').filter(line => line.includes(` d[${supervisor.pid}] `))
-  const texts = own.map(line => line.replace(/^\S+Z d\[\d+\] /, '').replace(/pid \d+/, 'pid N'))
+  const texts = own.map(line => line.replace(/^\S+Z d\[\d+\] supervisor: /, '').replace(/pid \d+/, 'pid N'))
   t.deepEqual(texts.slice(0, 7), [
     'warning: 1 failure: pid N killed by SIGKILL',
     'info: restarting',

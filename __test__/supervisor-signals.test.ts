@@ -3,7 +3,14 @@ import { renameSync } from 'node:fs'
 import test from 'ava'
 import { processInfo } from 'daemonic'
 import { finished, Scene } from './support/scene.js'
-import { childrenOf, foregroundSupervised, Supervisor, startSupervised, supervised } from './support/supervised.js'
+import {
+  childrenOf,
+  foregroundSupervised,
+  isAlive,
+  Supervisor,
+  startSupervised,
+  supervised,
+} from './support/supervised.js'
 
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
   test(`${signal} lets every worker end in its own time, then ends the supervisor with 0`, async t => {
@@ -18,7 +25,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
   })
 }
 
-test('a signal to the whole group counts once, and so do its repeats', async t => {
+test('a signal to the whole group counts once', async t => {
   const scene = new Scene(t)
   // setsid(1) becomes the program: a session, and a group, of its own.
   const argv = [process.execPath, ...supervised('takesItsTimeToStop', { workers: 2 })]
@@ -30,10 +37,45 @@ test('a signal to the whole group counts once, and so do its repeats', async t =
   const stopped = () => (scene.exists('stopped') ? scene.read('stopped') : '')
   process.kill(-supervisor.pid, 'SIGINT')
   await scene.until('both are stopping', () => stopped().length > 12)
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const) process.kill(-supervisor.pid, signal)
   const { code, stderr } = await end
   t.is(code, 0, stderr)
   t.is(stopped(), 'SIGINT\nSIGINT\ndone\ndone\n')
+})
+
+for (const [first, second, code] of [
+  ['SIGTERM', 'SIGINT', 130],
+  ['SIGINT', 'SIGQUIT', 131],
+  ['SIGINT', 'SIGTERM', 143],
+] as const) {
+  test(`${second} after ${first} ends supervisor and workers at once, with ${code}`, async t => {
+    const scene = new Scene(t)
+    const stubborn = supervised('ignoresWhatItCan', { workers: 2, stopTimeout: 600_000 })
+    const { supervisor, child, end } = await foregroundSupervised(scene, stubborn)
+    const workers = await supervisor.pids(2)
+    let said = ''
+    child.stderr?.on('data', chunk => (said += chunk))
+    supervisor.signal(first)
+    await scene.until('it stops', () => said.includes(`stopping on ${first}`))
+    t.true(workers.every(isAlive))
+    supervisor.signal(second)
+    t.is((await end).code, code)
+    t.false(workers.some(isAlive))
+    t.deepEqual(scene.files(), [])
+  })
+}
+
+test('one signal that comes again later is a second one', async t => {
+  const scene = new Scene(t)
+  const stubborn = supervised('ignoresWhatItCan', { workers: 2, stopTimeout: 600_000 })
+  const { supervisor, end } = await foregroundSupervised(scene, stubborn)
+  const workers = await supervisor.pids(2)
+  const isOver = end.then(() => true)
+  await scene.until('it has ended', async () => {
+    if (isAlive(supervisor.pid)) supervisor.signal('SIGINT')
+    return Promise.race([isOver, Promise.resolve(false)])
+  })
+  t.is((await end).code, 130)
+  t.false(workers.some(isAlive))
 })
 
 test('HUP reopens the logs, then replaces each worker by one that is ready', async t => {
@@ -45,7 +87,7 @@ test('HUP reopens the logs, then replaces each worker by one that is ready', asy
   const after = await supervisor.pids(2, before)
   t.deepEqual(supervisor.children().sort(), after.toSorted())
   t.deepEqual(scene.read('stopped').trim().split('\n').sort(), ['done', 'done', 'null', 'null'])
-  t.regex(scene.read('d.log'), /info: reloaded\n/)
+  await supervisor.logged(/info: reloaded\n/)
   t.regex(scene.read('old.log'), /info: reloading\n$/)
 })
 

@@ -29,7 +29,7 @@ test('the launcher ends when the last of them is ready', async t => {
 const FAILURES: Record<string, { how: End; code: number; says: RegExp }> = {
   'throws an error': { how: { throws: 'no database' }, code: 1, says: /Error: no database/ },
   'exits with 7': { how: { says: 'no licence', exits: 7 }, code: 7, says: /no licence/ },
-  'exits with 0': { how: { exits: 0 }, code: 1, says: /before it was ready/ },
+  'exits with 0': { how: { exits: 0 }, code: 1, says: /exited with 0 before it was ready/ },
   'is killed by a signal': { how: { says: 'dying', kills: 'SIGTERM' }, code: 143, says: /dying/ },
 }
 

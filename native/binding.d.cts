@@ -26,8 +26,10 @@ export declare class Arrival {
   pidFile(path: string): Answer<PidFile> | null
   /** Redirects the outputs that had to wait for the call of daemonize(). */
   takeStreams(): Refusal | null
-  /** Completes the start: the daemon is ready. */
-  ready(pidFile?: PidFile | undefined | null): Refusal | null
+  /** Completes the start: the daemon is ready. `by_program`: the program said so itself. */
+  ready(pidFile: PidFile | undefined | null, byProgram: boolean): Refusal | null
+  /** Makes this worker the leader of a process group, which its supervisor ends with it. */
+  leadGroup(): Refusal | null
   /** Reports to the launcher what failed here, so that it throws the same error. */
   fail(step: string, errno: number, path?: string | undefined | null): void
 }

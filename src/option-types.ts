@@ -263,6 +263,13 @@ export interface MonitorOptions {
    */
   maxMemory?: number | undefined
   /**
+   * How long the first new worker of a reload serves beside the old ones, before the first of these is asked to stop; and how
+   * long no new worker may exit after the last one has taken over. One that exits earlier fails the reload. A new worker that
+   * says itself that it is ready, by `daemon.ready()` or `READY=1`, takes over at once. 0: no worker has to settle.
+   * @default 1000
+   */
+  settle?: number | undefined
+  /**
    * Whether a worker leads a process group of its own, which is killed with it.
    * @default false
    */

@@ -150,8 +150,17 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
 
   ready(status?: string): void {
     if (status !== undefined) this.setStatus(status)
+    this.#finishStart(true)
+  }
+
+  /** Ends the start without a word of the program. @internal */
+  becomeReady(): void {
+    this.#finishStart(false)
+  }
+
+  #finishStart(byProgram: boolean): void {
     if (this.#starting.isOver) return
-    this.#starting.finish()
+    this.#starting.finish(byProgram)
     this.#notify('READY=1')
     this.#idleness.start(this.#idleTimeout)
     setImmediate(() => this.#logs.remember()).unref()

@@ -23,7 +23,8 @@ export interface StartedBy {
 
 /** What the end of a start needs of the daemon. */
 export interface StartingDaemon {
-  ready(): void
+  /** Called when all is there that readiness waits for, without a word of the program. */
+  becomeReady(): void
   log(level: LogLevel, text: string): void
 }
 
@@ -87,15 +88,15 @@ export class Starting {
 
   /**
    * Tells launcher or supervisor, and who waits for the pid file, that the daemon is ready. Exits with 1 where the
-   * launcher was killed before it could tell anybody of this daemon.
+   * launcher was killed before it could tell anybody of this daemon. `byProgram`: the program said so itself.
    * @throws SystemCallError the channel to the launcher, or the pid file, fails
    */
-  finish(): void {
+  finish(byProgram: boolean): void {
     const { arrival, pidFile, outlivesLauncher } = this.#startedBy
     this.#isOver = true
     clearTimeout(this.#hint)
     pidFile?.assertOwnership()
-    const refusal = arrival?.ready(pidFile?.native) ?? null
+    const refusal = arrival?.ready(pidFile?.native, byProgram) ?? null
     if (!arrival) pidFile?.started()
     if (refusal && refusal.errno !== constants.errno.EPIPE) throw errorOf(refusal)
     if (refusal && !outlivesLauncher) {
@@ -106,7 +107,7 @@ export class Starting {
 
   #look(): void {
     if (this.#isOver) return
-    if (this.#hasTurned && this.#waitsFor() === null) this.#daemon.ready()
+    if (this.#hasTurned && this.#waitsFor() === null) this.#daemon.becomeReady()
     else if (this.#hinted !== null) this.#sayWhatFor()
   }
 

@@ -21,6 +21,8 @@ export interface Supervision {
   maxFailures: number | null
   /** How much memory a worker may have resident, in bytes; null for any. */
   maxMemory: number | null
+  /** How long the first new worker of a reload has to serve before an old one is asked to stop, in milliseconds. */
+  settle: number
   /** Whether a worker's whole process group is killed with it. */
   killTree: boolean
 }
@@ -38,7 +40,8 @@ export function supervisionOf({
   const given = typeof monitor === 'boolean' ? {} : (Object.fromEntries(entries('monitor', monitor)) as MonitorOptions)
   refuseUnknown('monitor', Object.keys(given), Object.keys(MONITOR_OPTIONS))
   const scalable = workers !== undefined
-  const time = (key: 'maxDelay' | 'steadyAfter' | 'watchdog', value: unknown) => duration(`monitor.${key}`, value)
+  const time = (key: 'maxDelay' | 'steadyAfter' | 'watchdog' | 'settle', value: unknown) =>
+    duration(`monitor.${key}`, value)
   const count = (key: 'maxFailures' | 'maxMemory', value: unknown, most: number) =>
     value === undefined ? null : whole(`monitor.${key}`, value, 1, most)
   return {
@@ -50,18 +53,20 @@ export function supervisionOf({
     watchdog: given.watchdog === undefined ? null : time('watchdog', given.watchdog),
     maxFailures: count('maxFailures', given.maxFailures, 2 ** 32 - 1),
     maxMemory: count('maxMemory', given.maxMemory, Number.MAX_SAFE_INTEGER),
+    settle: given.settle === 0 ? 0 : time('settle', or(given.settle, MONITOR_OPTIONS.settle.default)),
     killTree: oneOf('monitor.killTree', or(given.killTree, MONITOR_OPTIONS.killTree.default), [true, false]),
   }
 }
 
 /** Rounds the times up to whole milliseconds, as the supervisor reads them. */
 export function inWholeUnits(supervision: Supervision): Supervision {
-  const { maxDelay, steadyAfter, watchdog } = supervision
+  const { maxDelay, steadyAfter, watchdog, settle } = supervision
   return {
     ...supervision,
     maxDelay: Math.ceil(maxDelay),
     steadyAfter: Math.ceil(steadyAfter),
     watchdog: watchdog === null ? null : Math.ceil(watchdog),
+    settle: Math.ceil(settle),
   }
 }
 

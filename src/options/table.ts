@@ -95,6 +95,7 @@ export const MONITOR_OPTIONS = {
   maxFailures: {},
   watchdog: {},
   maxMemory: {},
+  settle: { default: 1_000 },
   killTree: { default: false },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: { readonly default?: unknown } }
 
@@ -382,6 +383,14 @@ export const MONITOR_FLAGS = {
     group: 'Supervision',
     help: 'end what takes more, as 512M: for good without --monitor, --restart or --workers, which start it again',
     default: 'never',
+  },
+  settle: {
+    name: 'settle',
+    kind: 'duration',
+    value: 'TIME',
+    group: 'Supervision',
+    help: 'a new worker serves for so long before a reload stops the first old one',
+    default: '1s',
   },
   killTree: { name: 'kill-tree', group: 'Supervision', help: 'end a worker’s whole process group with it' },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: Flag }

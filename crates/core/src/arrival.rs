@@ -166,8 +166,8 @@ impl Arrival {
 
     /// Completes the start when the daemon is ready: it no longer dies with its parent (a worker goes on dying with its
     /// supervisor), the pid file counts as started, stderr is redirected, and the launcher or supervisor is notified.
-    /// EPIPE: the launcher no longer waits.
-    pub fn ready(&mut self, pid_file: Option<&Held>) -> Result<()> {
+    /// A supervisor hears whether the program said itself that it is ready. EPIPE: the launcher no longer waits.
+    pub fn ready(&mut self, pid_file: Option<&Held>, by_program: bool) -> Result<()> {
         if self.role == Role::Daemon {
             process::die_with_parent(false).during(Step::Process, "prctl")?;
         }
@@ -178,7 +178,8 @@ impl Arrival {
         let Some(channel) = &self.channel else {
             return Ok(());
         };
-        let sent = fd::send_all(channel.as_raw_fd(), READY).during(Step::Channel, "send");
+        let line = if self.role == Role::Worker && !by_program { crate::worker_channel::READY_BY_SIGHT } else { READY };
+        let sent = fd::send_all(channel.as_raw_fd(), line).during(Step::Channel, "send");
         if self.role == Role::Daemon {
             self.channel = None;
         }
@@ -213,6 +214,12 @@ impl Arrival {
         let line = format!("BIND={} {}\n", self.answers.expect(), listen.replace('\n', " "));
         fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Listen, "send")?;
         self.answers.wait_for_socket()
+    }
+
+    /// Makes this worker the leader of a process group, which its supervisor ends with it. A worker that is started
+    /// later leads one from its beginning.
+    pub fn lead_group(&self) -> Result<()> {
+        Ok(process::lead_process_group().during(Step::Process, "setpgid")?)
     }
 
     /// Whether a launcher or a supervisor waits for this process to be ready.

@@ -8,11 +8,16 @@ use std::os::fd::RawFd;
 
 use crate::error::Failure;
 
+/// Worker's line when it is ready by what the library sees, and the program itself has not said so.
+pub const READY_BY_SIGHT: &[u8] = b"READY=seen\n";
+
 /// Line of a worker.
 #[derive(Debug, PartialEq, Eq)]
 pub enum WorkerLine {
     /// `READY=1`: it can serve.
     Ready,
+    /// `READY=seen`: the library found that it can serve, and its program has not said so.
+    ReadyBySight,
     /// `STATUS=text`: a status text for people.
     Status(String),
     /// `WAITING=text`: what it waits for, as a sentence, while it isn't ready.
@@ -41,6 +46,7 @@ impl WorkerLine {
     pub fn parse(line: &str) -> Option<Self> {
         Some(match line.split_once('=')? {
             ("READY", "1") => Self::Ready,
+            ("READY", "seen") => Self::ReadyBySight,
             ("STATUS", text) => Self::Status(text.to_owned()),
             ("WAITING", text) => Self::Waiting(text.to_owned()),
             ("WATCHDOG", "1") => Self::Beat,

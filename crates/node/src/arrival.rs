@@ -110,10 +110,16 @@ impl Arrival {
         refusal(self.arrival.take_streams())
     }
 
-    /// Completes the start: the daemon is ready.
+    /// Completes the start: the daemon is ready. `by_program`: the program said so itself.
     #[napi(catch_unwind)]
-    pub fn ready(&mut self, pid_file: Option<&PidFile>) -> Option<Refusal> {
-        refusal(self.arrival.ready(pid_file.map(PidFile::held_file)))
+    pub fn ready(&mut self, pid_file: Option<&PidFile>, by_program: bool) -> Option<Refusal> {
+        refusal(self.arrival.ready(pid_file.map(PidFile::held_file), by_program))
+    }
+
+    /// Makes this worker the leader of a process group, which its supervisor ends with it.
+    #[napi(catch_unwind)]
+    pub fn lead_group(&self) -> Option<Refusal> {
+        refusal(self.arrival.lead_group())
     }
 
     /// Reports to the launcher what failed here, so that it throws the same error.

@@ -11,7 +11,7 @@ use daemonic_core::worker::{ForeignContext, Kind, WorkerPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
-use crate::fleet::Terms;
+use crate::fleet::{ReadyBy, Terms};
 use crate::mapped_signals::MappedSignals;
 use crate::policy::Supervision;
 
@@ -231,6 +231,11 @@ impl Ready {
     pub fn is_probed(&self) -> bool {
         matches!(self, Self::Fd(_) | Self::Port(_))
     }
+
+    /// Who says that a worker is ready, where the supervisor looks itself: a newline is the program's own word.
+    pub fn probed_by(&self) -> ReadyBy {
+        if matches!(self, Self::Fd(_)) { ReadyBy::Program } else { ReadyBy::Sight }
+    }
 }
 
 impl Socket {
@@ -264,7 +269,7 @@ mod tests {
         let text = r#"{"name":"d","executable":"/s","program":{"path":"/p","arguments":[],"directory":"/"},"foreign":null,
             "ready":"auto","note":{},"pidFile":null,"control":null,"sockets":[],"logs":[],"owner":null,"resources":{},
             "preserve":[],"supervision":{"workers":1,"scalable":false,"restart":"no","maxDelay":1,"steadyAfter":1,
-            "watchdog":null,"maxFailures":3,"maxMemory":null,"killTree":false},"startTimeout":1,"stopTimeout":2,
+            "watchdog":null,"maxFailures":3,"maxMemory":null,"settle":1000,"killTree":false},"startTimeout":1,"stopTimeout":2,
             "endsIdle":false,"outlivesLauncher":true,"verbosity":0}"#;
         serde_json::from_str(text).unwrap()
     }
@@ -272,7 +277,7 @@ mod tests {
     fn wishes() -> Wishes {
         serde_json::from_str(
             r#"{"supervision":{"workers":9,"scalable":true,"restart":"always","maxDelay":1,"steadyAfter":1,"watchdog":null,
-            "maxFailures":null,"maxMemory":null,"killTree":false},"stopTimeout":70,"endsIdle":true}"#,
+            "maxFailures":null,"maxMemory":null,"settle":1000,"killTree":false},"stopTimeout":70,"endsIdle":true}"#,
         )
         .unwrap()
     }

@@ -47,7 +47,9 @@ pub fn run() -> i32 {
     supervisor.fleet.show_title(&mut supervisor.world);
     let code = supervisor.run();
     clean_up(&mut supervisor);
-    code
+    // The launcher tells how the worker exited, and knows that an exit before readiness is a failure whatever its code.
+    let has_launcher = supervisor.world.arrival.is_some();
+    if has_launcher && supervisor.fleet.start_exit == Some(Exit::Code(0)) { 0 } else { code }
 }
 
 /// Runs the process between launcher and daemon.

@@ -52,6 +52,8 @@ pub struct Supervision {
     pub max_failures: Option<u32>,
     /// Bytes of resident memory; a worker that has more is replaced.
     pub max_memory: Option<u64>,
+    /// How long the first new worker of a reload serves beside the old ones, before the first of these is asked to stop.
+    pub settle: Millis,
     /// Whether a worker's process group is killed when the worker has exited.
     pub kill_tree: bool,
 }
@@ -116,15 +118,15 @@ pub fn signal_name(number: i32) -> String {
 }
 
 impl Supervision {
-    /// Whether a worker that exited like this is started again.
-    pub fn restarts(&self, exit: Exit, verdict: Option<Verdict>) -> bool {
+    /// Whether a worker that exited like this is started again; `failed_to_start`: before it was ready.
+    pub fn restarts(&self, exit: Exit, verdict: Option<Verdict>, failed_to_start: bool) -> bool {
         let is_error =
             verdict.is_some() || matches!(exit, Exit::Signal { number, .. } if ERROR_SIGNALS.contains(&number));
         match self.restart {
             Restart::No => false,
             Restart::Always => true,
             Restart::OnAbnormal => is_error,
-            Restart::OnFailure => is_error || matches!(exit, Exit::Code(1..)),
+            Restart::OnFailure => is_error || failed_to_start || matches!(exit, Exit::Code(1..)),
         }
     }
 
@@ -151,6 +153,7 @@ pub mod tests {
             watchdog: None,
             max_failures: None,
             max_memory: None,
+            settle: 0,
             kill_tree: false,
         }
     }
@@ -169,9 +172,17 @@ pub mod tests {
             (Exit::Code(0), Some(Verdict::Hung), [false, true, true, true]),
         ];
         for (exit, verdict, expected) in cases {
+            let restarts = |word| supervision(word).restarts(exit, verdict, false);
             let words = [Restart::No, Restart::OnAbnormal, Restart::OnFailure, Restart::Always];
-            assert_eq!(words.map(|word| supervision(word).restarts(exit, verdict)), expected, "{exit} {verdict:?}");
+            assert_eq!(words.map(restarts), expected, "{exit} {verdict:?}");
         }
+    }
+
+    #[test]
+    fn an_exit_before_readiness_is_a_failure_whatever_its_code() {
+        let words = [Restart::No, Restart::OnAbnormal, Restart::OnFailure, Restart::Always];
+        let restarts = |word| supervision(word).restarts(Exit::Code(0), None, true);
+        assert_eq!(words.map(restarts), [false, false, true, true]);
     }
 
     #[test]

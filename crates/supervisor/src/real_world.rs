@@ -14,12 +14,13 @@ use daemonic_core::stdio::Tail;
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{fd, process};
 use daemonic_core::worker::{Kind, LateStreams, WorkerPlan};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::Pid;
 
 use crate::clock::{Millis, now};
 use crate::config::{Config, Environment};
-use crate::fleet::{ClientId, Level, World};
+use crate::fleet::{ClientId, Level, Refused, World};
 use crate::listeners::Listeners;
 use crate::readiness_probe::ReadinessProbe;
 use crate::stderr_memory::StderrMemory;
@@ -177,33 +178,33 @@ impl World for RealWorld {
         now()
     }
 
-    fn start(&mut self, slot: usize) -> Result<i32, String> {
+    fn start(&mut self, slot: usize) -> Result<i32, Refused> {
         self.start_worker(slot).map_err(|error| match error {
             Error::System(failure) => {
-                let text = self.explain(&failure);
+                let reason = self.explain(&failure);
+                let is_passing = is_passing(&failure);
                 self.start_failure = Some(failure);
-                text
+                Refused { reason, is_passing }
             }
-            _ => "the worker could not be started".to_owned(),
+            _ => Refused { reason: "the worker could not be started".to_owned(), is_passing: false },
         })
     }
 
-    fn signal(&mut self, pid: i32, signal: i32) {
+    fn signal(&mut self, pid: i32, signal: i32) -> Result<(), String> {
         // What the program maps goes over the channel: a terminal sends some of these to workers as well, which ignore them.
         let channel = self.workers.get(pid).and_then(|process| process.channel.as_ref());
         let is_sent = self.config.signals.is_passed_on(signal)
             && channel.is_some_and(|channel| orders::pass_signal_on(channel.as_fd(), signal).is_ok());
-        if !is_sent {
-            let _ = process::signal_child(Pid::from_raw(pid), signal, false);
+        if is_sent {
+            return Ok(());
         }
+        process::signal_child(Pid::from_raw(pid), signal, false).map_err(|errno| errno.desc().to_owned())
     }
 
-    fn ask_to_stop(&mut self, pid: i32, signal: i32) {
+    fn ask_to_stop(&mut self, pid: i32, signal: i32) -> Result<(), String> {
         let channel = self.workers.get(pid).and_then(|process| process.channel.as_ref());
         let is_sent = channel.is_some_and(|channel| orders::tell_to_stop(channel.as_fd(), signal).is_ok());
-        if !is_sent {
-            self.signal(pid, libc::SIGTERM);
-        }
+        if is_sent { Ok(()) } else { self.signal(pid, libc::SIGTERM) }
     }
 
     fn first_start_succeeded(&mut self) {
@@ -272,7 +273,7 @@ impl World for RealWorld {
             let log = self.plan.stderr_log.as_ref().filter(|_| numbers.contains(&2));
             for (pid, process) in self.workers.iter_mut() {
                 if let Some(log) = log {
-                    process.tail = Tail::of_log(log);
+                    process.tail = Tail::of_log(log, self.config.owner());
                 }
                 process.lost_log = None;
                 process.has_lost_log = false;
@@ -315,4 +316,12 @@ impl World for RealWorld {
             let _ = notify(manager, text);
         }
     }
+}
+
+/// Whether the system lacks something just now, so that the same call may succeed a little later. A failed fork has its
+/// number of tries as its detail: it was tried often enough.
+fn is_passing(failure: &Failure) -> bool {
+    let is_short =
+        matches!(failure.errno, Errno::EAGAIN | Errno::ENOMEM | Errno::ENOBUFS | Errno::EMFILE | Errno::ENFILE);
+    is_short && failure.detail.is_none()
 }

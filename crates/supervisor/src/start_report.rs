@@ -19,7 +19,7 @@ impl RealWorld {
             }
             return;
         };
-        let reported = arrival.take_streams().and_then(|()| arrival.ready(self.pid_file.as_ref()));
+        let reported = arrival.take_streams().and_then(|()| arrival.ready(self.pid_file.as_ref(), true));
         if reported.is_err() && !self.config.outlives_launcher {
             self.log(Level::Error, "the launcher ended before the daemon was ready");
             process::exit_now(1);

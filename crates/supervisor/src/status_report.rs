@@ -6,7 +6,7 @@ use daemonic_core::process_facts::usage;
 use serde::Serialize;
 
 use crate::clock::{Millis, now};
-use crate::fleet::{Fleet, Phase, Role};
+use crate::fleet::{Fleet, Phase};
 use crate::real_world::RealWorld;
 
 /// The state of the supervisor and of all its workers.
@@ -48,8 +48,8 @@ impl<'a> StatusReport<'a> {
             WorkerReport {
                 pid: worker.pid,
                 worker: worker.slot,
-                ready: worker.ready,
-                retiring: worker.role == Role::Retired,
+                ready: worker.is_ready(),
+                retiring: worker.is_retired(),
                 uptime: now.saturating_sub(worker.started_at),
                 rss: usage.map_or(0, |usage| usage.rss),
                 cpu_time: usage.map_or(0, |usage| usage.cpu),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::clock::{Millis, now};
 use crate::config::Open;
 use crate::control_socket::{Answer, ControlSocket, Request};
-use crate::fleet::{ClientId, Fleet, Level, Phase, World};
+use crate::fleet::{ClientId, Fleet, Level, Phase, ReadyBy, Worker, World};
 use crate::mapped_signals::Share;
 use crate::notify_socket::NotifySocket;
 use crate::policy::Exit;
@@ -189,14 +189,15 @@ impl Supervisor {
 
     fn handle_line(&mut self, pid: i32, line: WorkerLine) {
         match line {
-            WorkerLine::Ready => self.said_ready(pid),
+            WorkerLine::Ready => self.said_ready(pid, ReadyBy::Program),
+            WorkerLine::ReadyBySight => self.said_ready(pid, ReadyBy::Sight),
             WorkerLine::Status(text) => self.fleet.set_status(pid, text),
             WorkerLine::Waiting(what) => {
                 if self.is_booting(pid) {
                     self.world.waits_for(pid, &what);
                 }
             }
-            WorkerLine::Beat => self.fleet.heartbeat(pid, now()),
+            WorkerLine::Beat => self.fleet.heartbeat(&mut self.world, pid),
             WorkerLine::Idle(idle) => self.fleet.set_idle(&mut self.world, pid, idle),
             WorkerLine::Wishes(text) => self.grant(pid, &text),
             WorkerLine::Signals(text) => self.map_signals(pid, &text),
@@ -211,16 +212,16 @@ impl Supervisor {
 
     fn handle_notification(&mut self, pid: i32, notification: Notification) {
         match notification {
-            Notification::Ready => self.said_ready(pid),
+            Notification::Ready => self.said_ready(pid, ReadyBy::Program),
             Notification::Status(text) => self.fleet.set_status(pid, text),
-            Notification::Beat => self.fleet.heartbeat(pid, now()),
+            Notification::Beat => self.fleet.heartbeat(&mut self.world, pid),
             Notification::Stopping => self.fleet.worker_stopping(&mut self.world, pid),
         }
     }
 
-    fn said_ready(&mut self, pid: i32) {
+    fn said_ready(&mut self, pid: i32, by: ReadyBy) {
         if !self.world.config.ready.is_probed() {
-            self.fleet.worker_ready(&mut self.world, pid);
+            self.fleet.worker_ready(&mut self.world, pid, by);
         }
     }
 
@@ -280,7 +281,7 @@ impl Supervisor {
     }
 
     fn is_booting(&self, pid: i32) -> bool {
-        self.fleet.workers.iter().any(|worker| worker.pid == pid && !worker.ready)
+        self.fleet.workers.iter().any(|worker| worker.pid == pid && worker.is_booting())
     }
 
     fn reap(&mut self) {
@@ -303,8 +304,9 @@ impl Supervisor {
             .iter_mut()
             .filter_map(|(pid, process)| (is_due(&process.readiness) && process.readiness.look(now)).then_some(pid))
             .collect();
+        let by = self.world.config.ready.probed_by();
         for pid in ready {
-            self.fleet.worker_ready(&mut self.world, pid);
+            self.fleet.worker_ready(&mut self.world, pid, by);
         }
     }
 
@@ -315,7 +317,7 @@ impl Supervisor {
         if self.fleet.phase != Phase::Running || self.fleet.is_reloading() {
             return self.world.log(Level::Warning, "not executed anew: a start, stop or reload is under way");
         }
-        if self.fleet.workers.iter().any(|worker| !worker.ready) {
+        if self.fleet.workers.iter().any(Worker::is_booting) {
             return self.world.log(Level::Warning, "not executed anew: a worker is starting");
         }
         let next = match NextImage::prepare(&self.fleet, &self.world, self.notify_socket.as_ref()) {

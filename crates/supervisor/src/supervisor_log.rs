@@ -1,4 +1,4 @@
-//! The supervisor's own log lines, on its stderr: ISO time, name[pid], level, text.
+//! The supervisor's own log lines, on its stderr: ISO time, name[pid], supervisor, level, text.
 
 use std::io::Write;
 use std::time::SystemTime;
@@ -43,6 +43,6 @@ impl SupervisorLog {
     }
 
     fn sender(&self) -> String {
-        format!(" {}[{}] ", self.name, std::process::id())
+        format!(" {}[{}] supervisor: ", self.name, std::process::id())
     }
 }

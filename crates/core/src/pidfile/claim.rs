@@ -145,13 +145,11 @@ fn lock_failure(errno: Errno) -> Failure {
 /// Fails if a process has a write lock on the file: it runs, starts, or is taking the file.
 fn require_no_writer<K: Kernel>(kernel: &K, path: &Path, file: &K::File) -> Result<()> {
     let writer = kernel.holder(file, LockOwner::OpenFile, Access::Read, ALL);
-    match writer.during(Step::PidFileLock, "fcntl").map_err(|failure| failure.at(path))? {
-        None => Ok(()),
-        Some(_) => {
-            let report = look(kernel, file, path)?;
-            Err(Error::Running { path: path.to_owned(), pid: report.pid })
-        }
+    if writer.during(Step::PidFileLock, "fcntl").map_err(|failure| failure.at(path))?.is_none() {
+        return Ok(());
     }
+    let report = look(kernel, file, path)?;
+    Err(Error::Running { path: path.to_owned(), pid: report.pid })
 }
 
 fn require_suitable(status: &Status, path: &Path) -> std::result::Result<(), Failure> {

@@ -58,16 +58,23 @@ pub struct Ticker {
 #[must_use]
 pub fn every(interval: Duration) -> Ticker {
     // SAFETY: pthread_self(3) only names the calling thread.
-    let waiting = unsafe { libc::pthread_self() } as usize; // a pointer on some systems, which no thread may be given
+    let waiting = Waiting(unsafe { libc::pthread_self() });
     let (stop, stopped) = channel();
     let thread = std::thread::spawn(move || {
+        let Waiting(waiting) = { waiting };
         while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
             // SAFETY: the thread lives: it joins this one first, when it drops the ticker.
-            unsafe { libc::pthread_kill(waiting as libc::pthread_t, signal().unwrap_or(libc::SIGURG)) };
+            unsafe { libc::pthread_kill(waiting, signal().unwrap_or(libc::SIGURG)) };
         }
     });
     Ticker { stop: Some(stop), thread: Some(thread) }
 }
+
+/// Thread that is to be interrupted.
+struct Waiting(libc::pthread_t);
+
+// SAFETY: the id is a pointer on some systems, which is never read through; pthread_kill(3) takes it from any thread.
+unsafe impl Send for Waiting {}
 
 impl Drop for Ticker {
     fn drop(&mut self) {

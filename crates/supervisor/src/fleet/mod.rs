@@ -1,6 +1,8 @@
 //! The workers and what becomes of them: what to do for each event, by the phase of the fleet and the role of the
 //! worker. Decisions only: processes, the clock and the log are behind [`World`].
 
+#[cfg(test)]
+mod model;
 mod reload;
 mod restart;
 mod scale;
@@ -8,12 +10,16 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod worker;
 
 use serde::{Deserialize, Serialize};
 
 use self::reload::Reload;
+use self::restart::{START_TRIES, pause_after_refusal};
+use self::worker::{Action, Clock, Event};
+pub use self::worker::{Stage, Worker};
 use crate::clock::Millis;
-use crate::policy::{Exit, Supervision, Verdict};
+use crate::policy::{Exit, Supervision, signal_name};
 
 /// A connection of the control socket, which waits for the result of its request.
 pub type ClientId = u64;
@@ -22,12 +28,13 @@ pub type ClientId = u64;
 pub trait World {
     /// Reads the monotonic clock.
     fn now(&self) -> Millis;
-    /// Starts a worker for a slot and returns its pid, or the reason for a person to read.
-    fn start(&mut self, slot: usize) -> Result<i32, String>;
-    /// Sends a signal to a worker.
-    fn signal(&mut self, pid: i32, signal: i32);
+    /// Starts a worker for a slot and returns its pid.
+    fn start(&mut self, slot: usize) -> Result<i32, Refused>;
+    /// Sends a signal to a worker. Fails with the reason for a person to read: a set-uid program may be out of reach.
+    fn signal(&mut self, pid: i32, signal: i32) -> Result<(), String>;
     /// Asks a worker to stop as `signal` would have it, 0 for none: over its channel or, where it has none, by SIGTERM.
-    fn ask_to_stop(&mut self, pid: i32, signal: i32);
+    /// Fails as [`signal`](Self::signal) does.
+    fn ask_to_stop(&mut self, pid: i32, signal: i32) -> Result<(), String>;
     /// Reports to the launcher and the service manager that every worker of the first start is ready.
     fn first_start_succeeded(&mut self);
     /// Reports that the first start failed, with the stderr of the worker that made it fail; `late`: by startTimeout.
@@ -54,6 +61,15 @@ pub trait World {
     fn notify(&mut self, text: &str);
 }
 
+/// Why no process could be started for a slot.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// The reason, for a person to read.
+    pub reason: String,
+    /// Whether the system lacks something just now: memory, processes, descriptors. Then the start is tried again.
+    pub is_passing: bool,
+}
+
 /// How much a log line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -61,6 +77,15 @@ pub enum Level {
     Warning,
     Info,
     Debug,
+}
+
+/// Who says that a worker is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadyBy {
+    /// The program, which knows best: by ready(), READY=1, or a newline on its descriptor.
+    Program,
+    /// The library or the supervisor, by what can be seen from outside. A first successor has to settle after it.
+    Sight,
 }
 
 /// What the fleet as a whole is doing.
@@ -75,42 +100,13 @@ pub enum Phase {
     },
 }
 
-/// What a worker is to its slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Role {
-    /// Serves for its slot, and is replaced when it exits.
-    Current,
-    /// Was started by a reload: takes the place of the current worker as soon as it is ready.
-    Successor,
-    /// Was asked to stop, since another has its place, or the slot or the daemon is to go.
-    Retired,
-}
-
-/// A process that was started and has not been reaped.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Worker {
-    pub pid: i32,
-    pub slot: usize,
-    pub role: Role,
-    pub ready: bool,
-    pub started_at: Millis,
-    pub status: Option<String>,
-    verdict: Option<Verdict>,
-    /// When the worker is killed: while it boots unless it is ready by then, afterwards unless it has exited.
-    deadline: Option<Millis>,
-    /// When its event loop last turned.
-    last_beat: Option<Millis>,
-    /// Signals to pass on once the worker is ready: earlier, without a handler, it would be killed by them.
-    deferred_signals: Vec<i32>,
-    idle: bool,
-    killed: bool,
-}
-
 /// A place for one worker at a time. Its number is what the program sees as the worker's index.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Slot {
     /// Failures in a row.
     pub failures: u32,
+    /// Starts in a row that came to no process. They make the pauses longer, and never the supervisor give up.
+    refusals: u32,
     /// Restarts since the supervisor started.
     pub restarts: u32,
     pub last_exit: Option<String>,
@@ -149,6 +145,8 @@ pub struct Fleet {
     next_memory_check: Millis,
     /// When [`tick`](Self::tick) last ran.
     last_tick: Millis,
+    /// The signal that asked to stop, and when it came.
+    stop_signal: Option<(i32, Millis)>,
 }
 
 impl Fleet {
@@ -167,6 +165,7 @@ impl Fleet {
             start_exit: None,
             next_memory_check: now,
             last_tick: now,
+            stop_signal: None,
         }
     }
 
@@ -182,39 +181,23 @@ impl Fleet {
     pub fn start_all(&mut self, world: &mut impl World) {
         for slot in 0..self.slots.len() {
             if self.phase == Phase::Starting {
-                self.start(world, slot, Role::Current);
+                self.start(world, slot);
             }
         }
     }
 
     /// Notes that a worker is ready, and goes on with the start or reload that waits for it.
-    pub fn worker_ready(&mut self, world: &mut impl World, pid: i32) {
-        let now = world.now();
-        let Some(worker) = self.workers.iter_mut().find(|worker| worker.pid == pid && !worker.ready && !worker.killed)
-        else {
+    pub fn worker_ready(&mut self, world: &mut impl World, pid: i32, by: ReadyBy) {
+        if !self.worker(pid).is_some_and(|worker| worker.is_booting()) {
             return;
-        };
-        worker.ready = true;
-        worker.last_beat = Some(now);
-        if worker.role == Role::Retired {
-            return; // the deadline is for stopping by now, no longer for getting ready
         }
-        worker.deadline = None;
-        let slot = worker.slot;
-        for signal in std::mem::take(&mut worker.deferred_signals) {
-            world.signal(pid, signal);
-        }
-        if worker.role == Role::Successor {
-            worker.role = Role::Current;
-            self.retire_predecessor(world, slot, pid);
-        }
-        if self.phase == Phase::Starting && self.workers.iter().all(|worker| worker.ready) {
+        self.happens(world, pid, Event::Ready);
+        let serving = self.workers.iter().filter(|worker| worker.is_serving()).count();
+        if self.phase == Phase::Starting && serving == self.slots.len() {
             self.phase = Phase::Running;
             world.first_start_succeeded();
         }
-        if self.reload.as_ref().is_some_and(|reload| reload.waits_for == Some(pid)) {
-            self.next_in_reload(world);
-        }
+        self.ready_in_reload(world, pid, by);
         self.show_title(world);
     }
 
@@ -236,12 +219,12 @@ impl Fleet {
         if exit.dumped_core() {
             world.forbid_core_dumps();
         }
-        match (self.phase, worker.role) {
-            (Phase::Starting, _) => self.fail_first_start(world, &worker, exit),
-            (Phase::Stopping { code }, _) => self.exited_while_stopping(world, &worker, exit, code),
-            (Phase::Running, Role::Current) => self.current_exited(world, &worker, exit),
-            (Phase::Running, Role::Successor) => self.successor_exited(world, &worker, exit, &stderr),
-            (Phase::Running, Role::Retired) => world.log(Level::Info, &format!("pid {pid} {exit}")),
+        match self.phase {
+            Phase::Starting => self.fail_first_start(world, &worker, exit),
+            Phase::Stopping { code } => self.exited_while_stopping(world, &worker, exit, code),
+            Phase::Running if worker.is_retired() => world.log(Level::Info, &format!("pid {pid} {exit}")),
+            Phase::Running if self.successor() == Some(pid) => self.successor_exited(world, &worker, exit, &stderr),
+            Phase::Running => self.current_exited(world, &worker, exit, &stderr),
         }
         self.show_title(world);
     }
@@ -254,10 +237,8 @@ impl Fleet {
     }
 
     /// Notes that the event loop of a worker has turned.
-    pub fn heartbeat(&mut self, pid: i32, now: Millis) {
-        if let Some(worker) = self.worker(pid) {
-            worker.last_beat = Some(now);
-        }
+    pub fn heartbeat(&mut self, world: &mut impl World, pid: i32) {
+        self.happens(world, pid, Event::Beat);
     }
 
     /// Notes whether a worker is idle, and stops the daemon if it is to stop when all are.
@@ -268,9 +249,13 @@ impl Fleet {
         self.stop_if_idle(world);
     }
 
+    /// Stops the daemon if each slot has a worker, which serves and is idle. A slot in its pause is not idle.
     fn stop_if_idle(&mut self, world: &mut impl World) {
-        let mut current = self.workers.iter().filter(|worker| worker.role == Role::Current);
-        if self.terms.ends_idle && self.phase == Phase::Running && current.all(|worker| worker.idle) {
+        let is_idle = |slot| {
+            let mut current = self.workers.iter().filter(|worker| worker.slot == slot && self.is_current(worker));
+            current.next().is_some_and(|worker| worker.is_serving() && worker.idle)
+        };
+        if self.terms.ends_idle && self.phase == Phase::Running && (0..self.slots.len()).all(is_idle) {
             world.log(Level::Info, "every worker is idle: stopping");
             self.stop(world, 0);
         }
@@ -278,21 +263,59 @@ impl Fleet {
 
     /// Notes that a worker stops by its own decision: it has as much time as if the supervisor had asked it to.
     pub fn worker_stopping(&mut self, world: &mut impl World, pid: i32) {
-        let deadline = world.now() + self.terms.stop_timeout;
-        if let Some(worker) = self.worker(pid) {
-            worker.deadline.get_or_insert(deadline);
-        }
+        self.happens(world, pid, Event::Stopping);
     }
 
     /// Passes a signal on to all workers, to those that boot as soon as they are ready.
     pub fn pass_on(&mut self, world: &mut impl World, signal: i32) {
         for worker in &mut self.workers {
-            if worker.ready {
-                world.signal(worker.pid, signal);
-            } else {
-                worker.deferred_signals.push(signal);
+            if let Stage::Booting { signals, .. } = &mut worker.stage
+                && !signals.contains(&signal)
+            {
+                signals.push(signal); // once, as the kernel keeps a pending signal: any number may come
             }
         }
+        for pid in self.pids(Worker::is_ready) {
+            send(world, pid, signal);
+        }
+    }
+
+    /// Moves a worker on to the stage that follows on an event, and does what the table says.
+    fn happens(&mut self, world: &mut impl World, pid: i32, event: Event) {
+        self.happens_on(world, pid, event, 0);
+    }
+
+    /// Like [`happens`](Self::happens), where a signal to the supervisor is the reason that the worker hears.
+    fn happens_on(&mut self, world: &mut impl World, pid: i32, event: Event, signal: i32) {
+        let clock = Clock { now: world.now(), stop_timeout: self.terms.stop_timeout };
+        let Some(worker) = self.worker(pid) else { return };
+        match worker.on(event, clock) {
+            Action::Nothing => {}
+            Action::PassOn(signals) => signals.into_iter().for_each(|signal| send(world, pid, signal)),
+            Action::Ask => {
+                if let Err(why) = world.ask_to_stop(pid, signal) {
+                    world.log(Level::Error, &format!("pid {pid} can't be asked to stop: {why}"));
+                }
+            }
+            Action::Terminate => send(world, pid, libc::SIGTERM),
+            Action::Abort => send(world, pid, libc::SIGABRT),
+            Action::Kill => {
+                if let Err(why) = world.signal(pid, libc::SIGKILL) {
+                    world.log(Level::Error, &format!("pid {pid} can't be killed: {why}; trying again"));
+                    self.happens(world, pid, Event::NotKilled);
+                }
+            }
+        }
+    }
+
+    /// Whether a worker has its slot: it was not retired, and is no successor that waits beside another.
+    fn is_current(&self, worker: &Worker) -> bool {
+        !worker.is_retired() && self.successor() != Some(worker.pid)
+    }
+
+    /// Whether a worker has its slot, and is replaced when it exits; or is about to take it from another.
+    fn counts_on(&self, slot: usize) -> bool {
+        self.workers.iter().any(|worker| worker.slot == slot && !worker.is_retired())
     }
 
     fn worker(&mut self, pid: i32) -> Option<&mut Worker> {
@@ -305,16 +328,24 @@ impl Fleet {
 
     /// Shows in the process title how many workers there are, and the last failure while one counts.
     pub fn show_title(&self, world: &mut impl World) {
-        let subject = match self.workers.iter().find(|worker| worker.role == Role::Current) {
-            Some(worker) if self.slots.len() == 1 => format!("monitoring pid {}", worker.pid),
-            _ => format!("monitoring {} workers", self.slots.len()),
+        let subject = match (self.slots.len(), self.workers.iter().find(|worker| self.is_current(worker))) {
+            (1, Some(worker)) => format!("monitoring pid {}", worker.pid),
+            (1, None) => "monitoring 1 worker".to_owned(),
+            (count, _) => format!("monitoring {count} workers"),
         };
-        let failing = self.slots.iter().any(|slot| slot.failures > 0);
+        let failing = self.slots.iter().any(|slot| slot.failures + slot.refusals > 0);
         let health = self.last_failure.as_deref().filter(|_| failing).unwrap_or("healthy");
         world.set_title(&match self.phase {
             Phase::Stopping { .. } => "stopping".to_owned(),
             Phase::Starting => "starting".to_owned(),
             Phase::Running => format!("{subject} ({health})"),
         });
+    }
+}
+
+/// Sends a signal to a worker, and says so if that was not allowed.
+fn send(world: &mut impl World, pid: i32, signal: i32) {
+    if let Err(why) = world.signal(pid, signal) {
+        world.log(Level::Error, &format!("pid {pid} can't be sent {}: {why}", signal_name(signal)));
     }
 }

@@ -1,22 +1,55 @@
-//! Replacing every worker by a successor, which is ready before its predecessor is asked to stop.
+//! Replacing every worker by a successor. The first predecessor is asked to stop when its successor is ready and has
+//! settled, each later one when its successor is ready. A new worker that exits before the reload is over fails it.
+//!
+//! | step of the reload | the new worker is ready      | it exits                     | the time is over |
+//! |--------------------|------------------------------|------------------------------|------------------|
+//! | Refused            |                              |                              | tries to start   |
+//! | Booting            | Settling, or it takes over   | fails                        | it is killed     |
+//! | Settling           |                              | fails                        | it takes over    |
+//! | Watching           |                              | fails, and the slot refilled | succeeds         |
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClientId, Fleet, Level, Phase, Role, Worker, World};
+use super::worker::{Event, Worker};
+use super::{ClientId, Fleet, Level, Phase, ReadyBy, START_TRIES, World, pause_after_refusal};
+use crate::clock::Millis;
 use crate::policy::{Exit, Verdict};
 
 /// A reload under way.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Reload {
     /// Slots whose workers are still to be replaced.
     queue: VecDeque<usize>,
-    /// The worker that is to get ready next.
-    pub(super) waits_for: Option<i32>,
+    step: Step,
+    /// The new workers that have taken over.
+    new: Vec<i32>,
     /// Clients that wait for the result.
     #[serde(skip)]
     clients: Vec<ClientId>,
+}
+
+/// What a reload waits for.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Step {
+    /// The system to have room for a new process, after so many tries.
+    Refused { slot: usize, tries: u32, again_at: Millis },
+    /// A new worker to be ready.
+    Booting { pid: i32, place: Place },
+    /// The first new worker to have been ready for a while.
+    Settling { pid: i32, place: Place, until: Millis },
+    /// Nothing but time, in which no new worker may exit.
+    Watching { until: Millis },
+}
+
+/// Where a new worker waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Place {
+    /// Beside its predecessor, which still has the slot.
+    Beside,
+    /// In its slot, which has no other worker.
+    Alone,
 }
 
 impl Fleet {
@@ -38,23 +71,95 @@ impl Fleet {
         world.notify("RELOADING=1");
         world.reopen_logs();
         let queue = (0..self.slots.len()).collect();
-        self.reload = Some(Reload { queue, waits_for: None, clients });
+        self.reload = Some(Reload { queue, step: Step::Watching { until: world.now() }, new: Vec::new(), clients });
         self.next_in_reload(world);
     }
 
-    /// Replaces the worker of the next slot.
-    pub(super) fn next_in_reload(&mut self, world: &mut impl World) {
+    /// Replaces the worker of the next slot or, after the last, waits whether the new ones stay.
+    fn next_in_reload(&mut self, world: &mut impl World) {
+        let until = world.now() + self.terms.supervision.settle;
         let Some(reload) = &mut self.reload else { return };
-        reload.waits_for = None;
-        let Some(slot) = reload.queue.pop_front() else { return self.finish_reload(world) };
-        // A slot in its pause gets a worker now. A worker that boots is new enough: wait for it, and start no other.
-        let booting =
-            self.workers.iter().find(|worker| worker.slot == slot && worker.role == Role::Current && !worker.ready);
-        if let Some(worker) = booting {
-            reload.waits_for = Some(worker.pid);
+        reload.step = Step::Watching { until };
+        let Some(slot) = reload.queue.pop_front() else {
+            if reload.new.is_empty() || until <= world.now() {
+                self.finish_reload(world);
+            }
+            return;
+        };
+        self.start_successor(world, slot, 1);
+    }
+
+    fn start_successor(&mut self, world: &mut impl World, slot: usize, tries: u32) {
+        self.slots[slot].restart_at = None; // a slot in its pause gets a worker now
+        let booting = self.workers.iter().find(|worker| worker.slot == slot && worker.is_booting());
+        let (started, place) = match booting {
+            // A worker that boots is new enough: wait for it, and start no other.
+            Some(worker) => (Ok(worker.pid), Place::Alone),
+            None if self.counts_on(slot) => (self.spawn(world, slot), Place::Beside),
+            None => (self.spawn(world, slot), Place::Alone),
+        };
+        let step = match started {
+            Ok(pid) => Step::Booting { pid, place },
+            Err(refused) if refused.is_passing && tries < START_TRIES => {
+                Step::Refused { slot, tries, again_at: world.now() + pause_after_refusal(tries) }
+            }
+            Err(refused) => return self.fail_reload(world, &refused.after(tries)),
+        };
+        if let Some(reload) = &mut self.reload {
+            reload.step = step;
+        }
+    }
+
+    /// Goes on when the new worker is ready: at once, or when it has settled.
+    pub(super) fn ready_in_reload(&mut self, world: &mut impl World, pid: i32, by: ReadyBy) {
+        let settle = self.terms.supervision.settle;
+        let Some(reload) = &mut self.reload else { return };
+        let Step::Booting { pid: waits_for, place } = reload.step else { return };
+        if waits_for != pid {
+            return;
+        }
+        if by == ReadyBy::Program || settle == 0 || !reload.new.is_empty() {
+            self.hand_over(world, pid);
         } else {
-            self.slots[slot].restart_at = None;
-            self.start(world, slot, Role::Successor);
+            reload.step = Step::Settling { pid, place, until: world.now() + settle };
+        }
+    }
+
+    /// Gives the slot to the new worker, and asks the old one to stop.
+    fn hand_over(&mut self, world: &mut impl World, pid: i32) {
+        let Some(slot) = self.worker(pid).map(|worker| worker.slot) else { return };
+        let Some(reload) = &mut self.reload else { return };
+        reload.new.push(pid);
+        for old in self.pids(|worker| worker.slot == slot && !worker.is_retired() && worker.pid != pid) {
+            world.log(Level::Info, &format!("pid {pid} takes the place of pid {old}"));
+            self.happens(world, old, Event::Retire);
+        }
+        self.next_in_reload(world);
+    }
+
+    /// Does what is due in the reload.
+    pub(super) fn tick_reload(&mut self, world: &mut impl World, now: Millis) {
+        let Some(reload) = self.reload.as_ref().filter(|_| self.reload_due().is_some_and(|due| due <= now)) else {
+            return;
+        };
+        match reload.step {
+            Step::Refused { slot, tries, .. } => self.start_successor(world, slot, tries + 1),
+            Step::Settling { pid, .. } => self.hand_over(world, pid),
+            Step::Watching { .. } => self.finish_reload(world),
+            Step::Booting { .. } => {}
+        }
+    }
+
+    /// When [`tick_reload`](Self::tick_reload) has something to do. A worker that is to exit does not settle: its exit
+    /// fails the reload.
+    pub(super) fn reload_due(&self) -> Option<Millis> {
+        match self.reload.as_ref()?.step {
+            Step::Refused { again_at, .. } => Some(again_at),
+            Step::Settling { pid, until, .. } => {
+                self.workers.iter().any(|worker| worker.pid == pid && worker.is_serving()).then_some(until)
+            }
+            Step::Watching { until } => Some(until),
+            Step::Booting { .. } => None,
         }
     }
 
@@ -68,9 +173,9 @@ impl Fleet {
         self.reload_if_asked_again(world);
     }
 
-    /// Fails the reload, since the new worker exited before it was ready.
+    /// Fails the reload, since a new worker exited too early.
     pub(super) fn successor_exited(&mut self, world: &mut impl World, worker: &Worker, exit: Exit, stderr: &str) {
-        let how = match worker.verdict {
+        let how = match worker.verdict() {
             Some(Verdict::Late) => format!("was not ready after {} ms", self.terms.start_timeout),
             _ => exit.to_string(),
         };
@@ -79,21 +184,23 @@ impl Fleet {
         self.fail_reload(world, &format!("the new worker (pid {}) {how}{wrote}", worker.pid));
     }
 
-    /// Ends the reload under way with a failure; the workers that run go on.
+    /// Ends the reload under way with a failure: the workers that have their slots go on, and empty slots are filled.
     pub(super) fn fail_reload(&mut self, world: &mut impl World, reason: &str) {
+        let successor = self.successor();
         let Some(reload) = self.reload.take() else { return };
         let first_line = reason.lines().next().unwrap_or("").trim_end_matches("; it wrote:");
         world.log(Level::Error, &format!("the reload failed: {first_line}; those that run go on"));
         if self.phase == Phase::Running {
             world.notify("READY=1");
+            if let Some(pid) = successor {
+                self.happens(world, pid, Event::Retire);
+            }
         }
         for client in reload.clients {
             world.answer(client, Err(reason.to_owned()));
         }
-        // The successor was to fill a slot without a worker, in its pause: pause again, and try again.
         for slot in 0..self.slots.len() {
-            let has_worker = self.workers.iter().any(|worker| worker.slot == slot && worker.role != Role::Retired);
-            if self.phase == Phase::Running && !has_worker && self.slots[slot].restart_at.is_none() {
+            if self.phase == Phase::Running && !self.counts_on(slot) && self.slots[slot].restart_at.is_none() {
                 self.schedule_restart(world, slot, first_line);
             }
         }
@@ -107,27 +214,52 @@ impl Fleet {
         }
     }
 
-    /// Asks the worker whose place a successor has taken to stop.
-    pub(super) fn retire_predecessor(&mut self, world: &mut impl World, slot: usize, successor: i32) {
-        for pid in self.pids(|worker| worker.slot == slot && worker.role == Role::Current && worker.pid != successor) {
-            world.log(Level::Info, &format!("pid {successor} takes the place of pid {pid}"));
-            self.retire(world, pid, 0);
-        }
-    }
-
     /// Leaves a slot that was removed out of the reload.
     pub(super) fn drop_slot_from_reload(&mut self, world: &mut impl World, slot: usize) {
+        let in_slot = self.pids(|worker| worker.slot == slot);
         let Some(reload) = &mut self.reload else { return };
         reload.queue.retain(|&each| each != slot);
-        let waits_for = reload.waits_for;
-        if self.workers.iter().any(|worker| worker.slot == slot && Some(worker.pid) == waits_for) {
+        reload.new.retain(|pid| !in_slot.contains(pid));
+        let is_at_slot = match reload.step {
+            Step::Refused { slot: refused, .. } => refused == slot,
+            Step::Booting { pid, .. } | Step::Settling { pid, .. } => in_slot.contains(&pid),
+            Step::Watching { .. } => false,
+        };
+        if is_at_slot {
             self.next_in_reload(world);
         }
     }
 
-    /// Whether the reload under way waits for this worker to get ready.
+    /// The new worker that waits beside its predecessor.
+    pub(super) fn successor(&self) -> Option<i32> {
+        match self.reload.as_ref()?.step {
+            Step::Booting { pid, place: Place::Beside } | Step::Settling { pid, place: Place::Beside, .. } => Some(pid),
+            _ => None,
+        }
+    }
+
+    /// Gives the slot to the successor that waits there, since its predecessor has exited.
+    pub(super) fn promote_successor(&mut self, slot: usize) -> bool {
+        let successor = self.successor();
+        let is_there = self.workers.iter().any(|worker| Some(worker.pid) == successor && worker.slot == slot);
+        if let Some(Step::Booting { place, .. } | Step::Settling { place, .. }) =
+            self.reload.as_mut().filter(|_| is_there).map(|reload| &mut reload.step)
+        {
+            *place = Place::Alone;
+        }
+        is_there
+    }
+
+    /// Whether a worker that has its slot is the one that the reload waits for to be ready.
     pub(super) fn reload_waits_for(&self, pid: i32) -> bool {
-        self.reload.as_ref().is_some_and(|reload| reload.waits_for == Some(pid))
+        matches!(self.reload.as_ref().map(|reload| reload.step), Some(Step::Booting { pid: each, .. }) if each == pid)
+    }
+
+    /// Whether a worker that has its slot got ready in the reload under way.
+    pub(super) fn is_new_in_reload(&self, pid: i32) -> bool {
+        self.reload.as_ref().is_some_and(|reload| {
+            reload.new.contains(&pid) || matches!(reload.step, Step::Settling { pid: each, .. } if each == pid)
+        })
     }
 
     /// Whether a reload is under way.

@@ -1,6 +1,6 @@
 //! Changing the number of workers.
 
-use super::{Fleet, Level, Phase, Role, Slot, World};
+use super::{Event, Fleet, Level, Phase, Slot, World};
 use crate::clock::Millis;
 use crate::policy::Supervision;
 
@@ -15,7 +15,7 @@ impl Fleet {
         self.terms.supervision = supervision;
         while self.phase == Phase::Starting && self.slots.len() < workers {
             self.slots.push(Slot::default());
-            self.start(world, self.slots.len() - 1, Role::Current);
+            self.start(world, self.slots.len() - 1);
         }
     }
 
@@ -41,14 +41,14 @@ impl Fleet {
         }
         while self.slots.len() < to {
             self.slots.push(Slot::default());
-            self.start(world, self.slots.len() - 1, Role::Current);
+            self.start(world, self.slots.len() - 1);
         }
         while self.slots.len() > to {
             self.slots.pop();
             let slot = self.slots.len();
             self.drop_slot_from_reload(world, slot);
-            for pid in self.pids(|worker| worker.slot == slot && worker.role != Role::Retired) {
-                self.retire(world, pid, 0);
+            for pid in self.pids(|worker| worker.slot == slot) {
+                self.happens(world, pid, Event::Retire);
             }
             world.close_slot_sockets(slot);
         }

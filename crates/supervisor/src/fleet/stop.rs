@@ -1,18 +1,35 @@
 //! Asking workers to stop, and killing those that do not.
 
-use super::{Fleet, Level, Phase, Role, Worker, World};
-use crate::policy::{Exit, Verdict, signal_name};
+use super::worker::Worker;
+use super::{Event, Fleet, Level, Phase, World};
+use crate::clock::Millis;
+use crate::policy::{Exit, signal_name};
+
+/// Milliseconds within which a signal that comes again is a copy: a terminal, npm or a script sends one to the group, to
+/// the process and by a parent that passes it on.
+const COPIES: Millis = 100;
 
 impl Fleet {
-    /// Asks all workers to stop because of `signal`, 0 for none. Further calls change nothing.
+    /// Asks all workers to stop because of `signal`, 0 for none. A second INT, QUIT or TERM ends all at once.
     pub fn stop(&mut self, world: &mut impl World, signal: i32) {
-        if matches!(self.phase, Phase::Stopping { .. }) {
-            return;
+        let now = world.now();
+        let before = self.stop_signal;
+        let is_copy = before.is_some_and(|(last, at)| last == signal && now < at + COPIES);
+        if signal != 0 && !is_copy {
+            self.stop_signal = Some((signal, now));
         }
-        if signal != 0 {
-            world.log(Level::Info, &format!("stopping on {}", signal_name(signal)));
+        if !matches!(self.phase, Phase::Stopping { .. }) {
+            if signal != 0 {
+                world.log(Level::Info, &format!("stopping on {}", signal_name(signal)));
+            }
+            return self.begin_stop(world, 0, signal);
         }
-        self.begin_stop(world, 0, signal);
+        let ends = matches!(signal, libc::SIGINT | libc::SIGQUIT | libc::SIGTERM);
+        if ends && before.is_some() && self.stop_signal != before {
+            world.log(Level::Warning, &format!("{} while stopping: ending at once", signal_name(signal)));
+            self.phase = Phase::Stopping { code: 128 + signal };
+            self.kill_all(world);
+        }
     }
 
     /// Asks all workers to stop, and starts none from here on; the supervisor is to exit with `code`.
@@ -30,46 +47,27 @@ impl Fleet {
         for client in std::mem::take(&mut self.waiting_clients) {
             world.answer(client, Err("it is stopping".to_owned()));
         }
-        for pid in self.pids(|worker| worker.role != Role::Retired) {
-            self.retire(world, pid, signal);
+        for pid in self.pids(|_| true) {
+            self.happens_on(world, pid, Event::Retire, signal);
         }
     }
 
-    /// Asks a worker to stop, and counts on it no more: its slot is free for another.
-    pub(super) fn retire(&mut self, world: &mut impl World, pid: i32, signal: i32) {
-        let deadline = world.now() + self.terms.stop_timeout;
-        let Some(worker) = self.worker(pid) else { return };
-        worker.role = Role::Retired;
-        worker.deadline = Some(deadline);
-        if worker.ready {
-            world.ask_to_stop(pid, signal);
-        } else {
-            world.signal(pid, libc::SIGTERM); // while it boots it has nothing to finish, and reads no channel
-        }
-    }
-
-    /// Kills a worker whose time to get ready, or to stop, is over.
+    /// Kills a worker whose time to get ready, or to exit, is over.
     pub(super) fn deadline_passed(&mut self, world: &mut impl World, pid: i32) {
         let start_timeout = self.terms.start_timeout;
-        let Some(worker) = self.worker(pid) else { return };
-        let is_booting = !worker.ready && worker.role != Role::Retired;
-        if is_booting && worker.verdict.is_none() {
-            worker.verdict = Some(Verdict::Late);
-            if self.phase != Phase::Starting {
-                world.log(Level::Error, &format!("pid {pid} was not ready after {start_timeout} ms: killing it"));
-            }
-        } else {
+        let is_booting = self.worker(pid).is_some_and(|worker| worker.is_booting());
+        if !is_booting {
             world.log(Level::Error, &format!("pid {pid} has not ended: killing it"));
+        } else if self.phase != Phase::Starting {
+            world.log(Level::Error, &format!("pid {pid} was not ready after {start_timeout} ms: killing it"));
         }
-        self.kill(world, pid);
+        self.happens(world, pid, Event::Deadline);
     }
 
-    /// Kills a worker with SIGKILL.
-    pub(super) fn kill(&mut self, world: &mut impl World, pid: i32) {
-        if let Some(worker) = self.worker(pid) {
-            worker.deadline = None;
-            worker.killed = true;
-            world.signal(pid, libc::SIGKILL);
+    /// Kills every worker at once.
+    pub(super) fn kill_all(&mut self, world: &mut impl World) {
+        for pid in self.pids(|_| true) {
+            self.happens(world, pid, Event::Deadline);
         }
     }
 
@@ -77,7 +75,7 @@ impl Fleet {
     pub(super) fn exited_while_stopping(&mut self, world: &mut impl World, worker: &Worker, exit: Exit, code: i32) {
         world.log(Level::Info, &format!("pid {} {exit}", worker.pid));
         let own = match exit {
-            _ if worker.killed => 1,
+            _ if worker.is_killed() => 1,
             // These signals ask a worker to stop: being killed by one is what was asked for.
             Exit::Signal { number: libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGHUP, .. } => 0,
             other => other.code(),

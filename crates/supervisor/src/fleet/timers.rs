@@ -1,11 +1,7 @@
 //! What the passing of time brings about: workers that are late, hang or have grown too large, and pauses that end.
 
-use super::{Fleet, Level, Role, Worker, World};
+use super::{Event, Fleet, Level, Stage, Worker, World};
 use crate::clock::Millis;
-use crate::policy::Verdict;
-
-/// Milliseconds from SIGABRT to SIGKILL for a worker that hangs: time to write a core file.
-const ABORT_TO_KILL: Millis = 1_000;
 
 /// Milliseconds between two looks at resident memory.
 const MEMORY_CHECK_EVERY: Millis = 1_000;
@@ -19,20 +15,18 @@ impl Fleet {
     /// supervisor is stopped after the reading, heartbeats arrive until it goes on, and wait there unread.
     pub fn tick(&mut self, world: &mut impl World, now: Millis) {
         self.forgive_standstill(now);
-        for pid in self.pids(|worker| worker.deadline.is_some_and(|deadline| deadline <= now)) {
+        for pid in self.pids(|worker| worker.deadline().is_some_and(|deadline| deadline <= now)) {
             self.deadline_passed(world, pid);
         }
         if let Some(limit) = self.terms.supervision.watchdog {
-            let is_hung = |worker: &Worker| {
-                worker.ready && worker.verdict.is_none() && worker.last_beat.is_some_and(|beat| beat + limit < now)
-            };
+            let is_hung = |worker: &Worker| worker.last_beat().is_some_and(|beat| beat + limit < now);
             for pid in self.pids(is_hung) {
                 world.log(Level::Error, &format!("pid {pid} has not turned its event loop for {limit} ms"));
-                self.give_verdict(pid, Verdict::Hung, world.now() + ABORT_TO_KILL);
-                world.signal(pid, libc::SIGABRT);
+                self.happens(world, pid, Event::Hangs);
             }
         }
         self.check_memory(world, now);
+        self.tick_reload(world, now);
         self.reset_steady_slots(world, now);
         let due: Vec<usize> =
             (0..self.slots.len()).filter(|&slot| self.slots[slot].restart_at.is_some_and(|at| at <= now)).collect();
@@ -45,37 +39,23 @@ impl Fleet {
     /// When [`tick`](Self::tick) is due again.
     pub fn next_deadline(&self) -> Option<Millis> {
         let workers = self.workers.iter().flat_map(|worker| {
-            let beat = self
-                .terms
-                .supervision
-                .watchdog
-                .zip(worker.last_beat)
-                .filter(|_| worker.ready && worker.verdict.is_none());
-            [worker.deadline, beat.map(|(limit, beat)| beat + limit + 1)]
+            let beat = self.terms.supervision.watchdog.zip(worker.last_beat());
+            [worker.deadline(), beat.map(|(limit, beat)| beat + limit + 1)]
         });
         let slots = self.slots.iter().map(|slot| slot.restart_at);
         let memory = self.terms.supervision.max_memory.map(|_| self.next_memory_check);
         let steady = self.workers.iter().map(|worker| self.steady_at(worker));
-        workers.chain(slots).chain(steady).chain([memory]).flatten().min()
-    }
-
-    /// Notes why a worker is to go, and when it is killed if it has not exited by then.
-    fn give_verdict(&mut self, pid: i32, verdict: Verdict, deadline: Millis) {
-        if let Some(worker) = self.worker(pid) {
-            worker.verdict = Some(verdict);
-            worker.deadline = Some(deadline);
-        }
+        workers.chain(slots).chain(steady).chain([memory, self.reload_due()]).flatten().min()
     }
 
     /// Asks workers that have grown too large to stop.
     fn check_memory(&mut self, world: &mut impl World, now: Millis) {
         let Some(limit) = self.terms.supervision.max_memory.filter(|_| self.next_memory_check <= now) else { return };
         self.next_memory_check = now + MEMORY_CHECK_EVERY;
-        for pid in self.pids(|worker| worker.role == Role::Current && worker.ready && worker.verdict.is_none()) {
+        for pid in self.pids(Worker::is_serving) {
             let Some(resident) = world.resident_memory(pid).filter(|&resident| resident > limit) else { continue };
             world.log(Level::Warning, &format!("pid {pid} has {resident} bytes resident, {limit} are allowed"));
-            self.give_verdict(pid, Verdict::TooLarge, world.now() + self.terms.stop_timeout);
-            world.ask_to_stop(pid, 0);
+            self.happens(world, pid, Event::TooLarge);
         }
     }
 
@@ -98,8 +78,7 @@ impl Fleet {
     /// When the failures of the worker's slot are forgotten.
     fn steady_at(&self, worker: &Worker) -> Option<Millis> {
         let failed = self.slots.get(worker.slot).is_some_and(|slot| slot.failures > 0);
-        (failed && worker.ready && worker.role == Role::Current)
-            .then_some(worker.started_at + self.terms.supervision.steady_after)
+        (failed && worker.is_serving()).then_some(worker.started_at + self.terms.supervision.steady_after)
     }
 
     /// Takes missing heartbeats for given where the supervisor was stopped or the machine slept: its workers probably
@@ -108,7 +87,11 @@ impl Fleet {
         let expected = self.next_deadline().unwrap_or(now).max(self.last_tick);
         if now > expected + STANDSTILL {
             for worker in &mut self.workers {
-                worker.last_beat = worker.last_beat.map(|_| now);
+                if let Stage::Serving { last_beat } | Stage::Ending { last_beat: Some(last_beat), .. } =
+                    &mut worker.stage
+                {
+                    *last_beat = now;
+                }
             }
         }
     }

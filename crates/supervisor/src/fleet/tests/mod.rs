@@ -1,29 +1,35 @@
 //! The decisions of the fleet, event by event, in a simulated world that records what the fleet does to it.
 
+mod reload;
+mod stages;
+
 use std::collections::HashMap;
 
-use super::{ClientId, Fleet, Level, Phase, Role, Terms, World};
+use super::{ClientId, Fleet, Level, Phase, ReadyBy, Refused, Terms, World};
 use crate::clock::Millis;
 use crate::policy::tests::supervision;
 use crate::policy::{Exit, Restart};
 
 #[derive(Default)]
-struct SimulatedWorld {
-    now: Millis,
+pub(in crate::fleet) struct SimulatedWorld {
+    pub(in crate::fleet) now: Millis,
     /// The pid of the worker that was started last.
-    pid: i32,
+    pub(in crate::fleet) pid: i32,
     /// What the fleet has done, in words.
-    actions: Vec<String>,
-    refuse: bool,
-    stderr: HashMap<i32, String>,
-    memory: HashMap<i32, u64>,
-    replies: Vec<(ClientId, Result<(), String>)>,
-    title: String,
+    pub(in crate::fleet) actions: Vec<String>,
+    pub(in crate::fleet) refuse: bool,
+    pub(in crate::fleet) refuses_in_passing: bool,
+    /// Workers that may not be signalled.
+    pub(in crate::fleet) out_of_reach: Vec<i32>,
+    pub(in crate::fleet) stderr: HashMap<i32, String>,
+    pub(in crate::fleet) memory: HashMap<i32, u64>,
+    pub(in crate::fleet) replies: Vec<(ClientId, Result<(), String>)>,
+    pub(in crate::fleet) title: String,
 }
 
 impl SimulatedWorld {
     /// What the fleet has done since the last call.
-    fn take_actions(&mut self) -> Vec<String> {
+    pub(in crate::fleet) fn take_actions(&mut self) -> Vec<String> {
         std::mem::take(&mut self.actions)
     }
 
@@ -36,20 +42,22 @@ impl World for SimulatedWorld {
     fn now(&self) -> Millis {
         self.now
     }
-    fn start(&mut self, slot: usize) -> Result<i32, String> {
+    fn start(&mut self, slot: usize) -> Result<i32, Refused> {
         if self.refuse {
-            return Err("second fork: EAGAIN".to_owned());
+            return Err(Refused { reason: "second fork: EAGAIN".to_owned(), is_passing: self.refuses_in_passing });
         }
         self.pid += 1;
         let pid = self.pid;
         self.note(format!("start {slot}"));
         Ok(pid)
     }
-    fn signal(&mut self, pid: i32, signal: i32) {
+    fn signal(&mut self, pid: i32, signal: i32) -> Result<(), String> {
         self.note(format!("signal {pid} {signal}"));
+        if self.out_of_reach.contains(&pid) { Err("Operation not permitted".to_owned()) } else { Ok(()) }
     }
-    fn ask_to_stop(&mut self, pid: i32, signal: i32) {
+    fn ask_to_stop(&mut self, pid: i32, signal: i32) -> Result<(), String> {
         self.note(format!("stop {pid} {signal}"));
+        Ok(())
     }
     fn first_start_succeeded(&mut self) {
         self.note("started");
@@ -87,15 +95,16 @@ impl World for SimulatedWorld {
     fn notify(&mut self, _text: &str) {}
 }
 
-const SEGV: Exit = Exit::Signal { number: libc::SIGSEGV, core_dumped: false };
-const KILLED: Exit = Exit::Signal { number: libc::SIGKILL, core_dumped: false };
+pub(in crate::fleet) const PROGRAM: ReadyBy = ReadyBy::Program;
+pub(in crate::fleet) const SEGV: Exit = Exit::Signal { number: libc::SIGSEGV, core_dumped: false };
+pub(in crate::fleet) const KILLED: Exit = Exit::Signal { number: libc::SIGKILL, core_dumped: false };
 
-fn terms(workers: usize, restart: Restart) -> Terms {
+pub(in crate::fleet) fn terms(workers: usize, restart: Restart) -> Terms {
     let supervision = crate::policy::Supervision { workers, scalable: workers > 1, ..supervision(restart) };
     Terms { supervision, start_timeout: 30_000, stop_timeout: 25_000, ends_idle: false }
 }
 
-fn starting(terms: Terms) -> (Fleet, SimulatedWorld) {
+pub(in crate::fleet) fn starting(terms: Terms) -> (Fleet, SimulatedWorld) {
     let mut world = SimulatedWorld::default();
     let mut fleet = Fleet::new(terms, 0);
     fleet.start_all(&mut world);
@@ -103,16 +112,16 @@ fn starting(terms: Terms) -> (Fleet, SimulatedWorld) {
 }
 
 /// A fleet whose workers, with the pids 1, 2, …, are all ready.
-fn running(terms: Terms) -> (Fleet, SimulatedWorld) {
+pub(in crate::fleet) fn running(terms: Terms) -> (Fleet, SimulatedWorld) {
     let (mut fleet, mut world) = starting(terms);
     for pid in 1..=world.pid {
-        fleet.worker_ready(&mut world, pid);
+        fleet.worker_ready(&mut world, pid, PROGRAM);
     }
     world.take_actions();
     (fleet, world)
 }
 
-fn at(fleet: &mut Fleet, world: &mut SimulatedWorld, now: Millis) {
+pub(in crate::fleet) fn at(fleet: &mut Fleet, world: &mut SimulatedWorld, now: Millis) {
     world.now = now;
     fleet.tick(world, now);
 }
@@ -122,10 +131,10 @@ fn the_start_is_over_when_every_worker_is_ready() {
     let (mut fleet, mut world) = starting(terms(3, Restart::Always));
     assert_eq!(world.take_actions(), ["start 0", "start 1", "start 2"]);
     for pid in [2, 3] {
-        fleet.worker_ready(&mut world, pid);
+        fleet.worker_ready(&mut world, pid, PROGRAM);
     }
     assert_eq!(fleet.phase, Phase::Starting);
-    fleet.worker_ready(&mut world, 1);
+    fleet.worker_ready(&mut world, 1, PROGRAM);
     assert_eq!((fleet.phase, world.take_actions()), (Phase::Running, vec!["started".to_owned()]));
     assert_eq!(world.title, "monitoring 3 workers (healthy)");
 }
@@ -134,7 +143,7 @@ fn the_start_is_over_when_every_worker_is_ready() {
 fn a_worker_that_fails_in_the_first_start_ends_all_with_its_code() {
     let (mut fleet, mut world) = starting(terms(2, Restart::Always));
     world.take_actions();
-    fleet.worker_ready(&mut world, 1);
+    fleet.worker_ready(&mut world, 1, PROGRAM);
     fleet.worker_exited(&mut world, 2, Exit::Code(3));
     assert_eq!(world.take_actions(), ["failed Some(2) pid 2 ended with 3 false", "stop 1 0", "signal 1 9"]);
     assert_eq!(fleet.exit_code(), None);
@@ -196,7 +205,7 @@ fn a_failure_is_followed_by_a_start_at_once_then_by_longer_and_longer_pauses() {
         let due = fleet.next_deadline().unwrap_or(0);
         at(&mut fleet, &mut world, due);
         assert!(world.take_actions().contains(&"start 0".to_owned()), "after {delay} ms");
-        fleet.worker_ready(&mut world, pid + 1);
+        fleet.worker_ready(&mut world, pid + 1, PROGRAM);
     }
     assert_eq!(world.title, "monitoring pid 5 (4 failures: pid 4 ended with 1)");
     assert_eq!(fleet.slots[0].restarts, 4);
@@ -208,7 +217,7 @@ fn a_steady_run_is_healthy_again() {
     let (mut fleet, mut world) = running(terms(1, Restart::OnFailure));
     fleet.worker_exited(&mut world, 1, SEGV);
     at(&mut fleet, &mut world, 0);
-    fleet.worker_ready(&mut world, 2);
+    fleet.worker_ready(&mut world, 2, PROGRAM);
     at(&mut fleet, &mut world, 9_999);
     assert_eq!(fleet.slots[0].failures, 1);
     assert_eq!(fleet.next_deadline(), Some(10_000));
@@ -258,7 +267,7 @@ fn a_dumped_core_forbids_more() {
 fn stop_asks_all_counts_once_and_kills_those_that_do_not_exit() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
     fleet.stop(&mut world, libc::SIGINT);
-    fleet.stop(&mut world, libc::SIGTERM);
+    fleet.stop(&mut world, libc::SIGINT);
     assert_eq!(world.take_actions(), ["stop 1 2", "stop 2 2"]);
     fleet.worker_exited(&mut world, 1, Exit::Code(0));
     at(&mut fleet, &mut world, 25_000);
@@ -282,121 +291,10 @@ fn stop_during_a_pause_or_a_start_starts_nothing() {
 }
 
 #[test]
-fn a_reload_has_each_successor_ready_before_its_predecessor_is_asked_to_stop() {
-    let (mut fleet, mut world) = running(terms(2, Restart::Always));
-    fleet.reload(&mut world, Some(9));
-    assert_eq!(world.take_actions(), ["reopen", "start 0"]);
-    fleet.worker_ready(&mut world, 3);
-    assert_eq!(world.take_actions(), ["stop 1 0", "start 1"]);
-    fleet.worker_exited(&mut world, 1, Exit::Code(0));
-    assert!(world.replies.is_empty());
-    fleet.worker_ready(&mut world, 4);
-    assert_eq!(world.take_actions(), ["stop 2 0"]);
-    assert_eq!(world.replies, [(9, Ok(()))]);
-    fleet.worker_exited(&mut world, 2, Exit::Code(1));
-    assert_eq!(
-        (fleet.phase, world.take_actions()),
-        (Phase::Running, vec![]),
-        "the exit of a retired worker is no failure"
-    );
-}
-
-#[test]
-fn a_successor_that_does_not_get_ready_fails_the_reload_with_its_stderr_and_the_old_one_stays() {
-    let (mut fleet, mut world) = running(terms(2, Restart::Always));
-    fleet.reload(&mut world, Some(9));
-    world.take_actions();
-    world.stderr.insert(3, "Error: no\n".to_owned());
-    fleet.worker_exited(&mut world, 3, Exit::Code(1));
-    assert_eq!(world.replies, [(9, Err("the new worker (pid 3) ended with 1; it wrote:\nError: no".to_owned()))]);
-    assert_eq!(world.take_actions().len(), 1, "one line, nothing else");
-    assert!(fleet.workers.iter().all(|worker| worker.role == Role::Current && worker.pid < 3));
-
-    fleet.reload(&mut world, Some(10));
-    world.take_actions();
-    at(&mut fleet, &mut world, 30_000);
-    assert!(world.take_actions().contains(&"signal 4 9".to_owned()));
-    fleet.worker_exited(&mut world, 4, KILLED);
-    assert_eq!(world.replies[1], (10, Err("the new worker (pid 4) was not ready after 30000 ms".to_owned())));
-}
-
-#[test]
-fn a_reload_asked_for_during_another_follows_it() {
-    let (mut fleet, mut world) = running(terms(1, Restart::Always));
-    fleet.reload(&mut world, Some(1));
-    fleet.reload(&mut world, Some(2));
-    fleet.reload(&mut world, Some(3));
-    world.take_actions();
-    fleet.worker_ready(&mut world, 2);
-    assert_eq!(world.take_actions(), ["stop 1 0", "reopen", "start 0"]);
-    assert_eq!(world.replies, [(1, Ok(()))]);
-    fleet.worker_ready(&mut world, 3);
-    assert_eq!(world.replies[1..], [(2, Ok(())), (3, Ok(()))]);
-    assert!(!fleet.is_reloading());
-}
-
-#[test]
-fn a_worker_that_dies_while_its_successor_boots_is_not_started_again() {
-    let (mut fleet, mut world) = running(terms(1, Restart::Always));
-    fleet.reload(&mut world, Some(1));
-    world.take_actions();
-    fleet.worker_exited(&mut world, 1, SEGV);
-    assert_eq!(world.take_actions(), ["say pid 1 killed by SIGSEGV, its successor is on its way"]);
-    fleet.worker_ready(&mut world, 2);
-    assert_eq!(world.replies, [(1, Ok(()))]);
-    assert_eq!(fleet.workers.len(), 1);
-}
-
-#[test]
-fn a_slot_whose_old_and_new_worker_died_is_tried_again() {
-    let (mut fleet, mut world) = running(terms(1, Restart::Always));
-    fleet.reload(&mut world, Some(1));
-    fleet.worker_exited(&mut world, 1, SEGV);
-    world.take_actions();
-    fleet.worker_exited(&mut world, 2, Exit::Code(1));
-    assert!(matches!(world.replies[..], [(1, Err(_))]));
-    at(&mut fleet, &mut world, 0);
-    assert!(world.take_actions().contains(&"start 0".to_owned()));
-}
-
-#[test]
-fn a_reload_of_a_slot_in_a_pause_starts_it_now() {
-    let (mut fleet, mut world) = running(terms(1, Restart::Always));
-    for pid in 1..=2 {
-        fleet.worker_exited(&mut world, pid, SEGV);
-        at(&mut fleet, &mut world, 0);
-    }
-    world.take_actions();
-    fleet.reload(&mut world, Some(1));
-    assert_eq!(world.take_actions(), ["reopen", "start 0"]);
-    at(&mut fleet, &mut world, 1_000);
-    assert!(world.take_actions().is_empty(), "not twice");
-    fleet.worker_ready(&mut world, 3);
-    assert_eq!(world.replies, [(1, Ok(()))]);
-}
-
-#[test]
-fn stop_in_the_middle_of_a_reload_ends_old_and_new() {
-    let (mut fleet, mut world) = running(terms(1, Restart::Always));
-    fleet.reload(&mut world, Some(1));
-    fleet.reload(&mut world, Some(2));
-    world.take_actions();
-    fleet.stop(&mut world, libc::SIGTERM);
-    let actions = world.take_actions();
-    assert!(actions.contains(&"stop 1 15".to_owned()) && actions.contains(&"signal 2 15".to_owned()), "{actions:?}");
-    let stopping = || Err("it is stopping".to_owned());
-    assert_eq!(world.replies, [(1, stopping()), (2, stopping())]);
-    for pid in [1, 2] {
-        fleet.worker_exited(&mut world, pid, Exit::Code(0));
-    }
-    assert_eq!(fleet.exit_code(), Some(0));
-}
-
-#[test]
 fn a_reload_is_refused_while_the_fleet_starts_or_stops() {
     let (mut fleet, mut world) = starting(terms(1, Restart::Always));
     fleet.reload(&mut world, Some(1));
-    fleet.worker_ready(&mut world, 1);
+    fleet.worker_ready(&mut world, 1, PROGRAM);
     fleet.stop(&mut world, 0);
     fleet.reload(&mut world, Some(2));
     assert_eq!(world.replies, [(1, Err("it is starting".to_owned())), (2, Err("it is stopping".to_owned()))]);
@@ -411,7 +309,7 @@ fn what_the_program_asks_for_in_the_first_start_counts() {
     assert_eq!(world.take_actions(), ["start 1", "start 2"]);
     for pid in 1..=3 {
         fleet.change_supervision(&mut world, wanted.clone()); // every worker asks for it
-        fleet.worker_ready(&mut world, pid);
+        fleet.worker_ready(&mut world, pid, PROGRAM);
     }
     assert_eq!(world.take_actions(), ["started"]);
     fleet.scale(&mut world, 1).unwrap();
@@ -431,7 +329,7 @@ fn more_workers_and_fewer() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
     fleet.scale(&mut world, 4).unwrap();
     assert_eq!(world.take_actions(), ["start 2", "start 3"]);
-    fleet.worker_ready(&mut world, 3);
+    fleet.worker_ready(&mut world, 3, PROGRAM);
     fleet.scale(&mut world, 1).unwrap();
     assert_eq!(world.take_actions(), ["signal 4 15", "drop 3", "stop 3 0", "drop 2", "stop 2 0", "drop 1"]);
     for pid in [2, 3, 4] {
@@ -447,7 +345,7 @@ fn more_workers_and_fewer() {
 fn fewer_workers_during_a_reload_leave_no_client_waiting() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
     fleet.reload(&mut world, Some(1));
-    fleet.worker_ready(&mut world, 3);
+    fleet.worker_ready(&mut world, 3, PROGRAM);
     fleet.scale(&mut world, 1).unwrap(); // the successor of slot 1 boots
     assert_eq!(world.replies, [(1, Ok(()))]);
     assert!(!fleet.is_reloading());
@@ -459,7 +357,7 @@ fn a_worker_that_does_not_beat_is_aborted_then_killed_then_replaced() {
     terms.supervision.watchdog = Some(500);
     let (mut fleet, mut world) = running(terms);
     world.now = 400;
-    fleet.heartbeat(1, 400);
+    fleet.heartbeat(&mut world, 1);
     at(&mut fleet, &mut world, 900);
     assert!(world.take_actions().is_empty());
     at(&mut fleet, &mut world, 901);
@@ -490,7 +388,7 @@ fn heartbeats_that_arrive_while_the_supervisor_is_stopped_after_reading_count() 
     world.now = 1_400; // the supervisor read the channels at 400, was stopped, and goes on
     fleet.tick(&mut world, 400);
     assert!(world.take_actions().is_empty());
-    fleet.heartbeat(1, 1_400);
+    fleet.heartbeat(&mut world, 1);
     at(&mut fleet, &mut world, 1_400);
     assert!(world.take_actions().is_empty());
 }
@@ -513,11 +411,11 @@ fn a_worker_that_is_too_large_is_asked_to_stop_and_replaced() {
 #[test]
 fn a_signal_that_would_kill_a_booting_worker_waits_until_it_is_ready() {
     let (mut fleet, mut world) = starting(terms(2, Restart::Always));
-    fleet.worker_ready(&mut world, 1);
+    fleet.worker_ready(&mut world, 1, PROGRAM);
     world.take_actions();
     fleet.pass_on(&mut world, libc::SIGWINCH);
     assert_eq!(world.take_actions(), [format!("signal 1 {}", libc::SIGWINCH)]);
-    fleet.worker_ready(&mut world, 2);
+    fleet.worker_ready(&mut world, 2, PROGRAM);
     assert_eq!(world.take_actions()[0], format!("signal 2 {}", libc::SIGWINCH));
 }
 
@@ -537,7 +435,7 @@ fn a_fleet_survives_its_hand_over_as_text() {
     let (mut fleet, mut world) = running(terms(2, Restart::Always));
     fleet.worker_exited(&mut world, 1, SEGV);
     at(&mut fleet, &mut world, 0);
-    fleet.worker_ready(&mut world, 3);
+    fleet.worker_ready(&mut world, 3, PROGRAM);
     let text = serde_json::to_string(&fleet).unwrap();
     let mut again: Fleet = serde_json::from_str(&text).unwrap();
     world.take_actions();
