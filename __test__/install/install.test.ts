@@ -84,8 +84,6 @@ test('of npm’s platforms, a node_modules for another one is recognised', async
 test('of the registry, a checkout without cargo takes binaries of its own sources', t => {
   const scene = new Scene(t)
   const copy = copyOfCheckout(scene)
-  for (const name of readdirSync(`${copy}/native`).filter(each => each !== 'binding.d.cts'))
-    scene.remove(`checkout/native/${name}`)
   const { status, stderr } = runScript(copy, 'setup.js', {
     ...withoutCargo(scene),
     npm_config_registry: process.env.DAEMONIC_TEST_REGISTRY,
