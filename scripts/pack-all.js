@@ -26,11 +26,8 @@ const stage = mkdtempSync(join(tmpdir(), 'daemonic-pack-'))
 try {
   for (const target of targets) stagePlatform(target)
   stageLibrary()
-  if (problems.length > 0) {
-    for (const problem of problems) console.error(`pack:all: ${problem}`)
-    process.exit(1)
-  }
-  pack(join(root, 'dist', isNative ? 'native-packages' : 'packages'))
+  for (const problem of problems) fail(problem)
+  if (problems.length === 0) pack(join(root, 'dist', isNative ? 'native-packages' : 'packages'))
 } finally {
   rmSync(stage, { recursive: true, force: true })
 }

@@ -3,6 +3,7 @@ import { writeSync } from 'node:fs'
 import { basename } from 'node:path'
 import { type CommandLine, commandHelp, commandLineOf, merged, pidFileOf, VERBS } from './command/command-line.js'
 import { elapsed, listeningPhrase } from './command/phrases.js'
+import { visible } from './command/visible.js'
 import { reload, stop } from './control.js'
 import { mayBeDaemon } from './daemon/arrival.js'
 import { registered } from './daemon/registry.js'
@@ -119,7 +120,7 @@ async function exitingOnErrors<T>(name: string, action: () => Promise<T>): Promi
 /** Writes a line at once: the process may exit before a stream has written it. A closed pipe is no error. */
 function say(fd: 1 | 2, text: string): void {
   try {
-    writeSync(fd, `${text}\n`)
+    writeSync(fd, `${visible(text)}\n`)
   } catch {
     // the pipe's reader is gone
   }

@@ -1,5 +1,5 @@
 // Asking about a daemon from outside: its pid file, its state file, its supervisor.
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import type { ProcessUsage } from '#native'
 import { native } from './binding/addon.js'
@@ -111,10 +111,17 @@ function onlyWorker({ pid, state }: PidFileState, usage: ProcessUsage | null): W
   return [{ pid, ready: state === 'running', uptime, rss, cpuTime: cpu, restarts: 0, lastExit: null }]
 }
 
+/** The longest title that is read, in bytes: a process can make its command line as long as it likes. */
+const LONGEST_TITLE = 4_096
+
 /** Reads the status text from the process title, `NAME: TEXT`. */
 function statusText(pid: number, name: string): string | null {
   try {
-    const [title = ''] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+    const room = Buffer.alloc(LONGEST_TITLE)
+    const fd = openSync(`/proc/${pid}/cmdline`, 'r')
+    const length = readSync(fd, room, 0, LONGEST_TITLE, 0)
+    closeSync(fd)
+    const [title = ''] = room.toString('utf8', 0, length).split('\0')
     return title.startsWith(`${name}: `) ? title.slice(name.length + 2) : null
   } catch {
     return null // the process has exited, or is another user's under hidepid

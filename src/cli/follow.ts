@@ -3,7 +3,7 @@ import { closeSync, type FSWatcher, fstatSync, readSync, statSync, watch } from 
 import { dirname } from 'node:path'
 import { StringDecoder } from 'node:string_decoder'
 import { setTimeout as delay } from 'node:timers/promises'
-import { opened } from './log-lines.js'
+import { LONGEST_LINE, opened } from './log-lines.js'
 
 /** A log file to follow. */
 export interface Followed {
@@ -78,11 +78,14 @@ class Follower {
     }
   }
 
-  /** Prints the whole lines of `text`, and keeps the unfinished rest. */
+  /** Prints the whole lines of `text`, and keeps the unfinished rest, unless that is longer than any line. */
   #print(text: string): void {
     const lines = (this.#unfinished + text).split('\n')
     this.#unfinished = lines.pop() ?? ''
     for (const line of lines) this.#file.print(line)
+    if (this.#unfinished.length < LONGEST_LINE) return
+    this.#file.print(this.#unfinished)
+    this.#unfinished = ''
   }
 }
 

@@ -3,6 +3,7 @@
 
 export { type OptionSyntax, type OptionValues, parseLine } from '../command/option-parser.js'
 export { elapsed, startedPhrase } from '../command/phrases.js'
+export { json, plain, visible } from '../command/visible.js'
 export { reload, reopenLogs, scale, signal, stop } from '../control.js'
 export type { Config, DaemonConfig } from '../define-config.js'
 export { AlreadyRunningError, DaemonError, during, OptionError, SystemCallError } from '../errors/classes.js'
@@ -13,6 +14,7 @@ export { pidFilePath } from '../options/pid-file.js'
 export { LAUNCH_OPTIONS } from '../options/table.js'
 export { entries, list, refuseUnknown, show, suggestion } from '../options/values.js'
 export { type PidFileState, PidLock } from '../pid-lock.js'
+export { runningTime } from '../running/find-running.js'
 export {
   logPath,
   pidFilesInRunDirectory,
@@ -23,6 +25,14 @@ export {
   targetOf,
   targetPath,
 } from '../running/paths.js'
-export { companionsOf, readLastState, type State, writeState } from '../running/state-file.js'
+export { openRegularFile } from '../running/regular-file.js'
+export {
+  companionsOf,
+  draftState,
+  readLastState,
+  readState,
+  readStateToExecute,
+  type State,
+} from '../running/state-file.js'
 export { unlockedProcess } from '../running/unlocked-process.js'
 export { type DaemonStatus, status } from '../status.js'

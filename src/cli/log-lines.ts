@@ -1,6 +1,6 @@
 // The last lines of a log, read from its end, and those of several logs in the order of their times.
-import { fstatSync, openSync, readSync } from 'node:fs'
-import { during, SystemCallError } from './library.js'
+import { fstatSync, readSync } from 'node:fs'
+import { during, openRegularFile, SystemCallError } from './library.js'
 
 /** A line of a log. */
 export interface Line {
@@ -10,6 +10,11 @@ export interface Line {
 }
 
 const CHUNK = 64 * 1024
+/** How much of a log's end is read, in bytes and in lines: whatever a daemon writes, a look at its log ends. */
+const MOST_BYTES = 32 * 1024 * 1024
+const MOST_LINES = 500_000
+/** The longest line, in bytes; of a longer one at the end of a log the rest is shown. */
+export const LONGEST_LINE = 1024 * 1024
 const NEWLINE = 0x0a
 /** An ISO 8601 time at the beginning of a line; brackets or colours may stand before it. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal's escape sequences begin with one
@@ -48,13 +53,17 @@ function tail(fd: number, size: number, count: number, since: number | undefined
   const chunks: Buffer[] = []
   let start = size
   let newlines = 0
-  while (start > 0) {
+  let lineStart = size
+  const isBounded = () => size - start >= MOST_BYTES || newlines >= MOST_LINES || lineStart - start >= LONGEST_LINE
+  while (start > 0 && !isBounded()) {
     const length = Math.min(CHUNK, start)
     start -= length
     const chunk = Buffer.alloc(length)
     readSync(fd, chunk, 0, length, start)
     chunks.unshift(chunk)
-    for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) newlines += 1
+    const first = chunk.indexOf(NEWLINE)
+    if (first >= 0) lineStart = start + first
+    for (let at = first; at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) newlines += 1
     if (newlines > count || (since !== undefined && beginsBefore(chunk, since))) break
   }
   const all = Buffer.concat(chunks)
@@ -82,10 +91,10 @@ function withTimes(text: string): Line[] {
   })
 }
 
-/** Opens a log for reading; null if it doesn't exist. @throws SystemCallError */
+/** Opens a log for reading; null if it doesn't exist. @throws DaemonError it can't be read, or is no regular file */
 export function opened(path: string): number | null {
   try {
-    return during('log', path, () => openSync(path, 'r'))
+    return during('log', path, () => openRegularFile(path))
   } catch (error) {
     if (error instanceof SystemCallError && error.code === 'ENOENT') return null
     throw error

@@ -4,7 +4,7 @@ import type { Invocation } from './invocation.js'
 // The command: parses its line, carries out the verb, and exits with the code that EXIT_CODES (commands.ts) documents.
 import { DaemonError, OptionError } from './library.js'
 import { parse, roughVerbosity } from './parse.js'
-import { Output, write } from './print.js'
+import { Output, writeLine } from './print.js'
 import { restart } from './restart.js'
 import { logs } from './show-logs.js'
 import { status } from './show-status.js'
@@ -68,14 +68,14 @@ function failed(error: unknown, verbosity: number): number {
   const stack = error instanceof Error && verbosity >= 2 ? `\n${error.stack}` : ''
   if (!isExpected) {
     const message = error instanceof Error ? error.message : String(error)
-    write(2, `daemonic: ${message}${stack || ' (daemonic -vv … tells where)'}\n`)
+    writeLine(2, `daemonic: ${message}${stack || ' (daemonic -vv … tells where)'}`)
     return 1
   }
   if (error instanceof UsageError) {
     const help = error.command ? `daemonic ${error.command} --help` : 'daemonic --help'
-    write(2, `daemonic: ${error.message}\nSee \`${help}\`.${stack}\n`)
+    writeLine(2, `daemonic: ${error.message}\nSee \`${help}\`.${stack}`)
   } else {
-    write(2, `${error instanceof OptionError ? withFlagNames(error) : error.message}${stack}\n`)
+    writeLine(2, `${error instanceof OptionError ? withFlagNames(error) : error.message}${stack}`)
   }
   return error.exitCode
 }

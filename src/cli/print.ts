@@ -1,5 +1,6 @@
 // Printing, straight to the descriptors: Node's streams take longer to load than a stop takes.
 import { fstatSync, writeSync } from 'node:fs'
+import { json, visible } from './library.js'
 
 /** The pause before another write to a full non-blocking pipe, in milliseconds. */
 const FULL_PIPE_PAUSE = 5
@@ -18,18 +19,18 @@ export class Output {
 
   /** Prints a result on stdout: the line, or with --json the object. */
   result(line: string, object: object): void {
-    if (this.isJson) write(1, `${JSON.stringify(object)}\n`)
-    else if (!this.#isQuiet) write(1, `${line}\n`)
+    if (this.isJson) write(1, `${json(object)}\n`)
+    else if (!this.#isQuiet) writeLine(1, line)
   }
 
   /** Prints a line on stderr that is no error; --quiet leaves it out. */
   note(line: string): void {
-    if (!this.#isQuiet) write(2, `${line}\n`)
+    if (!this.#isQuiet) writeLine(2, line)
   }
 
   /** Prints an error on stderr. */
   error(line: string): void {
-    write(2, `${line}\n`)
+    writeLine(2, line)
   }
 }
 
@@ -52,6 +53,11 @@ export function write(fd: 1 | 2, text: string): void {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_PAUSE)
     }
   }
+}
+
+/** Writes a line, which may hold what a daemon said: a terminal gets nothing of that but text and colours. */
+export function writeLine(fd: 1 | 2, line: string): void {
+  write(fd, `${isTerminal(fd) ? visible(line) : line}\n`)
 }
 
 /** Writes to stdout, and exits with 0 if its reader has closed the pipe: for verbs that do nothing but print. */

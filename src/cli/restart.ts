@@ -1,6 +1,6 @@
 // restart: stops a daemon, and starts it as it was started.
 import { once } from 'node:events'
-import { constants as access, accessSync, existsSync, statSync } from 'node:fs'
+import { constants as access, accessSync, existsSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname } from 'node:path'
 import { targetIn, targetsOf } from './chosen-targets.js'
@@ -11,15 +11,17 @@ import { Interruption, type Job, jobOf, printStarted, startOne } from './job.js'
 import {
   checkLaunch,
   DaemonError,
+  draftState,
   during,
   launch,
   PidLock,
   prepareDirectory,
-  readLastState,
+  readState,
+  readStateToExecute,
+  runningTime,
   type StartOptions,
   type State,
   statePath,
-  writeState,
 } from './library.js'
 import type { Output } from './print.js'
 import { whileWaiting } from './progress.js'
@@ -72,13 +74,14 @@ async function oneAtATime(target: Target, action: () => Promise<void>): Promise<
 }
 
 /**
- * Tells whether another command restarted the daemon after this one was called. timeOrigin is the moment of the call:
- * a restart that began before this file was loaded counts.
+ * Tells whether another command restarted the daemon after this one was called. Both times are counted by a clock that
+ * nobody can set.
  */
 async function wasRestartedMeanwhile(target: Target, output: Output): Promise<boolean> {
   const { state, pid } = lookAt(target.path)
-  const last = readLastState(target.path)
-  if (state !== 'running' || last?.pid !== pid || last.startedAt <= performance.timeOrigin) return false
+  if (state !== 'running' || pid === null) return false
+  const age = runningTime(pid) ?? Date.now() - (readState(target.path, pid)?.startedAt ?? 0)
+  if (age >= performance.now()) return false
   output.result(`${target.name}: running as pid ${pid}, restarted meanwhile`, {
     name: target.name,
     pid,
@@ -90,15 +93,20 @@ async function wasRestartedMeanwhile(target: Target, output: Output): Promise<bo
 async function startAgain(target: Target, timeout: number | undefined, output: Output): Promise<void> {
   const last = lastState(target)
   const startLikeLast = last.launch ? launchAgain(target, last.launch, last.directory) : runAgain(target, last)
-  await stopIfRunning(target, timeout, output)
-  const begin = performance.now()
-  const launched = await startLikeLast().catch(error => {
-    // The state file was removed with the daemon, or by the failed start; the next restart needs it.
-    if (readLastState(target.path) === null) writeState(target.path, last)
+  // The state file is removed with the daemon, or by a failed start; the next restart needs it. Where the disk is full
+  // this fails, and nothing has been stopped.
+  const copy = draftState(target.path, last)
+  try {
+    await stopIfRunning(target, timeout, output)
+    const begin = performance.now()
+    const launched = await startLikeLast()
+    printStarted(target.name, launched, performance.now() - begin, output)
+  } catch (error) {
+    if (!existsSync(statePath(target.path))) copy.publish()
     throw error
-  })
-  const time = performance.now() - begin
-  printStarted(target.name, launched, time, output)
+  } finally {
+    copy.discard()
+  }
 }
 
 async function stopIfRunning(target: Target, timeout: number | undefined, output: Output): Promise<void> {
@@ -109,23 +117,17 @@ async function stopIfRunning(target: Target, timeout: number | undefined, output
 }
 
 /**
- * Reads how the daemon was started. The state file decides what is executed next, so it must belong to this user.
+ * Reads how the daemon was started.
  * @throws DaemonError ERR_DAEMON_STATE there is no state file; EPERM it is another user's
  */
 function lastState(target: Target): State {
-  const last = readLastState(target.path)
+  const last = readStateToExecute(target.path)
+  if (last) return last
+  const { state, pid } = lookAt(target.path)
+  const isRunning = state === 'running' || state === 'starting'
+  const why = isRunning ? `pid ${pid} runs, but` : `not running (${absence(target)}), and`
   const path = statePath(target.path)
-  if (!last) {
-    const { state, pid } = lookAt(target.path)
-    const isRunning = state === 'running' || state === 'starting'
-    const why = isRunning ? `pid ${pid} runs, but` : `not running (${absence(target)}), and`
-    throw new DaemonError(`${why} how it was started is not known (${path}): start it`, 'ERR_DAEMON_STATE')
-  }
-  const { uid } = during('process', path, () => statSync(path))
-  if (uid !== process.geteuid?.()) {
-    throw new DaemonError(`${path} belongs to user ${uid}: restart it as that user`, 'EPERM')
-  }
-  return last
+  throw new DaemonError(`${why} how it was started is not known (${path}): start it`, 'ERR_DAEMON_STATE')
 }
 
 /** Prepares the launch() that started the daemon. Checks it now, before anything is stopped; the result starts it. */
@@ -170,5 +172,5 @@ async function runProgram(target: Target, { arguments: [program = '', ...args], 
   if (pid === null || state === 'absent' || state === 'free') {
     throw new DaemonError(`it was started, and runs no more (${absence(target)})`, 'ERR_DAEMON_START')
   }
-  return { pid, started: true, pidFile: target.path, addresses: readLastState(target.path)?.addresses ?? addresses }
+  return { pid, started: true, pidFile: target.path, addresses: readState(target.path, pid)?.addresses ?? addresses }
 }

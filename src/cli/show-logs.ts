@@ -4,10 +4,10 @@ import { targetsOf } from './chosen-targets.js'
 import { reportFailure } from './failures.js'
 import { follow } from './follow.js'
 import type { Invocation } from './invocation.js'
-import { DaemonError, during, logPath, readLastState, status as statusOf } from './library.js'
+import { DaemonError, during, logPath, readLastState, status as statusOf, visible } from './library.js'
 import { type Line, lastLines, merged, opened } from './log-lines.js'
 import { unexpected } from './parse-value.js'
-import { type Output, writeOrEnd } from './print.js'
+import { isTerminal, type Output, writeOrEnd } from './print.js'
 import { absence, type Target } from './targets.js'
 
 /** How many of the last lines are shown unless --lines says otherwise. */
@@ -64,7 +64,9 @@ export async function logs(invocation: Invocation, output: Output): Promise<numb
 }
 
 function show(lines: readonly (Pick<Line, 'text'> & { label: string })[]): void {
-  if (lines.length > 0) writeOrEnd(lines.map(({ text, label }) => `${label}${text}\n`).join(''))
+  if (lines.length === 0) return
+  const shown = isTerminal(1) ? (text: string) => visible(text.replace(/\r$/, '')) : (text: string) => text
+  writeOrEnd(lines.map(({ text, label }) => `${label}${shown(text)}\n`).join(''))
 }
 
 /** Lists the log files of a running daemon; of another one, those of its last run, or the default log. */

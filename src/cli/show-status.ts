@@ -4,7 +4,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { targetsOf } from './chosen-targets.js'
 import { extra } from './extra.js'
 import type { Invocation } from './invocation.js'
-import { companionsOf, DaemonError, PidLock, readLastState, status as statusOf, unlockedProcess } from './library.js'
+import {
+  companionsOf,
+  DaemonError,
+  json,
+  PidLock,
+  readLastState,
+  status as statusOf,
+  unlockedProcess,
+} from './library.js'
 import { columns, hasColors, isTerminal, type Output, write, writeOrEnd } from './print.js'
 import type { Row } from './table.js'
 import { absence, everyTarget, type Target } from './targets.js'
@@ -23,7 +31,7 @@ export async function status(invocation: Invocation, output: Output): Promise<nu
   const rows = await rowsOf(targets())
   const exitCode = isListing ? 0 : Math.max(0, ...rows.map(exitCodeOf))
   if (output.isJson) {
-    write(1, `${JSON.stringify({ version: 1, daemons: rows })}\n`)
+    write(1, `${json({ version: 1, daemons: rows })}\n`)
   } else if (rows.length === 0) {
     output.note('no daemons; `daemonic start SCRIPT` starts one')
   } else if (!options.has('quiet')) {
@@ -114,7 +122,7 @@ async function isAgreed(question: string): Promise<boolean> {
 async function watch(targets: () => readonly Target[], output: Output): Promise<number> {
   if (output.isJson) {
     for (;;) {
-      writeOrEnd(`${JSON.stringify({ version: 1, daemons: await rowsOf(targets()) })}\n`)
+      writeOrEnd(`${json({ version: 1, daemons: await rowsOf(targets()) })}\n`)
       await delay(WATCH_EVERY)
     }
   }

@@ -2,7 +2,7 @@
 import { styleText } from 'node:util'
 import measure from 'fast-string-truncated-width'
 import type { Look } from './help.js'
-import type { DaemonStatus } from './library.js'
+import { type DaemonStatus, plain } from './library.js'
 
 /** What `status` found out about a target, or why it could not. */
 export type Row = (DaemonStatus & { pidFile: string }) | Unknown
@@ -73,7 +73,7 @@ const COLUMNS: readonly Column[] = [
 export function table(rows: readonly Row[], look: Look, histories?: ReadonlyMap<string, History>): string {
   const cells = COLUMNS.map(column => ({
     column,
-    texts: rows.map(row => column.text(row, histories?.get(row.pidFile)).replaceAll(/\p{Cc}+/gu, ' ')),
+    texts: rows.map(row => plain(column.text(row, histories?.get(row.pidFile)))),
   }))
   // A column that is empty in every row is left out.
   const used = cells.filter(

@@ -127,9 +127,9 @@ export function during<T>(step: string, path: string, action: () => T): T {
   try {
     return action()
   } catch (error) {
-    const { errno, syscall } = error as NodeJS.ErrnoException
+    const { errno, syscall, detail } = error as NodeJS.ErrnoException & { detail?: string }
     if (errno === undefined) throw error
-    const failure = new SystemCallError({ step, syscall: syscall ?? step, errno: Math.abs(errno), path })
+    const failure = new SystemCallError({ step, syscall: syscall ?? step, errno: Math.abs(errno), path, detail })
     failure.cause = error
     throw failure
   }

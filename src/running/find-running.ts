@@ -32,6 +32,11 @@ export async function findRunning(path: string, deadline: number): Promise<Runni
   }
 }
 
+/** Returns how long ago a process was started, in milliseconds, by a clock that can't be set; null without /proc. */
+export function runningTime(pid: number): number | null {
+  return native.processUsage(pid)?.uptime ?? null
+}
+
 /** Waits a moment before another look. */
 export function pause(): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, LOOK_EVERY))

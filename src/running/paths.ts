@@ -1,6 +1,6 @@
 // Where pid files and logs lie by default: in run and state directories, the system's for root, else the user's.
 // DAEMONIC_RUNTIME_DIR and DAEMONIC_STATE_DIR name others.
-import { accessSync, constants, lstatSync, mkdirSync, readdirSync } from 'node:fs'
+import { accessSync, constants, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { DaemonError, during } from '../errors/classes.js'
@@ -8,8 +8,12 @@ import { DaemonError, during } from '../errors/classes.js'
 /** The length of the hash in hexadecimal digits: 48 bits tell the few projects of one user apart. */
 const HASH_LENGTH = 12
 
-/** Lists the pid files in the run directory; other software's may be among them. */
+/**
+ * Lists the pid files in the run directory; other software's may be among them.
+ * @throws DaemonError EPERM: the directory is another user's
+ */
 export function pidFilesInRunDirectory(): string[] {
+  requireTrustedRunDirectory()
   return readdirIfThere(runDirectory())
     .filter(file => file.endsWith('.pid'))
     .sort()
@@ -46,9 +50,14 @@ export function targetPath(target: string): string {
   return pidFilePathOf(target.includes('/') || target.endsWith('.pid') ? target : `${target}.pid`)
 }
 
-/** Returns the path of a pid file: one without a slash lies in the run directory. */
+/**
+ * Returns the path of a pid file: one without a slash lies in the run directory.
+ * @throws DaemonError EPERM: the run directory is another user's
+ */
 export function pidFilePathOf(file: string): string {
-  return file.includes('/') ? file : runPath(file)
+  if (file.includes('/')) return file
+  requireTrustedRunDirectory()
+  return runPath(file)
 }
 
 /** Returns the path of the state file beside a pid file: a.pid and a.json. */
@@ -63,7 +72,7 @@ export function controlPath(pidFile: string): string {
 
 /**
  * Creates the directory of `path` if it is the run or the state directory; any other directory must exist.
- * @throws DaemonError EPERM: the directory in the temporary directory is another user's
+ * @throws DaemonError EPERM: the run directory is another user's
  * @throws SystemCallError the directory can't be made
  */
 export function prepareDirectory(path: string): void {
@@ -73,14 +82,22 @@ export function prepareDirectory(path: string): void {
   during(directory === runDirectory() ? 'pid file create' : 'log', directory, () =>
     mkdirSync(directory, { recursive: true, mode: isRoot ? 0o755 : 0o700 }),
   )
-  if (directory !== temporaryRunDirectory()) return
-  const { uid } = lstatSync(directory)
-  if (uid !== process.geteuid?.() || !lstatSync(directory).isDirectory()) {
-    throw new DaemonError(
-      `${directory} belongs to another user: set DAEMONIC_RUNTIME_DIR, or give \`pidFile\` a path`,
-      'EPERM',
-    )
-  }
+  if (directory === runDirectory()) requireTrustedRunDirectory()
+}
+
+/**
+ * Refuses a run directory that is neither this user's nor root's: its owner could put any file there, and take any away.
+ * In the temporary directory anyone could have made it, a link in its place included.
+ */
+function requireTrustedRunDirectory(): void {
+  const directory = runDirectory()
+  const look = directory === temporaryRunDirectory() ? lstatSync : statSync
+  const found = during('chdir', directory, () => look(directory, { throwIfNoEntry: false }))
+  if (!found || (found.isDirectory() && [0, process.geteuid?.()].includes(found.uid))) return
+  throw new DaemonError(
+    `${directory} belongs to another user: set DAEMONIC_RUNTIME_DIR, or give \`pidFile\` a path`,
+    'EPERM',
+  )
 }
 
 /** Returns the directory of pid files. */

@@ -16,7 +16,7 @@ use crate::id_change::IdChange;
 use crate::pidfile::{self, RealKernel};
 use crate::resources::Resources;
 use crate::sys::exec::Image;
-use crate::sys::{close, fd, process, signal};
+use crate::sys::{close, credentials, fd, process, signal};
 
 /// Everything that the child needs, prepared by its launcher or supervisor.
 pub struct Child {
@@ -99,6 +99,10 @@ fn prepare(child: &Child) -> Result<(), (Step, Errno)> {
     }
     // After everything that opens files: a limit on their number or size must not stop it.
     child.resources.apply()?;
+    if credentials::is_root() {
+        // Else they would survive a change of ids that the program makes later, in each of its threads.
+        credentials::clear_inheritable_capabilities().map_err(|errno| (Step::Setuid, errno))?;
+    }
     if let Some(context) = &child.context {
         enter(context)?;
         // The kernel clears the parent-death signal when the ids change.

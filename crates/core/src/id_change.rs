@@ -71,7 +71,15 @@ impl IdChange {
             credentials::set_group(group).map_err(failed(Step::Setgid, "setresgid"))?;
         }
         if let Some(user) = self.user {
+            let is_drop = credentials::is_root() && user != 0;
+            if is_drop && credentials::outlive_a_change_of_user() {
+                let why = "the securebits of this process let capabilities outlive a change of user (capsh --print)";
+                return Err(seen(Step::Setuid, "prctl", why));
+            }
             credentials::set_user(user).map_err(failed(Step::Setuid, "setresuid"))?;
+            if is_drop {
+                credentials::clear_capabilities().map_err(failed(Step::Setuid, "capset"))?;
+            }
         }
         self.verify()
     }

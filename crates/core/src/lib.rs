@@ -24,6 +24,7 @@ pub mod own_executable;
 mod packing;
 pub mod pending_start;
 pub mod pidfile;
+pub mod place;
 pub mod plan;
 pub mod process_facts;
 pub mod resources;

@@ -166,8 +166,8 @@ fn bind_unix(spec: &Listen, path: &Path, mode: Option<u32>) -> Result<OwnedFd> {
     let failed = |failure: Failure| Error::System(failure.at(path));
     let socket = new_socket(AddressFamily::Unix, spec.udp).map_err(failed)?;
     if let Some(mode) = mode {
-        // Linux creates the file with the socket's own mode, so that it is never more open than asked. The chmod after
-        // bind adds the bits that the umask took away.
+        // Linux creates the file with the socket's own mode, so that it is never more open than asked. After bind the
+        // bits are added that the umask took away.
         let _ = nix::sys::stat::fchmod(&socket, permissions(mode));
     }
     let (_directory, address) = short_address(path).map_err(failed)?;
@@ -181,16 +181,45 @@ fn bind_unix(spec: &Listen, path: &Path, mode: Option<u32>) -> Result<OwnedFd> {
     };
     bound.during(Step::Listen, "bind").map_err(failed)?;
     if let Some(mode) = mode {
-        nix::sys::stat::fchmodat(
-            nix::fcntl::AT_FDCWD,
-            path,
-            permissions(mode),
-            nix::sys::stat::FchmodatFlags::FollowSymlink,
-        )
-        .during(Step::Listen, "chmod")
-        .map_err(failed)?;
+        set_mode(&socket, path, mode).map_err(failed)?;
     }
     start_listening(socket, spec).map_err(failed)
+}
+
+/// Sets the mode of a bound socket's file. Who may write to its directory can put another file in its place since the
+/// bind, so that the mode is set of a descriptor, never by the path.
+#[cfg(target_os = "linux")]
+fn set_mode(socket: &OwnedFd, path: &Path, mode: u32) -> std::result::Result<(), Failure> {
+    let file = if let Ok(file) = fd::file_of_socket(socket.as_raw_fd()) {
+        file
+    } else {
+        // Without CAP_NET_ADMIN. An ordinary user gains nothing by a swapped file; of root's, only a socket is changed.
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        fd::open(&c_path(path, Step::Listen)?, flags, 0).during(Step::Listen, "open")?
+    };
+    let facts = nix::sys::stat::fstat(&file).during(Step::Listen, "fstat")?;
+    let is_ours = facts.st_mode & libc::S_IFMT == libc::S_IFSOCK
+        && facts.st_uid == nix::unistd::geteuid().as_raw()
+        && facts.st_nlink <= 1;
+    if !is_ours {
+        let why = "another file was put in the place of the socket since it was bound";
+        return Err(Failure::new(Step::Listen, "chmod", Errno::EPERM).because(why));
+    }
+    let wanted = permissions(mode);
+    if nix::sys::stat::Mode::from_bits_truncate(facts.st_mode) == wanted {
+        return Ok(());
+    }
+    // fchmod(2) refuses a descriptor of O_PATH, and fchmodat2(2) came with Linux 6.6.
+    let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let follow = nix::sys::stat::FchmodatFlags::FollowSymlink;
+    nix::sys::stat::fchmodat(nix::fcntl::AT_FDCWD, by_descriptor.as_str(), wanted, follow).during(Step::Listen, "chmod")
+}
+
+/// Sets the mode of a bound socket's file; a link in its place is not followed.
+#[cfg(not(target_os = "linux"))]
+fn set_mode(_socket: &OwnedFd, path: &Path, mode: u32) -> std::result::Result<(), Failure> {
+    let no_follow = nix::sys::stat::FchmodatFlags::NoFollowSymlink;
+    nix::sys::stat::fchmodat(nix::fcntl::AT_FDCWD, path, permissions(mode), no_follow).during(Step::Listen, "chmod")
 }
 
 /// Whether `path` is a socket file to which no process listens. A file of another kind is never stale.

@@ -7,12 +7,14 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid};
 
 use crate::error::{During, Failure, Result, Step, errno_of};
+use crate::place::Place;
 use crate::plan::{FileOwner, LogFile, Plan, Stream};
-use crate::sys::path::directory_of;
-use crate::sys::{credentials, fd, memory_file};
+use crate::sys::{fd, memory_file};
 
 /// Size of the part of a failed start's stderr that is kept for its error message, in bytes.
 pub const STDERR_KEPT: u32 = 64 * 1024;
@@ -62,7 +64,7 @@ impl Streams {
         };
         let stderr = logs.open(&plan.stderr, 2, lowest)?;
         let tail = match &plan.stderr {
-            Stream::File(file) => Tail::of_log(file),
+            Stream::File(file) => Tail::of_log(file, plan.owner),
             Stream::Descriptor(_) => None,
             Stream::Null | Stream::Inherit => Some(Tail::in_memory(plan.owner).during(Step::Log, "memfd_create")?),
         };
@@ -114,31 +116,18 @@ fn open_other(stream: &Stream, number: RawFd, lowest: RawFd) -> Result<Option<Ow
     ))
 }
 
-/// Opens a log to append to. Symbolic links are not followed, and only a regular file or a character device is opened.
-/// A new file gets its mode whatever the umask, and belongs to `owner`.
+/// Opens a log to append to, in its [`Place`]. Only a regular file or a character device is opened. A new file gets its
+/// mode whatever the umask, and belongs to `owner`.
 pub fn open_log(log: &LogFile, owner: Option<FileOwner>) -> Result<OwnedFd> {
     let failed = |syscall, errno| Failure::new(Step::Log, syscall, errno).at(&log.path);
-    let as_owner =
-        owner.filter(|_| others_can_write_beside(&log.path)).map(|owner| credentials::FileAccess::of(owner.user));
-    // O_NONBLOCK: the open of a fifo without a reader fails instead of blocking.
-    let flags = libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.append(true).custom_flags(flags).mode(log.mode);
-    let (file, created) = match options.open(&log.path) {
-        Ok(file) => (file, false),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            match options.clone().create_new(true).open(&log.path) {
-                Ok(file) => (file, true),
-                // Another process has just created the file.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    (options.open(&log.path).map_err(|error| failed("open", errno_of(&error)))?, false)
-                }
-                Err(error) => return Err(failed("open", errno_of(&error)).into()),
-            }
-        }
-        Err(error) => return Err(failed("open", errno_of(&error)).into()),
-    };
-    drop(as_owner);
+    let place = Place::of(&log.path, owner).map_err(|errno| match errno {
+        Errno::ELOOP => failed("open", errno).because(
+            "a directory on the way is a link that not only root could have put there: give the path without the link",
+        ),
+        _ => failed("open", errno),
+    })?;
+    let (file, created) = append_or_create(&place, log.mode).map_err(|errno| failed("open", errno))?;
+    let file = File::from(file);
     let status = file.metadata().map_err(|error| failed("fstat", errno_of(&error)))?;
     let as_root = nix::unistd::geteuid().is_root();
     let why_not = match status.mode() & u32::from(libc::S_IFMT) {
@@ -146,6 +135,9 @@ pub fn open_log(log: &LogFile, owner: Option<FileOwner>) -> Result<OwnedFd> {
         kind if kind != u32::from(libc::S_IFREG) => Some((Errno::EINVAL, "it is not a regular file")),
         _ if as_root && status.nlink() > 1 => {
             Some((Errno::EMLINK, "it has other names (hard links), so it may be another program's file"))
+        }
+        _ if place.is_strange(status.uid()) => {
+            Some((Errno::EACCES, "it belongs to another user, in a directory where anyone can put files"))
         }
         _ => None,
     };
@@ -162,16 +154,25 @@ pub fn open_log(log: &LogFile, owner: Option<FileOwner>) -> Result<OwnedFd> {
     if log.truncate {
         fd::truncate(file.as_raw_fd(), 0).map_err(|errno| failed("ftruncate", errno))?;
     }
-    let flags = nix::fcntl::OFlag::O_APPEND;
+    let flags = OFlag::O_APPEND;
     nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(flags)).map_err(|errno| failed("fcntl", errno))?;
     Ok(file.into())
 }
 
-/// Whether users other than this one can put files into the log's directory. There, root opens the log with the rights
-/// of the daemon's user, so that root isn't made to open a file that this user couldn't.
-fn others_can_write_beside(path: &Path) -> bool {
-    std::fs::metadata(directory_of(path))
-        .is_ok_and(|status| status.mode() & 0o022 != 0 || status.uid() != nix::unistd::geteuid().as_raw())
+/// Opens a file to append to; true if it was created. It may appear and vanish between two tries.
+fn append_or_create(place: &Place, mode: u32) -> nix::Result<(OwnedFd, bool)> {
+    // O_NONBLOCK: the open of a fifo without a reader fails instead of blocking.
+    let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+    let mode = Mode::from_bits_truncate(libc::mode_t::try_from(mode).unwrap_or(0o600));
+    match place.open(flags, mode) {
+        Err(Errno::ENOENT) => {}
+        other => return other.map(|file| (file, false)),
+    }
+    match place.open(flags | OFlag::O_CREAT | OFlag::O_EXCL, mode) {
+        // Another process has just created the file.
+        Err(Errno::EEXIST) => place.open(flags, mode).map(|file| (file, false)),
+        other => other.map(|file| (file, true)),
+    }
 }
 
 /// Gives a file to a user and a group: fchown(2).
@@ -229,9 +230,9 @@ impl Tail {
     }
 
     /// Reads from the present end of a log on. None if the log can't be read.
-    pub fn of_log(log: &LogFile) -> Option<Self> {
-        let file =
-            OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&log.path).ok()?;
+    pub fn of_log(log: &LogFile, owner: Option<FileOwner>) -> Option<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = File::from(Place::of(&log.path, owner).and_then(|place| place.open(flags, Mode::empty())).ok()?);
         let status = file.metadata().ok()?;
         status.is_file().then(|| Self { from: status.len(), file, in_memory: false })
     }

@@ -176,7 +176,9 @@ impl WorkerPlan {
                 return Ok((streams, None));
             }
             (None, Some(_)) => Later::Never,
-            (None, None) => return Ok((streams, self.stderr_log.as_ref().and_then(Tail::of_log))),
+            (None, None) => {
+                return Ok((streams, self.stderr_log.as_ref().and_then(|log| Tail::of_log(log, self.owner))));
+            }
         };
         let tail = Tail::in_memory(self.owner).during(Step::Log, "memfd_create")?;
         streams.stderr = own(tail.descriptor())?;

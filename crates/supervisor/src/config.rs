@@ -269,7 +269,7 @@ mod tests {
         let text = r#"{"name":"d","executable":"/s","program":{"path":"/p","arguments":[],"directory":"/"},"foreign":null,
             "ready":"auto","note":{},"pidFile":null,"control":null,"sockets":[],"logs":[],"owner":null,"resources":{},
             "preserve":[],"supervision":{"workers":1,"scalable":false,"restart":"no","maxDelay":1,"steadyAfter":1,
-            "watchdog":null,"maxFailures":3,"maxMemory":null,"killTree":false},"startTimeout":1,"stopTimeout":2,
+            "watchdog":null,"maxFailures":3,"maxMemory":null,"settle":1000,"killTree":false},"startTimeout":1,"stopTimeout":2,
             "endsIdle":false,"outlivesLauncher":true,"verbosity":0}"#;
         serde_json::from_str(text).unwrap()
     }
@@ -277,7 +277,7 @@ mod tests {
     fn wishes() -> Wishes {
         serde_json::from_str(
             r#"{"supervision":{"workers":9,"scalable":true,"restart":"always","maxDelay":1,"steadyAfter":1,"watchdog":null,
-            "maxFailures":null,"maxMemory":null,"killTree":false},"stopTimeout":70,"endsIdle":true}"#,
+            "maxFailures":null,"maxMemory":null,"settle":1000,"killTree":false},"stopTimeout":70,"endsIdle":true}"#,
         )
         .unwrap()
     }

@@ -273,7 +273,7 @@ impl World for RealWorld {
             let log = self.plan.stderr_log.as_ref().filter(|_| numbers.contains(&2));
             for (pid, process) in self.workers.iter_mut() {
                 if let Some(log) = log {
-                    process.tail = Tail::of_log(log);
+                    process.tail = Tail::of_log(log, self.config.owner());
                 }
                 process.lost_log = None;
                 process.has_lost_log = false;

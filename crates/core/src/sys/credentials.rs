@@ -56,6 +56,87 @@ pub fn is_user(user: u32) -> bool {
     got == 0 && ids == [user; 3]
 }
 
+/// Whether the effective user is root: geteuid(2). Async-signal-safe.
+#[must_use]
+pub fn is_root() -> bool {
+    // SAFETY: geteuid(2) takes nothing and can't fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Whether capabilities outlive a change of the user id, by the securebits of capabilities(7).
+#[cfg(target_os = "linux")]
+pub fn outlive_a_change_of_user() -> bool {
+    const KEEP_CAPS: libc::c_int = 1 << 4;
+    const NO_SETUID_FIXUP: libc::c_int = 1 << 2;
+    // SAFETY: PR_GET_SECUREBITS takes no argument and returns the bits.
+    let bits = unsafe { libc::prctl(libc::PR_GET_SECUREBITS, 0, 0, 0, 0) };
+    bits > 0 && bits & (KEEP_CAPS | NO_SETUID_FIXUP) != 0
+}
+
+/// Returns false: other systems have no capabilities.
+#[cfg(not(target_os = "linux"))]
+pub fn outlive_a_change_of_user() -> bool {
+    false
+}
+
+/// The structs of capset(2), version 3: sets of 64 bits, in halves.
+#[cfg(target_os = "linux")]
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+#[cfg(target_os = "linux")]
+#[repr(C)]
+#[derive(Default, Clone, Copy)]
+struct CapabilityHalf {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+#[cfg(target_os = "linux")]
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+/// Clears the permitted, effective and inheritable capabilities of the calling thread, and with them the ambient ones.
+/// A change of ids leaves the inheritable ones. Async-signal-safe.
+#[cfg(target_os = "linux")]
+pub fn clear_capabilities() -> Result<()> {
+    set_capabilities(&[CapabilityHalf::default(); 2])
+}
+
+/// Clears the inheritable capabilities of the calling thread alone, and with them the ambient ones: for a program of
+/// root, whose rights come from its user id. Async-signal-safe.
+#[cfg(target_os = "linux")]
+pub fn clear_inheritable_capabilities() -> Result<()> {
+    let mut header = CapabilityHeader { version: CAPABILITY_VERSION, pid: 0 };
+    let mut halves = [CapabilityHalf::default(); 2];
+    // SAFETY: capget(2) reads the header, and fills two halves of this frame.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, halves.as_mut_ptr()) })?;
+    if halves.iter().all(|half| half.inheritable == 0) {
+        return Ok(());
+    }
+    set_capabilities(&halves.map(|half| CapabilityHalf { inheritable: 0, ..half }))
+}
+
+#[cfg(target_os = "linux")]
+fn set_capabilities(halves: &[CapabilityHalf; 2]) -> Result<()> {
+    let mut header = CapabilityHeader { version: CAPABILITY_VERSION, pid: 0 };
+    // SAFETY: capset(2) reads the header and two halves, all of which live through the call.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, halves.as_ptr()) }).map(drop)
+}
+
+/// Does nothing: other systems have no capabilities.
+#[cfg(not(target_os = "linux"))]
+pub fn clear_capabilities() -> Result<()> {
+    Ok(())
+}
+
+/// Does nothing: other systems have no capabilities.
+#[cfg(not(target_os = "linux"))]
+pub fn clear_inheritable_capabilities() -> Result<()> {
+    Ok(())
+}
+
 /// Sets all three group ids. macOS has no setresgid(2); called by root, setgid(2) sets all three.
 #[cfg(target_vendor = "apple")]
 pub fn set_group(group: u32) -> Result<()> {
@@ -107,37 +188,65 @@ pub fn group_list(name: &CStr, gid: Gid) -> Result<Vec<u32>> {
     }
 }
 
-/// Lets the calling thread open files with another user's rights, until dropped: setfsuid(2). Does nothing on systems
-/// without that call.
+/// Most supplementary groups that a process has on Linux: NGROUPS_MAX.
+#[cfg(target_os = "linux")]
+const MOST_GROUPS: usize = 65_536;
+
+/// Lets the calling thread open files with another user's rights alone, until dropped: setfsuid(2), setfsgid(2), and
+/// setgroups(2) as a bare system call, which changes one thread. Does nothing on systems without the first two.
 #[derive(Debug)]
 pub struct FileAccess {
     #[cfg(target_os = "linux")]
-    before: libc::c_int,
+    before: (libc::c_int, libc::c_int, Vec<u32>),
 }
 
 impl FileAccess {
-    /// Takes the rights of `user` for opening files.
+    /// Takes the rights of a user and a group, and no other group's.
     #[cfg(target_os = "linux")]
-    #[must_use]
-    pub fn of(user: u32) -> Self {
-        // SAFETY: setfsuid(2) takes a number, and returns the one before.
-        Self { before: unsafe { libc::setfsuid(user) } }
+    pub fn of(user: u32, group: u32) -> Result<Self> {
+        let mut groups = vec![0; MOST_GROUPS];
+        let count = read_groups(&mut groups)?;
+        groups.truncate(count);
+        set_groups_of_thread(&[group])?;
+        // SAFETY: both calls take a number, and return the one before.
+        let before = unsafe { (libc::setfsuid(user), libc::setfsgid(group), groups) };
+        let access = Self { before };
+        // SAFETY: an id that is none changes nothing, and the present one is returned.
+        let now = unsafe { (libc::setfsuid(u32::MAX), libc::setfsgid(u32::MAX)) };
+        // Neither call says whether it failed.
+        if now == (user.cast_signed(), group.cast_signed()) { Ok(access) } else { Err(Errno::EPERM) }
     }
 
-    /// Does nothing: other systems don't have this call.
+    /// Does nothing: other systems don't have these calls.
     #[cfg(not(target_os = "linux"))]
-    #[must_use]
-    pub fn of(_user: u32) -> Self {
-        Self {}
+    pub fn of(_user: u32, _group: u32) -> Result<Self> {
+        Ok(Self {})
     }
 }
 
 impl Drop for FileAccess {
     fn drop(&mut self) {
         #[cfg(target_os = "linux")]
-        // SAFETY: setfsuid(2) takes a number: the one that was in force.
-        unsafe {
-            libc::setfsuid(self.before.cast_unsigned());
+        {
+            let (user, group, groups) = &self.before;
+            // SAFETY: both calls take a number: the one that was in force.
+            unsafe {
+                libc::setfsuid(user.cast_unsigned());
+                libc::setfsgid(group.cast_unsigned());
+            }
+            let _ = set_groups_of_thread(groups); // it was allowed before
         }
     }
+}
+
+/// Sets the supplementary groups of the calling thread alone.
+#[cfg(target_os = "linux")]
+fn set_groups_of_thread(groups: &[u32]) -> Result<()> {
+    // The older call of these processors takes ids of 16 bits.
+    #[cfg(any(target_arch = "arm", target_arch = "x86"))]
+    let number = libc::SYS_setgroups32;
+    #[cfg(not(any(target_arch = "arm", target_arch = "x86")))]
+    let number = libc::SYS_setgroups;
+    // SAFETY: setgroups(2) reads that many ids of a slice that lives through the call.
+    Errno::result(unsafe { libc::syscall(number, groups.len(), groups.as_ptr()) }).map(drop)
 }

@@ -90,6 +90,17 @@ pub fn stat_path(path: &std::ffi::CStr, follow: bool) -> Result<libc::stat> {
     Ok(unsafe { stat.assume_init() })
 }
 
+/// Opens the file of a bound Unix socket itself, wherever it lies by now: SIOCUNIXFILE of unix(7), an O_PATH descriptor.
+/// EPERM without CAP_NET_ADMIN.
+#[cfg(target_os = "linux")]
+pub fn file_of_socket(socket: RawFd) -> Result<OwnedFd> {
+    const SIOCUNIXFILE: libc::c_ulong = 0x89e0;
+    // SAFETY: SIOCUNIXFILE takes no argument and returns a descriptor.
+    let file = Errno::result(unsafe { libc::syscall(libc::SYS_ioctl, socket, SIOCUNIXFILE, 0) })?;
+    // SAFETY: the kernel has just made `file` for this call: nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(file).map_err(|_| Errno::EBADF)?) })
+}
+
 /// Device and inode: identifies a file, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId {

@@ -67,18 +67,25 @@ fn this_thread() -> Holder {
 }
 
 /// Signal handler of [`HeldOver`]. It runs in threads other than the holder, which has all signals blocked.
+///
+/// The kernel lets nobody pass on another sender's siginfo_t to another thread (rt_tgsigqueueinfo(2)), so who sent the
+/// signal is lost. One thing hangs on it: the terminal's HUP, unlike a process's, is a stop; it goes on as TERM.
 extern "C" fn hand_over(number: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     let saved = Errno::last_raw();
+    // SAFETY: the kernel hands a filled siginfo_t to a handler with SA_SIGINFO.
+    let is_from_kernel = unsafe { (*info).si_code } > 0;
+    let number = if number == libc::SIGHUP && is_from_kernel { libc::SIGTERM } else { number };
     if let Some(&holder) = HOLDER.get() {
-        // With all that is known of the signal: the terminal's HUP means something else than a process's.
         #[cfg(target_os = "linux")]
-        // SAFETY: the system call copies the siginfo_t that the kernel has handed to this handler.
+        // SAFETY: tgkill(2) takes numbers.
         unsafe {
-            libc::syscall(libc::SYS_rt_tgsigqueueinfo, libc::getpid(), holder, number, info)
+            libc::syscall(libc::SYS_tgkill, libc::getpid(), holder, number)
         };
         #[cfg(not(target_os = "linux"))]
         // SAFETY: pthread_kill(3) is async-signal-safe; the holder is the main thread, which outlives all others.
-        let _ = (info, unsafe { libc::pthread_kill(holder as libc::pthread_t, number) });
+        unsafe {
+            libc::pthread_kill(holder as libc::pthread_t, number)
+        };
     }
     Errno::set_raw(saved);
 }
