@@ -604,8 +604,8 @@ fn without_the_starting_byte_a_start_looks_ready() {
 
 #[test]
 fn a_reader_neither_stops_a_start_nor_is_taken_for_its_owner() {
-    assert_sound_with(true, &[daemon]);
     assert_sound_with(true, &[daemon, reader]);
+    assert_eq!(search(Without::Nothing, true, &[daemon, departing]).0, None);
 }
 
 #[test]
