@@ -27,7 +27,7 @@ export interface DaemonStatus extends PidFileState {
   readonly logs: readonly string[]
   /** How long it may take to stop, in milliseconds. */
   readonly stopTimeout: number
-  /** Its worker processes. A daemon without a supervisor is its only worker. */
+  /** The worker processes. A daemon without a supervisor is its only worker. */
   readonly workers: readonly WorkerStatus[]
 }
 

@@ -10,11 +10,11 @@ const TOOLS = `${ROOT}/tools/node_modules`
 const REGISTRY = process.env.DAEMONIC_TEST_REGISTRY ?? ''
 
 export interface Manager {
-  /** Its command line without arguments. */
+  /** The command line without arguments. */
   command: readonly string[]
-  /** Its word for adding a package. */
+  /** The word for adding a package. */
   add: readonly string[]
-  /** Its configuration files, by name. */
+  /** The configuration files, by name. */
   files?: Readonly<Record<string, string>>
   /** What comes before `node`, or a command of an installed package. */
   exec: readonly string[]

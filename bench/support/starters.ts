@@ -34,7 +34,7 @@ export function others(world: World, pm2: Pm2 | null): Starter[] {
   return [pm2 && warmPm2(pm2), forever(world), daemonizeProcess(world), ...native(world)].filter(each => each !== null)
 }
 
-/** Its own daemon runs already. */
+/** The daemon that it would start runs already. */
 function warmPm2(pm2: Pm2): Starter {
   return {
     name: 'pm2, warm',

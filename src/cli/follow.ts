@@ -8,7 +8,7 @@ import { LONGEST_LINE, opened } from './log-lines.js'
 /** A log file to follow. */
 export interface Followed {
   path: string
-  /** Its descriptor; null if the file doesn't exist yet. */
+  /** The descriptor; null if the file doesn't exist yet. */
   fd: number | null
   /** Where to go on reading: what lies before has been printed. */
   end: number

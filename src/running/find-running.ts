@@ -6,7 +6,7 @@ import { readState, type State } from './state-file.js'
 /** A daemon that runs and is ready. */
 export interface RunningOne {
   pid: number
-  /** Its state file; null where the launcher could not write one. */
+  /** What its state file holds; null where the launcher could not write one. */
   state: State | null
 }
 

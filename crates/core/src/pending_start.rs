@@ -240,11 +240,16 @@ impl PendingStart {
         Abort::Done
     }
 
-    /// Reads the rest of the channel, which the middle has closed: whether the daemon became ready before it was
-    /// killed.
+    /// Reads what the middle, which has exited, left in the channel: whether the daemon became ready before it was killed.
+    /// Doesn't wait for the channel's end, which whoever else might hold a copy of the far end would keep away.
     fn is_ready_after_all(&mut self) -> bool {
         let mut buffer = [0; 512];
-        while let Ok(length @ 1..) = fd::read(self.channel.as_raw_fd(), &mut buffer) {
+        loop {
+            let mut polled = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
+            if !matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..)) {
+                break;
+            }
+            let Ok(length @ 1..) = fd::read(self.channel.as_raw_fd(), &mut buffer) else { break };
             self.lines.feed(&buffer[..length]);
         }
         std::iter::from_fn(|| self.lines.take()).any(|(line, _)| matches!(line, Line::Ready))

@@ -68,9 +68,9 @@ pub enum Exit {
 /// Why the supervisor kills a worker, or asks it to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// Its event loop has not turned within the watchdog's limit.
+    /// The event loop has not turned within the watchdog's limit.
     Hung,
-    /// Its resident memory has passed maxMemory.
+    /// The resident memory has passed maxMemory.
     TooLarge,
     /// It was not ready within startTimeout.
     Late,

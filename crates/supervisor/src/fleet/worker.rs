@@ -59,7 +59,7 @@ pub enum Event {
     Retire,
     /// The time until which it may boot, or may take to exit, is over.
     Deadline,
-    /// Its event loop has not turned for too long.
+    /// The event loop has not turned for too long.
     Hangs,
     /// It has more memory than it may.
     TooLarge,
