@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs'
 import test from 'ava'
 import { processInfo, status, stop } from 'daemonic'
-import { callers, inScene, launched, launchOf, launchOnce } from './support/launching.js'
+import { callers, inScene, launched, launchOf, launchOnce, runDirectoryOfRoot } from './support/launching.js'
 import { asRoot } from './support/root.js'
 import { fixture, type Program, Scene } from './support/scene.js'
 
@@ -67,7 +67,8 @@ test('the preload doesn’t reach its children and worker threads', async t => {
 asRoot('the user is taken before its first line', async t => {
   const scene = new Scene(t)
   scene.giveTo(65_534)
-  t.is((await launchOnce(scene, launched('tellsItsIds'), { user: 65_534, group: 65_534 })).error, undefined)
+  const ids = { user: 65_534, group: 65_534 }
+  t.is((await launchOnce(scene, launched('tellsItsIds'), ids, runDirectoryOfRoot(scene))).error, undefined)
   t.is(scene.read('facts'), '65534 65534\n')
 })
 
@@ -226,7 +227,8 @@ test('what launch() was given wins over the call, which wins over the defaults; 
 asRoot('a user that only the call names is taken with that user’s variables', async t => {
   const scene = new Scene(t)
   scene.giveTo(1)
-  t.is((await launchOnce(scene, launched('tellsWhoItIs', { user: 'daemon' }))).error, undefined)
+  const telling = launched('tellsWhoItIs', { user: 'daemon' })
+  t.is((await launchOnce(scene, telling, {}, runDirectoryOfRoot(scene))).error, undefined)
   t.is(scene.read('facts'), '1 daemon daemon \n')
 })
 
@@ -234,7 +236,8 @@ asRoot('a user that launch() was given wins over another one of the call', async
   const scene = new Scene(t)
   scene.giveTo(1)
   const telling = launched('tellsWhoItIs', { user: 'nobody', env: { OWN: 'x' } })
-  t.is((await launchOnce(scene, telling, { user: 'daemon', log: './d.log' })).error, undefined)
+  const options = { user: 'daemon', log: './d.log' }
+  t.is((await launchOnce(scene, telling, options, runDirectoryOfRoot(scene))).error, undefined)
   t.is(scene.read('facts'), '1 daemon daemon x\n')
   t.regex(scene.read('d.log'), /for user is overridden/)
 })

@@ -28,8 +28,18 @@ export function launchOf(
 }
 
 /** Runs one caller to its end. */
-export async function launchOnce(scene: Scene, program: Program, options: LaunchOptions = {}): Promise<Told> {
-  return told(await scene.node(callers('launches', ...launchOf(program, options)), inScene(scene)))
+export async function launchOnce(
+  scene: Scene,
+  program: Program,
+  options: LaunchOptions = {},
+  run: RunOptions = {},
+): Promise<Told> {
+  return told(await scene.node(callers('launches', ...launchOf(program, options)), inScene(scene, run)))
+}
+
+/** Where a daemon of another user works in the scene's directory, which is that user's: root believes no pid file there. */
+export function runDirectoryOfRoot(scene: Scene): RunOptions {
+  return { env: { DAEMONIC_RUNTIME_DIR: scene.path('run') } }
 }
 
 /** Runs many at once. */
