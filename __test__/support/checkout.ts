@@ -1,6 +1,6 @@
 // A copy of this checkout, in which its scripts can be run without touching it.
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { Scene } from './scene.js'
@@ -26,14 +26,19 @@ export function copyOfCheckout(scene: Scene): string {
   mkdirSync(copy)
   const copied = new Set(['npm', 'native', 'scripts', 'package.json', 'Cargo.toml'])
   for (const name of readdirSync(ROOT)) {
-    if (['.git', 'dist', 'target'].includes(name)) continue
+    if (['.git', 'dist', 'target', 'node_modules'].includes(name)) continue
     if (copied.has(name)) cpSync(`${ROOT}/${name}`, `${copy}/${name}`, { recursive: true, filter: isCommitted })
     else symlinkSync(`${ROOT}/${name}`, `${copy}/${name}`)
   }
-  mkdirSync(`${copy}/dist`)
-  for (const name of readdirSync(`${ROOT}/dist`)) {
-    if (!name.endsWith('packages')) symlinkSync(`${ROOT}/dist/${name}`, `${copy}/dist/${name}`)
+  for (const directory of ['dist', 'node_modules']) {
+    mkdirSync(`${copy}/${directory}`)
+    for (const name of readdirSync(`${ROOT}/${directory}`)) {
+      if (!name.endsWith('packages')) symlinkSync(`${ROOT}/${directory}/${name}`, `${copy}/${directory}/${name}`)
+    }
   }
+  // A file of the copy's own, and new: setup has nothing to install there. If it had, npm would remove links alone.
+  rmSync(`${copy}/node_modules/.package-lock.json`)
+  cpSync(`${ROOT}/node_modules/.package-lock.json`, `${copy}/node_modules/.package-lock.json`)
   return copy
 }
 
