@@ -98,16 +98,19 @@ asRoot(
   },
 )
 
+/** The run directory of a user without a home lies in the temporary directory. */
+const WITHOUT_HOME = { DAEMONIC_RUNTIME_DIR: undefined, XDG_STATE_HOME: undefined, HOME: '/nowhere' }
+
 asRoot('no verb believes the run directory of another user', async t => {
   const scene = new Scene(t)
   chmodSync(scene.directory, 0o1777)
-  // Where SOMEBODY without XDG_RUNTIME_DIR would have the run directory, NOBODY was first.
+  // Where SOMEBODY without a home would have the run directory, NOBODY was first.
   const directory = scene.path(`daemonic-${SOMEBODY}`)
   mkdirSync(directory)
   chownSync(directory, NOBODY, NOBODY)
   scene.write(`daemonic-${SOMEBODY}/d.pid`, '4242\n')
   scene.write(`daemonic-${SOMEBODY}/d.json`, JSON.stringify(stateOf(scene)))
-  const env = { DAEMONIC_RUNTIME_DIR: undefined, XDG_RUNTIME_DIR: undefined, TMPDIR: scene.directory }
+  const env = { ...WITHOUT_HOME, TMPDIR: scene.directory }
   const verbs = ['status', 'stop', 'restart', 'reload', 'reopen', 'logs'].map(verb => [verb, 'd'])
   for (const verb of [...verbs, ['signal', 'd', 'HUP'], ['scale', 'd', '2'], ['status']]) {
     const { code, stderr } = await impatiently(scene, verb, { env, uid: SOMEBODY, gid: SOMEBODY })
@@ -122,7 +125,7 @@ asRoot('a link in the place of the run directory is not followed, wherever it le
   mkdirSync(scene.path('own'))
   chownSync(scene.path('own'), SOMEBODY, SOMEBODY)
   symlinkSync(scene.path('own'), scene.path(`daemonic-${SOMEBODY}`))
-  const env = { DAEMONIC_RUNTIME_DIR: undefined, XDG_RUNTIME_DIR: undefined, TMPDIR: scene.directory }
+  const env = { ...WITHOUT_HOME, TMPDIR: scene.directory }
   const { code, stderr } = await impatiently(scene, ['status', 'd'], { env, uid: SOMEBODY, gid: SOMEBODY })
   t.is(code, 1)
   t.regex(stderr, /belongs to another user/)
