@@ -12,13 +12,7 @@ let original: typeof process.emit | undefined
 /** From now on calls `instead` when this process gets the signal, and not the program's listeners. */
 export function hold(signal: NodeJS.Signals, instead: (signal: NodeJS.Signals) => void): void {
   intercept()
-  const isNew = !held.has(signal)
   held.set(signal, instead)
-  if (!isNew) return
-  // Node has bound the process.emit() of its time when the first listener was added: it binds the new one this way.
-  const before = process.rawListeners(signal) as Listener[]
-  process.removeAllListeners(signal)
-  for (const listener of before) process.on(signal, listener)
 }
 
 /** Has the signal reach the program's listeners again. */
@@ -31,7 +25,12 @@ export function emit(signal: NodeJS.Signals): void {
   Reflect.apply(original ?? process.emit, process, [signal, signal, constants.signals[signal]])
 }
 
-function intercept(): void {
+/**
+ * Puts the gate in place, which lets everything through until a signal is held. Listeners that are there already are added
+ * once more, since Node binds the process.emit() of the time when a signal gets its first one. A signal that comes
+ * meanwhile is lost: whoever has signals to expect calls this before.
+ */
+export function intercept(): void {
   if (original) return
   original = process.emit
   const before = original as (...args: unknown[]) => boolean
@@ -41,4 +40,10 @@ function intercept(): void {
     instead(event as NodeJS.Signals)
     return true
   } as typeof process.emit
+  for (const signal of Object.keys(constants.signals)) {
+    const listeners = process.rawListeners(signal) as Listener[]
+    if (listeners.length === 0) continue
+    process.removeAllListeners(signal)
+    for (const listener of listeners) process.on(signal, listener)
+  }
 }

@@ -2,6 +2,7 @@
 import { checked, native } from '../binding/addon.js'
 import { apply, changesOf } from '../daemon/apply.js'
 import { RunningDaemon } from '../daemon/running-daemon.js'
+import { intercept } from '../daemon/signal-gate.js'
 import { listenHere } from '../daemon/sockets.js'
 import { keepTerminalSignals } from '../daemon/terminal-signals.js'
 import type { Settings } from '../options/settings.js'
@@ -25,6 +26,7 @@ export function startInForeground(settings: Settings): Daemon {
   if (settings.supervision) return takeOver({ ...settings, ...INHERITED }, sameProgram())
   // From here on Node notes these, and emits them once this call has returned, when the daemon has listeners of its own: one
   // that ended the process in between would leave the pid file behind.
+  intercept()
   for (const signal of ENDING) process.on(signal, noted)
   try {
     return becomeDaemon(settings)
