@@ -2,9 +2,9 @@
 import { readdirSync } from 'node:fs'
 import test from 'ava'
 import { type LaunchOptions, processInfo, stop } from 'daemonic'
-import { callers, inScene, launchOnce, told } from './support/launching.js'
+import { callers, inScene, launchOnce, runDirectoryOfRoot, told } from './support/launching.js'
 import { asRoot, NOBODY, withPython } from './support/locks.js'
-import { finished, Scene, script } from './support/scene.js'
+import { finished, type RunOptions, Scene, script } from './support/scene.js'
 import { linkOf, Supervisor, statusLine } from './support/supervised.js'
 
 /** A shell script in the scene's directory; its name is d. */
@@ -14,8 +14,13 @@ function shell(scene: Scene, text: string): string {
 const SH = { name: 'd', interpreter: '/bin/sh' } as const
 const STAY = 'exec sleep 1000'
 
-async function launched(scene: Scene, path: string, options: LaunchOptions = {}): Promise<Supervisor> {
-  const { error, pid = 0 } = await launchOnce(scene, [path], { ...SH, ...options })
+async function launched(
+  scene: Scene,
+  path: string,
+  options: LaunchOptions = {},
+  run: RunOptions = {},
+): Promise<Supervisor> {
+  const { error, pid = 0 } = await launchOnce(scene, [path], { ...SH, ...options }, run)
   if (error) throw new Error(JSON.stringify(error))
   return new Supervisor(scene, pid)
 }
@@ -51,7 +56,8 @@ asRoot('user, umask and directory are taken before it runs', async t => {
   const scene = new Scene(t)
   scene.giveTo(NOBODY)
   const path = scene.write('d.sh', `(id -u; id -g; umask; pwd) > '${scene.path('facts')}'\n${STAY}\n`)
-  const supervisor = await launched(scene, path, { user: NOBODY, group: NOBODY, umask: 0o027, chdir: '/usr' })
+  const options = { user: NOBODY, group: NOBODY, umask: 0o027, chdir: '/usr' }
+  const supervisor = await launched(scene, path, options, runDirectoryOfRoot(scene))
   t.is(scene.read('facts'), `${NOBODY}\n${NOBODY}\n0027\n/usr\n`)
   t.is(statusLine(supervisor.pid, 'Uid').split('\t')[0], '0', 'the supervisor stays who started it')
 })

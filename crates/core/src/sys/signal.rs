@@ -141,10 +141,11 @@ pub fn discard_pending() {
 /// supervisor, whose handlers may not run there. Async-signal-safe.
 pub fn restore_defaults() -> nix::Result<()> {
     for number in 1..=LAST_SIGNAL {
-        // SAFETY: SIG_DFL is no code. KILL, STOP and libc's own two signals are refused with EINVAL, and keep their
-        // defaults.
+        // SAFETY: SIG_DFL is no code. KILL and STOP are refused with EINVAL, and libc's own signals by libc.
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
+    #[cfg(target_os = "linux")]
+    reset_signals_of_libc();
     let mut empty = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset(3) fills a set of this frame; sigprocmask(2) reads it. The process has one thread.
     Errno::result(unsafe {
@@ -152,6 +153,26 @@ pub fn restore_defaults() -> nix::Result<()> {
         libc::sigprocmask(libc::SIG_SETMASK, empty.as_ptr(), ptr::null_mut())
     })
     .map(drop)
+}
+
+/// Resets the two signals that libc keeps for its threads, nptl(7): glibc's posix_spawn(3) has them ignored in the new
+/// process, and no libc lets sigaction(2) change them.
+#[cfg(target_os = "linux")]
+fn reset_signals_of_libc() {
+    // The kernel's struct sigaction: handler, flags, restorer, and a mask of 64 signals. Zeros are SIG_DFL.
+    let default = [0_u64; 4];
+    for number in [32, 33] {
+        // SAFETY: rt_sigaction(2) reads a struct that is no larger than this array.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                ptr::null_mut::<libc::c_void>(),
+                size_of::<u64>(),
+            )
+        };
+    }
 }
 
 /// Ignores a signal. An ignored signal stays so over exec, but Node resets it when it boots, so this is called
