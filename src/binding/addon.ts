@@ -9,7 +9,9 @@ let addon: Addon | undefined
 function loaded(): Addon {
   if (addon === undefined) {
     addon = load()
-    addon.exports.keepExecutable(executableBeside(addon))
+    // Opened now, so that an upgrade of the package later changes nothing for this process. A daemon that is just being
+    // started keeps no descriptor of the library's: it opens the file when it first starts something itself.
+    if (process.env.DAEMONIC_START === undefined) addon.exports.keepExecutable(executableBeside(addon))
   }
   return addon
 }
