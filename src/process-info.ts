@@ -12,7 +12,7 @@ export interface ProcessInfo {
   sid: number
   /** The controlling terminal, such as 'pts/3'; null without one. */
   tty: string | null
-  /** Null where the system doesn't tell it. */
+  /** The file mode mask; null where the system doesn't tell it. */
   umask: number | null
 }
 

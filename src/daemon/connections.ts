@@ -22,7 +22,7 @@ export class Connections {
   readonly #server: Server
   /** Connections as the kernel sees them. */
   readonly #open = new Set<Socket>()
-  /** The same as HTTP sees them: with TLS, those whose handshake is over. */
+  /** Connections as HTTP sees them: with TLS, those whose handshake is over. */
   readonly #carriers: Set<Carrier>
   readonly #sessions = new Set<ServerHttp2Session>()
   /** Responses under way, only where the runtime doesn't note them. */

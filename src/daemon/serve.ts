@@ -6,7 +6,7 @@ import { Connections } from './connections.js'
 /** A server on a socket of the daemon's. */
 export interface Served {
   readonly server: Server | UdpSocket
-  /** Null with datagrams, which have none. */
+  /** Connections of the server; null for a datagram socket, which has none. */
   readonly connections: Connections | null
 }
 

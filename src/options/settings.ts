@@ -27,7 +27,7 @@ export interface Settings extends Streams, Signals {
   ready: Readiness
   startTimeout: number
   stopTimeout: number
-  /** Null: the default share of stopTimeout. */
+  /** Milliseconds for draining; null for the default share of stopTimeout. */
   drainTimeout: number | null
   idleTimeout: number | null
   /** How workers are started and restarted; null where there is no supervisor. */

@@ -84,7 +84,7 @@ pub struct PidFile {
 pub enum Stream {
     /// /dev/null.
     Null,
-    /// The same stream of the launcher.
+    /// The launcher's own stream of this number.
     Inherit,
     /// A descriptor that is open in the launcher.
     Descriptor(i32),

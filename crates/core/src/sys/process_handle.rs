@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// The same process by its pid and start, as on a kernel without pidfds.
+    /// Gives a handle by pid and start time, as on a kernel without pidfds.
     fn by_start(pid: i32) -> ProcessHandle {
         let start = Stat::read(pid).map(|stat| stat.start);
         ProcessHandle { pid, descriptor: None, start }
