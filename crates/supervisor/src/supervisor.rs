@@ -152,9 +152,18 @@ impl Supervisor {
 
     fn scale_by(&mut self, change: isize) {
         let to = self.fleet.slots.len().saturating_add_signed(change).max(1);
-        if let Err(why) = self.fleet.scale(&mut self.world, to) {
+        if let Err(why) = self.scale(to) {
             self.world.log(Level::Warning, &why);
         }
+    }
+
+    /// Changes the number of workers, and notes it for a restart of the daemon.
+    fn scale(&mut self, to: usize) -> Result<(), String> {
+        self.fleet.scale(&mut self.world, to)?;
+        if let Some(file) = &self.world.config.pid_file {
+            state_file::set(file, [("scaledTo", to.into())]);
+        }
+        Ok(())
     }
 
     // ── Workers ──────────────────────────────────────────────────────────────────────────
@@ -242,8 +251,8 @@ impl Supervisor {
         let config = &mut self.world.config;
         config.grant(open, wishes);
         self.world.plan.leads_group = config.supervision.kill_tree;
-        if let Some([state, draft, ..]) = config.pid_file.as_ref().map(|file| &file.companions[..]) {
-            state_file::set_stop_timeout(state, draft, config.stop_timeout);
+        if let Some(file) = &config.pid_file {
+            state_file::set(file, [("stopTimeout", config.stop_timeout.into())]);
         }
         self.fleet.change_ends(config.stop_timeout, config.ends_idle);
         if open.supervision {
@@ -403,7 +412,7 @@ impl Supervisor {
         let present = self.fleet.slots.len().cast_signed();
         let wanted = if to.starts_with(['+', '-']) { present.saturating_add(number(to)?) } else { number(to)? };
         let wanted = usize::try_from(wanted).map_err(|_| format!("expected at least 1 worker, got {wanted}"))?;
-        self.fleet.scale(&mut self.world, wanted)
+        self.scale(wanted)
     }
 
     /// Sends what the fleet has answered to requests of earlier turns, such as a reload.
