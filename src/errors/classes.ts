@@ -19,7 +19,7 @@ export class DaemonError extends Error {
   }
 
   static {
-    brand(this, 'DaemonError')
+    brand(DaemonError, 'DaemonError')
   }
 }
 
@@ -42,7 +42,7 @@ export class OptionError extends DaemonError {
   }
 
   static {
-    brand(this, 'OptionError')
+    brand(OptionError, 'OptionError')
   }
 }
 
@@ -65,7 +65,7 @@ export class SystemCallError extends DaemonError {
   }
 
   static {
-    brand(this, 'SystemCallError')
+    brand(SystemCallError, 'SystemCallError')
   }
 }
 
@@ -84,7 +84,7 @@ export class AlreadyRunningError extends DaemonError {
   }
 
   static {
-    brand(this, 'AlreadyRunningError')
+    brand(AlreadyRunningError, 'AlreadyRunningError')
   }
 }
 
@@ -112,7 +112,7 @@ export class StartError extends DaemonError {
   }
 
   static {
-    brand(this, 'StartError')
+    brand(StartError, 'StartError')
   }
 }
 
