@@ -17,10 +17,6 @@ export class DaemonError extends Error {
     this.exitCode = exitCode
     endReadably()
   }
-
-  static {
-    brand(DaemonError, 'DaemonError')
-  }
 }
 
 /** How many frames an OptionError keeps: those of this library must not leave none of the program's. */
@@ -39,10 +35,6 @@ export class OptionError extends DaemonError {
     Reflect.set(Error, 'stackTraceLimit', Math.max(stackTraceLimit, FRAMES))
     Error.captureStackTrace(this, new.target)
     Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
-  }
-
-  static {
-    brand(OptionError, 'OptionError')
   }
 }
 
@@ -63,10 +55,6 @@ export class SystemCallError extends DaemonError {
     this.step = what.step
     this.path = what.path ?? null
   }
-
-  static {
-    brand(SystemCallError, 'SystemCallError')
-  }
 }
 
 /** Reports a locked pid file. `pid` is its owner's; null while the owner is still starting. */
@@ -81,10 +69,6 @@ export class AlreadyRunningError extends DaemonError {
     super(`${who}${as} (${path})`, 'ERR_DAEMON_RUNNING')
     this.path = path
     this.pid = pid
-  }
-
-  static {
-    brand(AlreadyRunningError, 'AlreadyRunningError')
   }
 }
 
@@ -110,11 +94,10 @@ export class StartError extends DaemonError {
     this.signal = outcome.signal ?? null
     this.stderr = outcome.stderr
   }
-
-  static {
-    brand(StartError, 'StartError')
-  }
 }
+
+const FAMILY = { DaemonError, OptionError, SystemCallError, AlreadyRunningError, StartError }
+for (const [name, member] of Object.entries(FAMILY)) brand(member, name)
 
 /** Makes the error that a refusal of the core stands for. */
 export function errorOf(refusal: Refusal): DaemonError {
