@@ -60,6 +60,29 @@ test('what is in flight at a stop is answered, on a connection that closes; idle
   t.false(scene.exists('d.pid'))
 })
 
+test('a server of the program’s own on the descriptor of a socket answers what is in flight at a stop', async t => {
+  const scene = new Scene(t)
+  const pid = await startProgram(scene, sockets('answersOnTheDescriptor'))
+  const slow = request(t, scene, '/slow')
+  await scene.until('the slow request has come', () => scene.exists('requests'))
+  process.kill(pid, 'SIGTERM')
+  await scene.until('it stops', () => /stopping on SIGTERM/.test(scene.read('d.log')))
+  await t.throwsAsync(open(t, scene), { code: 'ECONNREFUSED' })
+  scene.write('go', '')
+  const answer = await slow
+  t.is(await text(answer), 'answer to /slow')
+  t.is(answer.headers.connection, 'close')
+  await scene.empty()
+})
+
+test('close() closes a server of the program’s own on the descriptor of a socket', async t => {
+  const scene = new Scene(t)
+  const pid = await startProgram(scene, sockets('closesWithItsServerOnTheDescriptor'))
+  process.kill(pid, 'SIGUSR2')
+  await scene.empty()
+  t.is(scene.read('requests'), 'closed\n')
+})
+
 test('stop hooks run after the servers have drained', async t => {
   const scene = new Scene(t)
   const pid = await startProgram(scene, sockets('tellsWhenItHasDrained'))
