@@ -114,16 +114,18 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     return this.#stopping.signal
   }
 
-  serve(server: Server | UdpSocket, socket: string): Promise<void> {
+  async serve(server: Server | UdpSocket, socket: string): Promise<void> {
     const target = this.sockets[socket]
     if (!target) {
       const known = Object.keys(this.sockets).join(', ') || 'none'
       throw new OptionError('listen', `There is no socket '${socket}' in \`listen\`; there is: ${known}`)
     }
-    // Another promise: readiness, which looks at the first, must not make a failure count as handled.
-    return this.inherit(server, target, socket).then(() => {
-      server.once('close', () => this.#onClosedServer(socket))
-    })
+    if (this.#served.has(target.fd)) {
+      throw new OptionError('listen', `The socket '${socket}' is served already: a socket has one server in a process`)
+    }
+    // This promise is another one than readiness looks at: that must not make a failure count as handled.
+    await this.inherit(server, target, socket)
+    server.once('close', () => this.#onClosedServer(socket))
   }
 
   /** Serves a socket by a server that does not know of daemons, and may close when it likes. @internal */
