@@ -3,8 +3,7 @@ import { arrive, takeArrival } from './daemon/arrival.js'
 import { preload } from './daemon/preload.js'
 import { register, registered, takeAdoption } from './daemon/registry.js'
 import { shallDetach } from './detach-context.js'
-import { DaemonError, OptionError } from './errors/classes.js'
-import { throwReadably } from './errors/uncaught.js'
+import { OptionError } from './errors/classes.js'
 import type { DaemonizeOptions, ListenMap } from './option-types.js'
 import { normalise } from './options/normalise.js'
 import { requireOutsideCluster } from './process/cluster.js'
@@ -29,8 +28,8 @@ import type { Daemon } from './types.js'
  * what this call gives; one line of the log names what was overridden.
  * A second call without options returns the same Daemon; with options it throws.
  *
- * Left uncaught, every error but OptionError prints as one paragraph without a stack, and the process exits with its
- * `exitCode`.
+ * Left uncaught, every error prints as one paragraph, and the process exits with its `exitCode`; an OptionError adds the lines
+ * of the program that led to it.
  *
  * @throws OptionError         an option is wrong (nothing was started)
  * @throws AlreadyRunningError the pid file is locked; `.pid` is its owner
@@ -46,18 +45,13 @@ export function daemonize<const L extends ListenMap = Record<never, never>>(opti
     if (options === undefined) return running as Daemon<L>
     throw new OptionError('options', 'daemonize() was called before in this process: a second call takes no options')
   }
-  try {
-    if (running) {
-      adopt?.((options ?? {}) as DaemonizeOptions)
-      return running as Daemon<L>
-    }
-    const daemon = becomeDaemon(options as DaemonizeOptions)
-    register(daemon)
-    return daemon as Daemon<L>
-  } catch (error) {
-    if (error instanceof DaemonError) throwReadably(error)
-    throw error
+  if (running) {
+    adopt?.((options ?? {}) as DaemonizeOptions)
+    return running as Daemon<L>
   }
+  const daemon = becomeDaemon(options as DaemonizeOptions)
+  register(daemon)
+  return daemon as Daemon<L>
 }
 
 function becomeDaemon(options: DaemonizeOptions | undefined): Daemon {
