@@ -6,6 +6,7 @@ import { shallDetach } from './detach-context.js'
 import { OptionError } from './errors/classes.js'
 import type { DaemonizeOptions, ListenMap } from './option-types.js'
 import { normalise } from './options/normalise.js'
+import { requireOutsideCluster } from './process/cluster.js'
 import { requireMainProgram } from './process/program.js'
 import { startInForeground } from './start/foreground.js'
 import { start } from './start/launcher.js'
@@ -34,7 +35,7 @@ import type { Daemon } from './types.js'
  * @throws AlreadyRunningError the pid file is locked; `.pid` is its owner
  * @throws SystemCallError     a system call failed; `.step`, `.syscall`, `.code`, `.path`
  * @throws StartError          the daemon ended or timed out before it was ready
- * @throws DaemonError         ERR_DAEMON_UNSUPPORTED: a worker thread, `node -e`, the REPL, Windows;
+ * @throws DaemonError         ERR_DAEMON_UNSUPPORTED: a worker thread, a worker of node:cluster, `node -e`, the REPL, Windows;
  *                             ERR_DAEMON_BLOCKED: another process has a read lock on the pid file
  */
 export function daemonize<const L extends ListenMap = Record<never, never>>(options?: DaemonizeOptions<L>): Daemon<L> {
@@ -58,8 +59,13 @@ function becomeDaemon(options: DaemonizeOptions | undefined): Daemon {
   const arrival = takeArrival()
   const settings = normalise(options, arrival !== null)
   if (arrival) return arrive(settings, arrival)
+  const detaches = shallDetach(settings.detach)
+  requireOutsideCluster({
+    startsAgain: detaches || settings.supervision !== null,
+    takesOwn: settings.pidFile !== null || settings.listen.length > 0,
+  })
   warnOfOthers(settings)
-  if (shallDetach(settings.detach)) return start(settings)
+  if (detaches) return start(settings)
   return startInForeground(settings)
 }
 
