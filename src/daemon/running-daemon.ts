@@ -17,7 +17,7 @@ import { forgetListening, inheritListening } from './inherited-listen.js'
 import { type Log, Logs } from './log-files.js'
 import { describeError, type LogLevel, logLine } from './log-line.js'
 import { unregister } from './registry.js'
-import { listenOn } from './serve.js'
+import { listenOn, servedBy } from './serve.js'
 import { SignalActions } from './signal-actions.js'
 import { listenHere, releaseSockets, removeFiles } from './sockets.js'
 import { type StartedBy, Starting, type StartingDaemon } from './starting.js'
@@ -76,6 +76,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   #saysReload = false
   /** Descriptors that servers have taken, and close themselves. */
   readonly #served = new Set<number>()
+  readonly #watched = new WeakSet<Server | UdpSocket>()
 
   constructor(origin: Origin) {
     const { settings, arrival } = origin
@@ -118,29 +119,42 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     return this.#stopping.signal
   }
 
-  serve(server: Server | UdpSocket, socket: string): Promise<void> {
+  async serve(server: Server | UdpSocket, socket: string): Promise<void> {
     const target = this.sockets[socket]
     if (!target) {
       const known = Object.keys(this.sockets).join(', ') || 'none'
       throw new OptionError('listen', `There is no socket '${socket}' in \`listen\`; there is: ${known}`)
     }
-    // Another promise: readiness, which looks at the first, must not make a failure count as handled.
-    return this.inherit(server, target, socket).then(() => {
-      server.once('close', () => this.#onClosedServer(socket))
-    })
+    if (this.#served.has(target.fd)) {
+      throw new OptionError('listen', `The socket '${socket}' is served already: a socket has one server in a process`)
+    }
+    // This promise is another one than readiness looks at: that must not make a failure count as handled.
+    await this.inherit(server, target, socket)
+    server.once('close', () => this.#onClosedServer(socket))
   }
 
   /** Serves a socket by a server that does not know of daemons, and may close when it likes. @internal */
   inherit(server: Server | UdpSocket, { fd }: ListenSocket, socket: string): Promise<void> {
-    this.#served.add(fd)
-    const { served, listening } = listenOn(server, fd)
-    this.#idleness.watch(served)
-    this.#stopping.addServed(served)
+    this.watch(server, fd)
+    const listening = listenOn(server, fd)
     listening.then(
       () => this.serves(socket),
       () => {}, // the program handles it, or it is an uncaught error
     )
     return listening
+  }
+
+  /**
+   * Drains a server when the daemon stops, and counts its clients for idleness: call it before it listens on `fd`. A server
+   * may listen again. @internal
+   */
+  watch(server: Server | UdpSocket, fd: number): void {
+    this.#served.add(fd)
+    if (this.#watched.has(server)) return
+    this.#watched.add(server)
+    const served = servedBy(server)
+    this.#idleness.watch(served)
+    this.#stopping.addServed(served)
   }
 
   /** Notes that a server of this process listens on a socket. @internal */
