@@ -22,7 +22,7 @@ use crate::sys::process_handle::ProcessHandle;
 use crate::sys::{close, fd, fork, memory_file, process, signal};
 
 /// First argument of the executable in this role. The numbers of the order and of the channel to the launcher follow.
-pub const MIDDLE: &str = "--middle";
+const MIDDLE: &str = "--middle";
 
 /// Time between two rounds of freeing the older part of a daemon's stderr that is a memory file, in milliseconds.
 const STDERR_TRIM_INTERVAL: u16 = 1000;
@@ -34,7 +34,9 @@ const READ_SIZE: usize = 4096;
 /// Files that are removed after a failed start.
 #[derive(Debug, Clone, Default)]
 pub struct Leftovers {
+    /// Pid file, with the files beside it.
     pub pid_file: Option<Sweep>,
+    /// Sockets in the file system.
     pub sockets: Vec<SocketFile>,
 }
 
@@ -63,9 +65,21 @@ pub fn arguments(executable: CString, order: RawFd, launcher: RawFd) -> Vec<CStr
     [executable].into_iter().chain(texts.into_iter().filter_map(|text| CString::new(text).ok())).collect()
 }
 
-/// Runs the middle process, as which this very process was started; returns the exit code. The launcher blocked all
-/// signals.
-pub fn run(order: RawFd, launcher: RawFd) -> i32 {
+/// Runs the middle process if this very process was started as that; returns its exit code. `arguments` are those of the
+/// process, without `argv[0]`. To be called before anything else: nothing of the program may run in this role.
+pub fn run_if_asked(arguments: &[String]) -> Option<i32> {
+    let [role, order, launcher] = arguments else { return None };
+    if role != MIDDLE {
+        return None;
+    }
+    Some(match (order.parse(), launcher.parse()) {
+        (Ok(order), Ok(launcher)) => run(order, launcher),
+        _ => 2,
+    })
+}
+
+/// Runs the middle process; returns the exit code. The launcher blocked all signals.
+fn run(order: RawFd, launcher: RawFd) -> i32 {
     process::set_name(c"daemonic-middle");
     // An order of another build can't be read, and its launcher doesn't go on when it reads this line.
     if !say(launcher, &format!("BUILD={BUILD}")) {

@@ -60,16 +60,22 @@ pub struct PendingStart {
 /// Result of a start.
 #[derive(Debug)]
 pub enum Outcome {
+    /// The daemon is ready.
     Ready,
     /// The daemon exited with this code, or was killed by this signal, before it was ready.
     Ended {
+        /// Exit code, if it exited.
         code: Option<i32>,
+        /// Signal, if one ended it.
         signal: Option<Signal>,
+        /// Last text that it wrote to stderr.
         stderr: String,
     },
     /// The daemon was not ready in time and has been killed; `waiting` is what it said that it waits for.
     TimedOut {
+        /// Last text that the daemon wrote to stderr.
         stderr: String,
+        /// Sentence that says what it waited for.
         waiting: Option<String>,
     },
     /// The launcher got this signal. The daemon has been killed, and the signal raised again for the launcher's own
@@ -77,6 +83,7 @@ pub enum Outcome {
     Interrupted(Signal),
     /// The middle process was killed, and the daemon with it.
     MiddleLost {
+        /// Last text that the daemon wrote to stderr.
         stderr: String,
     },
 }
