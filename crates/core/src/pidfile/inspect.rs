@@ -42,7 +42,9 @@ pub fn is_ending(path: &Path) -> bool {
 /// Running process that owns a pid file, as the kernel says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
+    /// Pid that the kernel gave for the lock.
     pub pid: i32,
+    /// Whether that process is starting or running.
     pub state: PidFileState,
 }
 
