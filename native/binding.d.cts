@@ -28,8 +28,6 @@ export declare class Arrival {
   takeStreams(): Refusal | null
   /** Completes the start: the daemon is ready. `by_program`: the program said so itself. */
   ready(pidFile: PidFile | undefined | null, byProgram: boolean): Refusal | null
-  /** Makes this worker the leader of a process group, which its supervisor ends with it. */
-  leadGroup(): Refusal | null
   /** Reports to the launcher what failed here, so that it throws the same error. */
   fail(step: string, errno: number, path?: string | undefined | null): void
 }

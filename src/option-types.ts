@@ -270,8 +270,10 @@ export interface MonitorOptions {
    */
   settle?: number | undefined
   /**
-   * Whether a worker leads a process group of its own, which is killed with it.
-   * @default false
+   * Whether what a worker has started ends with it. Each worker leads a process group, unless it reads the controlling
+   * terminal. When it has exited, the rest of its group gets SIGTERM, and SIGKILL once `stopTimeout` is over. With false the
+   * processes go on, and may hold what the next worker needs.
+   * @default true
    */
   killTree?: boolean | undefined
 }

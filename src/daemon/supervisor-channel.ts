@@ -1,7 +1,6 @@
 // The worker's end of the channel to its supervisor: it obeys its orders, asks it for sockets, and tells it how it is.
 import type { Arrival, ListenPlan } from '#native'
 import { checked } from '../binding/addon.js'
-import { errorOf } from '../errors/classes.js'
 import { inWholeUnits, type Supervision } from '../options/supervision.js'
 import type { ListenSocket } from '../types.js'
 import { type Share, signalName } from './signal-actions.js'
@@ -60,11 +59,8 @@ export class SupervisorChannel {
     return Object.fromEntries(bound.map(({ name, fd, address }) => [name, { fd, address }]))
   }
 
-  /** Asks to be supervised as the program wishes. @throws SystemCallError it can't lead a process group */
+  /** Asks to be supervised as the program wishes. */
   request({ supervision, ...others }: Wishes): void {
-    // This worker was started before the supervisor knew, and can make itself a group; others are started in theirs.
-    const refusal = supervision?.killTree ? this.#arrival.leadGroup() : null
-    if (refusal) throw errorOf(refusal)
     this.tell(`WISHES=${JSON.stringify({ ...others, ...(supervision && { supervision: inWholeUnits(supervision) }) })}`)
     if (supervision) this.#beatFor(supervision.watchdog)
   }

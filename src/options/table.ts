@@ -96,7 +96,7 @@ export const MONITOR_OPTIONS = {
   watchdog: {},
   maxMemory: {},
   settle: { default: 1_000 },
-  killTree: { default: false },
+  killTree: { default: true },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: { readonly default?: unknown } }
 
 /** The names of the options whose row in the table has this in it. */
@@ -131,6 +131,8 @@ export interface Flag {
   readonly kind?: string
   readonly choices?: readonly string[]
   readonly repeatable?: true
+  /** The flag stands for the value false. */
+  readonly isNegation?: true
   /** The group of help that shows it: a `Group` of src/cli/option-table.ts. */
   readonly group: string
   readonly help: string
@@ -392,5 +394,10 @@ export const MONITOR_FLAGS = {
     help: 'a new worker serves for so long before a reload stops the first old one',
     default: '1s',
   },
-  killTree: { name: 'kill-tree', group: 'Supervision', help: 'end a worker’s whole process group with it' },
+  killTree: {
+    name: 'no-kill-tree',
+    isNegation: true,
+    group: 'Supervision',
+    help: 'leave the rest of a worker’s process group alone when the worker has ended',
+  },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: Flag }

@@ -216,12 +216,6 @@ impl Arrival {
         self.answers.wait_for_socket()
     }
 
-    /// Makes this worker the leader of a process group, which its supervisor ends with it. A worker that is started
-    /// later leads one from its beginning.
-    pub fn lead_group(&self) -> Result<()> {
-        Ok(process::lead_process_group().during(Step::Process, "setpgid")?)
-    }
-
     /// Whether a launcher or a supervisor waits for this process to be ready.
     #[must_use]
     pub fn has_listener(&self) -> bool {

@@ -7,6 +7,7 @@ use daemonic_core::identity::Change;
 use daemonic_core::plan::{FileOwner, LogFile};
 use daemonic_core::resources::Resources;
 use daemonic_core::sockets;
+use daemonic_core::sys::process;
 use daemonic_core::worker::{ForeignContext, Kind, WorkerPlan};
 use serde::{Deserialize, Serialize};
 
@@ -208,7 +209,8 @@ impl Config {
             resources: self.resources.clone(),
             owner: self.owner(),
             stderr_log: stderr_log.map(|log| LogFile { path: log.path.clone(), mode: log.mode, truncate: false }),
-            leads_group: self.supervision.kill_tree,
+            // Of another group than the terminal's it could not read that: EIO.
+            leads_group: !process::reads_terminal(),
             ready: match self.ready {
                 Ready::Fd(number) => Some(number),
                 _ => None,

@@ -68,7 +68,7 @@ impl Supervisor {
     pub fn run(&mut self) -> i32 {
         // Lines and exits from before the signals were watched, as during a re-exec, raise no event: look once.
         self.read_workers();
-        self.reap();
+        self.take_exits();
         loop {
             if let Some(code) = self.fleet.exit_code() {
                 return code;
@@ -77,7 +77,7 @@ impl Supervisor {
             let read_at = now();
             self.handle_signals();
             self.read_workers();
-            self.reap();
+            self.take_exits();
             self.serve_control();
             self.probe_readiness();
             self.fleet.tick(&mut self.world, read_at);
@@ -241,7 +241,6 @@ impl Supervisor {
         }
         let config = &mut self.world.config;
         config.grant(open, wishes);
-        self.world.plan.leads_group = config.supervision.kill_tree;
         if let Some([state, draft, ..]) = config.pid_file.as_ref().map(|file| &file.companions[..]) {
             state_file::set_stop_timeout(state, draft, config.stop_timeout);
         }
@@ -284,12 +283,10 @@ impl Supervisor {
         self.fleet.workers.iter().any(|worker| worker.pid == pid && worker.is_booting())
     }
 
-    fn reap(&mut self) {
-        while let Some(pid) = RealWorld::exited_child() {
+    fn take_exits(&mut self) {
+        while let Some((pid, status)) = self.world.exited_worker() {
             self.read_last_words(pid);
-            let Some(status) = self.world.reap(pid) else { continue };
             self.fleet.worker_exited(&mut self.world, pid, Exit::of(status));
-            self.world.workers.drop_reaped();
         }
     }
 

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::pidfd;
+use super::proc_stat::ProcStat;
 
 /// Time between two looks at a process that has no pidfd.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -32,7 +33,7 @@ impl ProcessHandle {
             Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EINVAL) => None,
             Err(errno) => return Err(errno),
         };
-        let start = Stat::read(pid).map(|stat| stat.start);
+        let start = ProcStat::read(pid).map(|stat| stat.start);
         let handle = Self { pid, descriptor, start };
         if handle.has_exited() { Err(Errno::ESRCH) } else { Ok(handle) }
     }
@@ -74,7 +75,7 @@ impl ProcessHandle {
     pub fn has_exited(&self) -> bool {
         match &self.descriptor {
             Some(descriptor) => poll_until(descriptor.as_fd(), PollTimeout::ZERO),
-            None => match Stat::read(self.pid) {
+            None => match ProcStat::read(self.pid) {
                 Some(stat) => stat.has_exited() || self.start.is_some_and(|start| start != stat.start),
                 // No /proc, or none that shows this process: EPERM means that it is there.
                 None => kill(Pid::from_raw(self.pid), None) == Err(Errno::ESRCH),
@@ -85,7 +86,7 @@ impl ProcessHandle {
     /// Whether the process is exiting, and may still have files and sockets open.
     #[must_use]
     pub fn is_exiting(&self) -> bool {
-        !self.has_exited() && Stat::read(self.pid).is_some_and(|stat| stat.flags & PF_EXITING != 0)
+        !self.has_exited() && ProcStat::read(self.pid).is_some_and(|stat| stat.is_exiting())
     }
 
     /// Blocks until the process has exited; false if it still runs after `timeout`. None waits for ever.
@@ -121,41 +122,6 @@ fn milliseconds(left: Option<Duration>) -> PollTimeout {
     })
 }
 
-/// Flag of a process whose exit has begun: the kernel sets it before it closes the descriptors.
-const PF_EXITING: u32 = 4;
-
-/// What /proc/PID/stat says about a process: proc_pid_stat(5).
-struct Stat {
-    state: char,
-    flags: u32,
-    threads: u32,
-    start: u64,
-}
-
-impl Stat {
-    fn read(pid: i32) -> Option<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    /// The command's name, in parentheses, may contain anything: fields are counted from the last parenthesis on. The
-    /// first of them has the number 3 in the manual page.
-    fn parse(text: &str) -> Option<Self> {
-        let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
-        let field = |number: usize| fields.get(number - 3);
-        Some(Self {
-            state: field(3)?.chars().next()?,
-            flags: field(9)?.parse().ok()?,
-            threads: field(20)?.parse().ok()?,
-            start: field(22)?.parse().ok()?,
-        })
-    }
-
-    /// The first thread may be a zombie while others go on, with all descriptors.
-    fn has_exited(&self) -> bool {
-        matches!(self.state, 'Z' | 'X') && self.threads <= 1
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -164,7 +130,7 @@ mod tests {
 
     /// Gives a handle by pid and start time, as on a kernel without pidfds.
     fn by_start(pid: i32) -> ProcessHandle {
-        let start = Stat::read(pid).map(|stat| stat.start);
+        let start = ProcStat::read(pid).map(|stat| stat.start);
         ProcessHandle { pid, descriptor: None, start }
     }
 
@@ -194,17 +160,5 @@ mod tests {
         let earlier = ProcessHandle { start: Some(1), ..by_start(own) };
         assert!(earlier.has_exited());
         assert_eq!(earlier.signal(Signal::SIGKILL), Err(Errno::ESRCH));
-    }
-
-    #[test]
-    fn a_zombie_with_other_threads_has_not_exited() {
-        let stat = |state, threads| {
-            Stat::parse(&format!("42 (a) b) {state} 1 2 3 0 -1 4194308 0 0 0 0 0 0 0 0 20 0 {threads} 0 777 0"))
-                .unwrap()
-        };
-        assert!(stat('Z', 1).has_exited());
-        assert!(!stat('Z', 2).has_exited());
-        assert!(!stat('S', 1).has_exited());
-        assert_eq!((stat('S', 1).start, stat('S', 1).flags & PF_EXITING), (777, 4));
     }
 }
