@@ -1,5 +1,5 @@
 // launch(): another program becomes a daemon, and its caller goes on.
-import { readdirSync } from 'node:fs'
+import { chmodSync, readdirSync } from 'node:fs'
 import test from 'ava'
 import { processInfo, status, stop } from 'daemonic'
 import { callers, inScene, launched, launchOf, launchOnce, runDirectoryOfRoot } from './support/launching.js'
@@ -140,6 +140,30 @@ test('options that only the program itself can decide, and wrong ones, are refus
     t.is(error?.code, 'ERR_DAEMON_OPTION')
     t.regex(error?.message ?? '', says)
   }
+})
+
+test('an interpreter that starts Node as its child is refused sockets, which would not reach that', async t => {
+  const scene = new Scene(t)
+  const interpreter = scene.write('tsx', '#!/bin/sh\n"$NODE" "$@"\n')
+  chmodSync(interpreter, 0o755)
+  const { error } = await launchOnce(scene, launched('stays'), { interpreter, listen: { web: 0 } })
+  t.is(error?.code, 'ERR_DAEMON_OPTION')
+  t.regex(error?.message ?? '', /^tsx starts Node as its child.*leave the `interpreter` option out.*'--import', 'tsx'/)
+  t.deepEqual(scene.processes(), [])
+})
+
+test('a single executable application has no Node for a script, unless it names one', async t => {
+  const scene = new Scene(t)
+  // Node gives such an application its own path as argv[1].
+  const single = scene.write('single.cjs', 'process.argv[1] = process.execPath')
+  const run = { execArgv: ['--require', single] }
+  const { error } = await launchOnce(scene, launched('stays'), {}, run)
+  t.is(error?.code, 'ERR_DAEMON_UNSUPPORTED')
+  t.regex(error?.message ?? '', /single executable.*`interpreter: 'node'`/)
+  t.deepEqual(scene.processes(), [])
+  t.true(
+    (await launchOnce(scene, launched('stays'), { interpreter: process.execPath, interpreterArgs: [] }, run)).started,
+  )
 })
 
 test('a second start is refused and names the owner', async t => {

@@ -85,11 +85,12 @@ impl RealWorld {
     /// waits for its group to end, it would be found ahead of all others: then only workers are looked at.
     pub fn exited_worker(&mut self) -> Option<(i32, i32)> {
         if self.workers.iter().any(|(_, process)| process.has_exited) {
-            let running = self.workers.iter().filter(|(_, process)| !process.has_exited);
-            let found = running.map(|(pid, _)| (pid, process::status_of_exited(Pid::from_raw(pid))));
-            let (pid, status) = found.filter_map(|(pid, status)| Some((pid, status?))).next()?;
-            self.workers.get_mut(pid)?.has_exited = true;
-            return Some((pid, status));
+            let mut running = self.workers.iter_mut().filter(|(_, process)| !process.has_exited);
+            return running.find_map(|(pid, process)| {
+                let status = process::status_of_exited(Pid::from_raw(pid))?;
+                process.has_exited = true;
+                Some((pid, status))
+            });
         }
         loop {
             let (child, status) = process::exited_child().ok().flatten()?;

@@ -8,6 +8,7 @@ use nix::unistd::{Pid, getpgid};
 
 use super::proc_stat::ProcStat;
 use super::process;
+use super::process_handle::ProcessHandle;
 
 /// Time that the kernel may take to end a process that was killed: one that waits for a device ends later.
 const KILLED_WITHIN: Duration = Duration::from_secs(2);
@@ -99,7 +100,7 @@ pub fn end_children(except: &BTreeSet<i32>) {
     while let Some(child) = children().into_iter().find(|child| !passed_over.contains(child)) {
         let child = Pid::from_raw(child);
         let _ = process::signal_child(child, libc::SIGKILL, false);
-        if process::exits_within(child, KILLED_WITHIN) {
+        if ProcessHandle::of_child(child).wait(Some(KILLED_WITHIN)) {
             let _ = process::wait(child);
         } else {
             passed_over.insert(child.as_raw());

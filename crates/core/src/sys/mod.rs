@@ -15,7 +15,7 @@ pub mod lock;
 pub mod memory_file;
 pub mod passing;
 pub mod path;
-pub mod pidfd;
+mod pidfd;
 pub mod priority;
 pub mod proc_stat;
 pub mod process;

@@ -71,7 +71,7 @@ impl Fleet {
                 self.kill_remains(world, pid);
             }
         } else {
-            self.reap(world, worker.pid);
+            reap(world, worker.pid);
         }
         if self.slots.get(worker.slot).is_some_and(|slot| slot.restart_at.is_some()) {
             self.hurry_remains(worker.slot, now);
@@ -92,7 +92,7 @@ impl Fleet {
         for Remains { pid, stage, .. } in self.remains.clone() {
             if !world.has_remains(pid) {
                 self.remains.retain(|group| group.pid != pid);
-                self.reap(world, pid);
+                reap(world, pid);
                 continue;
             }
             match stage {
@@ -138,16 +138,13 @@ impl Fleet {
     pub fn is_left(&self, pid: i32) -> bool {
         self.remains.iter().any(|group| group.pid == pid)
     }
+}
 
-    /// Reaps a worker, and tells of the processes that have left its group.
-    fn reap(&mut self, world: &mut impl World, pid: i32) {
-        world.reap(pid);
-        for escaped in world.escaped() {
-            world.log(
-                Level::Warning,
-                &format!("{escaped} has left the process group of its worker, and goes on running"),
-            );
-        }
+/// Reaps a worker, and tells of the processes that have left its group.
+fn reap(world: &mut impl World, pid: i32) {
+    world.reap(pid);
+    for escaped in world.escaped() {
+        world.log(Level::Warning, &format!("{escaped} has left the process group of its worker, and goes on running"));
     }
 }
 

@@ -41,6 +41,7 @@ impl Process {
 
 /// The simulated world.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // switches that don't depend on each other
 pub(super) struct Kernel {
     pub(super) now: Millis,
     pub(super) last_pid: i32,
