@@ -95,8 +95,13 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
     throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
   refuseUnknown('', Object.keys(options), LAUNCH_OPTIONS)
   const common = Object.entries(options).filter(([key, value]) => value !== undefined && !OWN.includes(key))
-  const { chdir, pidFile, ifRunning } = OPTIONS
-  const defaults = { name: nameOf(wordOf(name)), chdir: chdir.launchDefault, pidFile: pidFile.launchDefault }
+  const { chdir, log, pidFile, ifRunning } = OPTIONS
+  const defaults = {
+    name: nameOf(wordOf(name)),
+    chdir: chdir.launchDefault,
+    log: log.launchDefault,
+    pidFile: pidFile.launchDefault,
+  }
   const given = { ...defaults, ...Object.fromEntries(common) } as const
   const version = options.version === undefined ? null : text('version', options.version, 'a string')
   const settings = { ...normalise(given, false, true), version }
