@@ -6,7 +6,6 @@ import { cli, cliOnTerminal, ownLines, place, placeEnding, spawnCli, started, wo
 import { freePort } from './support/listening.js'
 import { withPython } from './support/locks.js'
 import { finished, fixture, Scene } from './support/scene.js'
-import { isAlive } from './support/supervised.js'
 
 interface Worker {
   pid: number
