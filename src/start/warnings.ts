@@ -22,6 +22,7 @@ export function warnOfOthers({ name, pidFile }: Pick<Settings, 'name' | 'pidFile
   }
 }
 
-function warn(name: string, text: string): void {
+/** Says it on the terminal, as a warning of the program `name`. */
+export function warn(name: string, text: string): void {
   console.error(`${name}: warning: ${text}`)
 }

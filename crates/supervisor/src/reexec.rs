@@ -230,7 +230,7 @@ pub fn resume(state: RawFd, environment: Environment) -> nix::Result<(Fleet, Rea
     for saved in state.workers {
         let stderr = match saved.stderr {
             Some(number) => Some(Tail::of_memory(own(number))),
-            None => world.plan.stderr_log.as_ref().and_then(|log| Tail::of_log(log, world.config.owner())),
+            None => world.plan.stderr_log.as_ref().and_then(|log| Tail::of_log(log, world.plan.owner.as_ref())),
         };
         let mut process = WorkerProcess::new(saved.channel.map(own), stderr, ReadinessProbe::Finished);
         process.resume_reading(&saved.unread);
