@@ -192,7 +192,7 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
   drainTimeout?: number | undefined
 }
 
-/** The options of {@link launch}. Two defaults differ from daemonize()'s: `pidFile` is `true`, and `chdir` stays. */
+/** The options of {@link launch}. Three defaults differ from daemonize()'s: `pidFile` and `log` are `true`, and `chdir` stays. */
 export interface LaunchOptions<L extends ListenMap = ListenMap> extends Omit<ProcessOptions<L>, 'ready'> {
   /**
    * When the daemon is ready. As in {@link ProcessOptions.ready}; a program that isn't Node's is ready once it was executed and

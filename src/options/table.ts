@@ -59,7 +59,7 @@ export const OPTIONS = {
   group: { takesEffect: ['exec', 'call'], decidedBy: 'identity' },
   groups: { takesEffect: ['exec', 'call'], decidedBy: 'identity' },
   stdin: { takesEffect: ['launcher'], decidedBy: 'start', default: 'ignore' },
-  log: { takesEffect: ['launcher'], decidedBy: 'start', default: 'ignore' },
+  log: { takesEffect: ['launcher'], decidedBy: 'start', default: 'ignore', launchDefault: true },
   stdout: { takesEffect: ['launcher'], decidedBy: 'start' },
   stderr: { takesEffect: ['launcher'], decidedBy: 'start' },
   preserve: { takesEffect: ['exec'], decidedBy: 'start', default: [] },

@@ -18,10 +18,11 @@ use crate::sockets::SocketFile;
 use crate::start_channel::{StartLine, StartLines, say};
 use crate::stdio::STDERR_KEPT;
 use crate::sys::exec::Image;
-use crate::sys::{close, fd, fork, memory_file, pidfd, process, signal};
+use crate::sys::process_handle::ProcessHandle;
+use crate::sys::{close, fd, fork, memory_file, process, signal};
 
 /// First argument of the executable in this role. The numbers of the order and of the channel to the launcher follow.
-pub const MIDDLE: &str = "--middle";
+const MIDDLE: &str = "--middle";
 
 /// Time between two rounds of freeing the older part of a daemon's stderr that is a memory file, in milliseconds.
 const STDERR_TRIM_INTERVAL: u16 = 1000;
@@ -33,7 +34,9 @@ const READ_SIZE: usize = 4096;
 /// Files that are removed after a failed start.
 #[derive(Debug, Clone, Default)]
 pub struct Leftovers {
+    /// Pid file, with the files beside it.
     pub pid_file: Option<Sweep>,
+    /// Sockets in the file system.
     pub sockets: Vec<SocketFile>,
 }
 
@@ -62,9 +65,21 @@ pub fn arguments(executable: CString, order: RawFd, launcher: RawFd) -> Vec<CStr
     [executable].into_iter().chain(texts.into_iter().filter_map(|text| CString::new(text).ok())).collect()
 }
 
-/// Runs the middle process, as which this very process was started; returns the exit code. The launcher blocked all
-/// signals.
-pub fn run(order: RawFd, launcher: RawFd) -> i32 {
+/// Runs the middle process if this very process was started as that; returns its exit code. `arguments` are those of the
+/// process, without `argv[0]`. To be called before anything else: nothing of the program may run in this role.
+pub fn run_if_asked(arguments: &[String]) -> Option<i32> {
+    let [role, order, launcher] = arguments else { return None };
+    if role != MIDDLE {
+        return None;
+    }
+    Some(match (order.parse(), launcher.parse()) {
+        (Ok(order), Ok(launcher)) => run(order, launcher),
+        _ => 2,
+    })
+}
+
+/// Runs the middle process; returns the exit code. The launcher blocked all signals.
+fn run(order: RawFd, launcher: RawFd) -> i32 {
     process::set_name(c"daemonic-middle");
     // An order of another build can't be read, and its launcher doesn't go on when it reads this line.
     if !say(launcher, &format!("BUILD={BUILD}")) {
@@ -132,7 +147,7 @@ fn start_daemon(order: &MiddleOrder) -> Result<Pid, (Step, Errno)> {
 struct Watch<'a> {
     order: &'a MiddleOrder,
     daemon: Pid,
-    process: Option<OwnedFd>,
+    process: ProcessHandle,
     lines: StartLines,
     /// The channels, until the other end is closed.
     from_launcher: Option<OwnedFd>,
@@ -142,7 +157,7 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn new(order: &'a MiddleOrder, daemon: Pid) -> Self {
         let [from_launcher, from_daemon] = [order.launcher, order.daemon].map(|number| Some(fd::adopt(number)));
-        let process = pidfd::open(daemon.as_raw()).ok();
+        let process = ProcessHandle::of_child(daemon);
         Self { order, daemon, process, lines: StartLines::default(), from_launcher, from_daemon }
     }
 
@@ -159,7 +174,7 @@ impl<'a> Watch<'a> {
                     Passed::LauncherGone => launcher_gone = true,
                 }
             }
-            if process::has_exited(self.daemon) {
+            if self.process.has_exited() {
                 return self.report_end();
             }
             if launcher_gone && self.order.outlives_launcher && self.has_launcher_closed() {
@@ -178,10 +193,12 @@ impl<'a> Watch<'a> {
     /// daemon. The launcher writes nothing but the order to kill the daemon, so whatever comes from it means that it is
     /// gone.
     fn wait_for_event(&self) -> Seen {
-        let sources = [&self.from_launcher, &self.from_daemon, &self.process];
+        let channels = [&self.from_launcher, &self.from_daemon].map(|channel| channel.as_ref().map(AsFd::as_fd));
+        let process = self.process.descriptor();
+        let sources = [channels[0], channels[1], process];
         let mut polled: Vec<_> =
-            sources.into_iter().flatten().map(|source| PollFd::new(source.as_fd(), PollFlags::POLLIN)).collect();
-        let timeout = match (&self.process, self.order.stderr_memory) {
+            sources.into_iter().flatten().map(|source| PollFd::new(source, PollFlags::POLLIN)).collect();
+        let timeout = match (process, self.order.stderr_memory) {
             (None, _) => PollTimeout::from(DAEMON_POLL_INTERVAL),
             (Some(_), Some(_)) => PollTimeout::from(STDERR_TRIM_INTERVAL),
             (Some(_), None) => PollTimeout::NONE,

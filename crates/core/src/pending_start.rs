@@ -18,8 +18,9 @@ use crate::plan::Plan;
 use crate::process_facts::status_field;
 use crate::start_channel::{KILL, StartLine as Line, StartLines};
 use crate::stdio::Tail;
+use crate::sys::process_handle::ProcessHandle;
 use crate::sys::signal::Captured;
-use crate::sys::{fd, fork, pidfd, process};
+use crate::sys::{fd, fork, process};
 
 /// Time that the middle process may take to kill the daemon, remove its files and exit. Then it is killed: it may wait for
 /// a file system that doesn't answer.
@@ -37,7 +38,7 @@ pub struct PendingStart {
     speaks: bool,
     deadline: Option<Instant>,
     middle: Option<Pid>,
-    daemon: Option<OwnedFd>,
+    daemon: Option<ProcessHandle>,
     signals: Option<Captured>,
     tail: Option<Tail>,
     leftovers: Leftovers,
@@ -59,16 +60,22 @@ pub struct PendingStart {
 /// Result of a start.
 #[derive(Debug)]
 pub enum Outcome {
+    /// The daemon is ready.
     Ready,
     /// The daemon exited with this code, or was killed by this signal, before it was ready.
     Ended {
+        /// Exit code, if it exited.
         code: Option<i32>,
+        /// Signal, if one ended it.
         signal: Option<Signal>,
+        /// Last text that it wrote to stderr.
         stderr: String,
     },
     /// The daemon was not ready in time and has been killed; `waiting` is what it said that it waits for.
     TimedOut {
+        /// Last text that the daemon wrote to stderr.
         stderr: String,
+        /// Sentence that says what it waited for.
         waiting: Option<String>,
     },
     /// The launcher got this signal. The daemon has been killed, and the signal raised again for the launcher's own
@@ -76,6 +83,7 @@ pub enum Outcome {
     Interrupted(Signal),
     /// The middle process was killed, and the daemon with it.
     MiddleLost {
+        /// Last text that the daemon wrote to stderr.
         stderr: String,
     },
 }
@@ -140,7 +148,7 @@ impl PendingStart {
                 Event::Line(Line::Build(build)) => return Err(self.other_build(&build).into()),
                 Event::Line(Line::Pid(pid)) => {
                     self.pid = pid;
-                    self.daemon = pidfd::open(pid).ok();
+                    self.daemon = ProcessHandle::open(pid).ok();
                     return Ok(self);
                 }
                 Event::Line(Line::Failure(failure)) => return Err(self.explain(failure).into()),
@@ -233,8 +241,7 @@ impl PendingStart {
         }
         if let Some(daemon) = &self.daemon {
             // If the middle was killed, the kernel kills the daemon, a moment later.
-            let timeout = PollTimeout::try_from(ORPHAN_EXIT_TIMEOUT).unwrap_or(PollTimeout::MAX);
-            let _ = poll(&mut [PollFd::new(daemon.as_fd(), PollFlags::POLLIN)], timeout);
+            let _ = daemon.wait(Some(ORPHAN_EXIT_TIMEOUT));
         }
         self.leftovers.remove();
         Abort::Done
@@ -258,7 +265,7 @@ impl PendingStart {
     /// Reaps the middle process, and returns its status.
     fn reap_middle(&mut self) -> Option<i32> {
         let middle = self.middle.take()?;
-        if !process::exits_within(middle, MIDDLE_EXIT_TIMEOUT) {
+        if !ProcessHandle::of_child(middle).wait(Some(MIDDLE_EXIT_TIMEOUT)) {
             // The daemon then dies with it, as long as that isn't ready.
             let _ = process::signal_child(middle, libc::SIGKILL, false);
         }

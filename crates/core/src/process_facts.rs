@@ -8,12 +8,17 @@ use crate::error::{During, Failure, Result, Step};
 /// Place of a process among the others.
 #[derive(Debug, Clone)]
 pub struct ProcessFacts {
+    /// Pid.
     pub pid: i32,
+    /// Pid of the parent.
     pub ppid: i32,
+    /// Id of the process group.
     pub pgid: i32,
+    /// Id of the session.
     pub sid: i32,
     /// The controlling terminal's name, e.g. `pts/3`.
     pub tty: Option<String>,
+    /// Mask of new files; None where the kernel does not tell it.
     pub umask: Option<u32>,
 }
 

@@ -18,9 +18,11 @@ const LOWEST_IO_LEVEL: u8 = 7;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Resources {
+    /// Limits of setrlimit(2).
     pub limits: Vec<Limit>,
     /// Nice value: setpriority(2).
     pub nice: Option<i32>,
+    /// Priority of ioprio_set(2).
     pub io_priority: Option<IoPriority>,
     /// Likelihood of being killed when memory runs out: proc_pid_oom_score_adj(5).
     pub oom_score_adjust: Option<i32>,
@@ -34,9 +36,18 @@ pack_fields!(Resources { limits, nice, io_priority, oom_score_adjust, no_new_pri
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "class", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum IoPriority {
+    /// Only while nobody else wants the disk.
     Idle,
-    BestEffort { level: u8 },
-    Realtime { level: u8 },
+    /// The usual class.
+    BestEffort {
+        /// 0, the first to be served, to 7.
+        level: u8,
+    },
+    /// Before all others.
+    Realtime {
+        /// 0, the first to be served, to 7.
+        level: u8,
+    },
 }
 
 impl Pack for IoPriority {

@@ -4,7 +4,7 @@
 use std::os::fd::OwnedFd;
 
 use daemonic_core::arrival::{self, Arrival};
-use daemonic_core::middle::{self, MIDDLE};
+use daemonic_core::middle;
 use daemonic_core::pidfile::Held;
 use daemonic_core::sys::{fd, memory_file, process, title::Title};
 
@@ -33,9 +33,11 @@ const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 /// Does what the arguments ask for; returns the exit code.
 pub fn run() -> i32 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(code) = middle::run_if_asked(&arguments) {
+        return code;
+    }
     let supervisor = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => from_launcher(),
-        [MIDDLE, order, launcher] => return run_middle(order, launcher),
         [CHECK] => return i32::from(!reexec::understands_state_on_stdin()),
         [RESUME, number] => number.parse().ok().and_then(from_saved_state),
         _ => None,
@@ -52,17 +54,9 @@ pub fn run() -> i32 {
     if has_launcher && supervisor.fleet.start_exit == Some(Exit::Code(0)) { 0 } else { code }
 }
 
-/// Runs the process between launcher and daemon.
-fn run_middle(order: &str, launcher: &str) -> i32 {
-    match (order.parse(), launcher.parse()) {
-        (Ok(order), Ok(launcher)) => middle::run(order, launcher),
-        _ => 2,
-    }
-}
-
 /// Makes a supervisor of what the launcher, or the foreground process before it, handed over, and starts the workers.
 fn from_launcher() -> Option<Supervisor> {
-    let mut arrival = Arrival::take(&std::env::var(arrival::MARKER).ok()?)?;
+    let mut arrival = Arrival::of_this_process()?;
     let config: Config = parse(&arrival.config.take()?)?;
     let sockets = arrival::passed_sockets(arrival.first_socket);
     let manager = std::env::var(NOTIFY_SOCKET).ok().filter(|address| !address.is_empty() && is_manager_for_this());

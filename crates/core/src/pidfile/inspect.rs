@@ -29,7 +29,9 @@ pub fn inspect(path: &Path) -> Result<Report> {
 /// Running process that owns a pid file, as the kernel says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
+    /// Pid that the kernel gave for the lock.
     pub pid: i32,
+    /// Whether that process is starting or running.
     pub state: PidFileState,
 }
 

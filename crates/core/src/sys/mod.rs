@@ -14,7 +14,7 @@ pub mod lock;
 pub mod memory_file;
 pub mod passing;
 pub mod path;
-pub mod pidfd;
+mod pidfd;
 pub mod priority;
 pub mod process;
 pub mod process_handle;

@@ -1,13 +1,10 @@
 //! Processes: their attributes, signals to children, exit and wait.
 
 use std::ffi::CStr;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
-use std::time::{Duration, Instant};
 
 use nix::Result;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Pid, getppid, getsid};
 
 /// Room for the decimal digits of the largest pid, and NUL.
@@ -218,27 +215,6 @@ pub fn has_exited(child: Pid) -> bool {
     let asked = unsafe { libc::waitid(libc::P_PID, number, &raw mut info, options) };
     // waitid(2) also returns 0 for a child that still runs, and leaves the signal number 0.
     asked == 0 && info.si_signo != 0
-}
-
-/// Waits until the child has exited, and says whether it has in that time. It stays unreaped.
-pub fn exits_within(child: Pid, time: Duration) -> bool {
-    /// Time between two looks where the kernel has no pidfds.
-    const LOOK_EVERY: Duration = Duration::from_millis(5);
-    let deadline = Instant::now() + time;
-    let process = super::pidfd::open(child.as_raw());
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let exited = if let Ok(process) = &process {
-            let timeout = PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::MAX);
-            poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], timeout).is_ok_and(|ready| ready > 0)
-        } else {
-            std::thread::sleep(LOOK_EVERY.min(left));
-            has_exited(child)
-        };
-        if exited || left.is_zero() {
-            return exited;
-        }
-    }
 }
 
 /// Blocks until the child has exited, reaps it, and returns its raw status. Async-signal-safe.

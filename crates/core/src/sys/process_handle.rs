@@ -1,5 +1,5 @@
 //! A process that can't be mistaken for a later one with the same pid: by its pidfd or, where the kernel or a sandbox has
-//! none, by its pid and the moment of its start, looked at from time to time.
+//! none, looked at from time to time, by its pid and the moment of its start, or as a child that is not reaped yet.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -9,32 +9,48 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::pidfd;
+use super::{pidfd, process};
 
 /// Time between two looks at a process that has no pidfd.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Process that was alive when this was opened.
+/// Process that was alive, or an unreaped child, when this was opened.
 #[derive(Debug)]
 pub struct ProcessHandle {
     pid: i32,
-    descriptor: Option<OwnedFd>,
+    known_by: KnownBy,
+}
+
+/// What tells the process from a later one with its pid.
+#[derive(Debug)]
+enum KnownBy {
+    Descriptor(OwnedFd),
     /// The moment of its start in clock ticks since boot; None where /proc doesn't show it.
-    start: Option<u64>,
+    Start(Option<u64>),
+    /// It is a child of this process, which reaps it only after it has dropped this handle.
+    Parentage,
 }
 
 impl ProcessHandle {
     /// Opens the process that has this pid now. ESRCH: there is none, or it has exited and waits to be reaped.
     pub fn open(pid: i32) -> nix::Result<Self> {
-        let descriptor = match pidfd::open(pid) {
-            Ok(descriptor) => Some(descriptor),
+        let known_by = match pidfd::open(pid) {
+            Ok(descriptor) => KnownBy::Descriptor(descriptor),
             // Not known before Linux 5.3 and on other systems, or forbidden by a sandbox.
-            Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EINVAL) => None,
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EINVAL) => {
+                KnownBy::Start(Stat::read(pid).map(|stat| stat.start))
+            }
             Err(errno) => return Err(errno),
         };
-        let start = Stat::read(pid).map(|stat| stat.start);
-        let handle = Self { pid, descriptor, start };
+        let handle = Self { pid, known_by };
         if handle.has_exited() { Err(Errno::ESRCH) } else { Ok(handle) }
+    }
+
+    /// Gives a handle on a child of this process that is not reaped yet, whether it runs or has exited.
+    #[must_use]
+    pub fn of_child(child: Pid) -> Self {
+        let pid = child.as_raw();
+        Self { pid, known_by: pidfd::open(pid).map_or(KnownBy::Parentage, KnownBy::Descriptor) }
     }
 
     /// Pid that it was opened by.
@@ -47,18 +63,21 @@ impl ProcessHandle {
     /// [`ProcessHandle::has_exited`].
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.descriptor.as_ref().map(AsFd::as_fd)
+        match &self.known_by {
+            KnownBy::Descriptor(descriptor) => Some(descriptor.as_fd()),
+            KnownBy::Start(_) | KnownBy::Parentage => None,
+        }
     }
 
     /// Signals the process. ESRCH: it has exited. Without a pidfd the pid could be given to another process only between
     /// the look at its start and kill(2), which follows at once.
     pub fn signal(&self, signal: Signal) -> nix::Result<()> {
-        match &self.descriptor {
-            Some(descriptor) => match pidfd::send_signal(descriptor, Some(signal)) {
+        match &self.known_by {
+            KnownBy::Descriptor(descriptor) => match pidfd::send_signal(descriptor, Some(signal)) {
                 Err(Errno::ENOSYS) => self.signal_by_pid(signal),
                 other => other,
             },
-            None => self.signal_by_pid(signal),
+            KnownBy::Start(_) | KnownBy::Parentage => self.signal_by_pid(signal),
         }
     }
 
@@ -72,13 +91,14 @@ impl ProcessHandle {
     /// Whether the process has exited: its descriptors are closed and its locks gone. A zombie has exited.
     #[must_use]
     pub fn has_exited(&self) -> bool {
-        match &self.descriptor {
-            Some(descriptor) => poll_until(descriptor.as_fd(), PollTimeout::ZERO),
-            None => match Stat::read(self.pid) {
-                Some(stat) => stat.has_exited() || self.start.is_some_and(|start| start != stat.start),
+        match &self.known_by {
+            KnownBy::Descriptor(descriptor) => poll_until(descriptor.as_fd(), PollTimeout::ZERO),
+            KnownBy::Start(start) => match Stat::read(self.pid) {
+                Some(stat) => stat.has_exited() || start.is_some_and(|start| start != stat.start),
                 // No /proc, or none that shows this process: EPERM means that it is there.
                 None => kill(Pid::from_raw(self.pid), None) == Err(Errno::ESRCH),
             },
+            KnownBy::Parentage => process::has_exited(Pid::from_raw(self.pid)),
         }
     }
 
@@ -94,14 +114,15 @@ impl ProcessHandle {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let has_exited = match &self.descriptor {
-                Some(descriptor) => poll_until(descriptor.as_fd(), milliseconds(left)),
+            let descriptor = self.descriptor();
+            let has_exited = match descriptor {
+                Some(descriptor) => poll_until(descriptor, milliseconds(left)),
                 None => self.has_exited(),
             };
             if has_exited || left == Some(Duration::ZERO) {
                 return has_exited;
             }
-            if self.descriptor.is_none() {
+            if descriptor.is_none() {
                 std::thread::sleep(left.map_or(LOOK_INTERVAL, |left| left.min(LOOK_INTERVAL)));
             }
         }
@@ -164,15 +185,20 @@ mod tests {
 
     /// Gives a handle by pid and start time, as on a kernel without pidfds.
     fn by_start(pid: i32) -> ProcessHandle {
-        let start = Stat::read(pid).map(|stat| stat.start);
-        ProcessHandle { pid, descriptor: None, start }
+        ProcessHandle { pid, known_by: KnownBy::Start(Stat::read(pid).map(|stat| stat.start)) }
+    }
+
+    /// Gives a handle on a child, as on a kernel without pidfds.
+    fn by_parentage(pid: i32) -> ProcessHandle {
+        ProcessHandle { pid, known_by: KnownBy::Parentage }
     }
 
     #[test]
     fn a_process_has_exited_before_it_is_reaped_with_or_without_a_descriptor() {
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
         let pid = child.id().cast_signed();
-        let handles = [ProcessHandle::open(pid).unwrap(), by_start(pid)];
+        let of_child = ProcessHandle::of_child(Pid::from_raw(pid));
+        let handles = [ProcessHandle::open(pid).unwrap(), by_start(pid), of_child, by_parentage(pid)];
         for handle in &handles {
             assert!(!handle.has_exited());
             assert!(!handle.wait(Some(Duration::from_millis(20))));
@@ -184,14 +210,16 @@ mod tests {
         }
         assert_eq!(by_start(pid).signal(Signal::SIGTERM), Err(Errno::ESRCH));
         assert_eq!(ProcessHandle::open(pid).err(), Some(Errno::ESRCH));
+        let of_zombie = ProcessHandle::of_child(Pid::from_raw(pid));
+        assert!(of_zombie.has_exited());
         child.wait().unwrap();
-        assert!(handles.iter().all(ProcessHandle::has_exited));
+        assert!(handles[..2].iter().all(ProcessHandle::has_exited));
     }
 
     #[test]
     fn a_later_process_with_the_same_pid_is_another_one() {
         let own = std::process::id().cast_signed();
-        let earlier = ProcessHandle { start: Some(1), ..by_start(own) };
+        let earlier = ProcessHandle { pid: own, known_by: KnownBy::Start(Some(1)) };
         assert!(earlier.has_exited());
         assert_eq!(earlier.signal(Signal::SIGKILL), Err(Errno::ESRCH));
     }
