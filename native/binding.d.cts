@@ -175,6 +175,9 @@ export interface IoPriority {
   level?: number
 }
 
+/** Tells whether the owner of a pid file has announced its exit. */
+export declare function isEnding(path: string): boolean
+
 /** Whether descriptor `fd` is the file that $JOURNAL_STREAM names: systemd.exec(5). */
 export declare function isJournalStream(fd: number, stream: string): boolean
 

@@ -16,6 +16,7 @@ use crate::notify_socket::NotifySocket;
 use crate::policy::Exit;
 use crate::real_world::RealWorld;
 use crate::reexec::{self, CHECK, RESUME};
+use crate::state_file;
 use crate::supervisor::Supervisor;
 
 /// Variables that are meant for the supervisor itself: workers don't inherit them.
@@ -117,7 +118,7 @@ fn parse(file: &OwnedFd) -> Option<Config> {
     }
 }
 
-/// Removes notify socket, control socket and pid file. If a signal killed the worker that made the first start fail, the supervisor
+/// Removes notify socket, control socket and pid file; the state file stays where the daemon has failed for good. If a signal killed the worker that made the first start fail, the supervisor
 /// is killed by the same signal, so that its parent sees what happened.
 fn clean_up(supervisor: &mut Supervisor) {
     let Supervisor { world, control, fleet, notify_socket, .. } = supervisor;
@@ -128,7 +129,10 @@ fn clean_up(supervisor: &mut Supervisor) {
         control.remove();
     }
     if let (Some(held), Some(file)) = (&mut world.pid_file, &world.config.pid_file) {
-        let _ = held.release(&file.companions, true);
+        let recorded = fleet.failure.as_ref().is_some_and(|failure| state_file::record_failure(file, failure));
+        // The state file comes first: it stays as the record of the failure.
+        let companions = if recorded { &file.companions[1..] } else { &file.companions[..] };
+        let _ = held.release(companions, true);
     }
     if let Some(Exit::Signal { number, .. }) = fleet.start_exit {
         process::die_by(number);

@@ -131,13 +131,11 @@ pub fn signal_name(number: i32) -> String {
 impl Supervision {
     /// Whether a worker that exited like this is started again; `failed_to_start`: before it was ready.
     pub fn restarts(&self, exit: Exit, verdict: Option<Verdict>, failed_to_start: bool) -> bool {
-        let is_error =
-            verdict.is_some() || matches!(exit, Exit::Signal { number, .. } if ERROR_SIGNALS.contains(&number));
         match self.restart {
             Restart::No => false,
             Restart::Always => true,
-            Restart::OnAbnormal => is_error,
-            Restart::OnFailure => is_error || failed_to_start || matches!(exit, Exit::Code(1..)),
+            Restart::OnAbnormal => is_error(exit, verdict),
+            Restart::OnFailure => is_failure(exit, verdict, failed_to_start),
         }
     }
 
@@ -148,6 +146,15 @@ impl Supervision {
             _ => FIRST_RESTART_DELAY.saturating_mul(1 << (failures - 2).min(32)).min(self.max_delay),
         }
     }
+}
+
+/// Whether a worker that exited like this has failed; `failed_to_start`: before it was ready.
+pub fn is_failure(exit: Exit, verdict: Option<Verdict>, failed_to_start: bool) -> bool {
+    is_error(exit, verdict) || failed_to_start || matches!(exit, Exit::Code(1..))
+}
+
+fn is_error(exit: Exit, verdict: Option<Verdict>) -> bool {
+    verdict.is_some() || matches!(exit, Exit::Signal { number, .. } if ERROR_SIGNALS.contains(&number))
 }
 
 #[cfg(test)]

@@ -114,6 +114,31 @@ pub struct Slot {
     restart_at: Option<Millis>,
 }
 
+/// The exit that ended a daemon for good after it was ready: nothing is to restart it, or the supervisor gave up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    pub exit_code: i32,
+    /// How the last worker exited, with the last line of its stderr.
+    pub last_exit: String,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Restarts of all workers, and the number of workers that there were to be.
+    pub restarts: u32,
+    pub workers: usize,
+}
+
+/// A slot whose worker exits again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failing<'a> {
+    /// Failures in a row.
+    pub failures: u32,
+    pub last_exit: Option<&'a str>,
+    /// Milliseconds until its next worker is started; None while it has one.
+    pub restart_in: Option<Millis>,
+}
+
 /// What the configuration says that a fleet decides by.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Terms {
@@ -142,6 +167,9 @@ pub struct Fleet {
     last_failure: Option<String>,
     /// How the worker exited that made the first start fail.
     pub start_exit: Option<Exit>,
+    /// Why the daemon exits for good, if it has failed.
+    #[serde(default)]
+    pub failure: Option<Failure>,
     next_memory_check: Millis,
     /// When [`tick`](Self::tick) last ran.
     last_tick: Millis,
@@ -163,6 +191,7 @@ impl Fleet {
             waiting_clients: Vec::new(),
             last_failure: None,
             start_exit: None,
+            failure: None,
             next_memory_check: now,
             last_tick: now,
             stop_signal: None,
@@ -206,7 +235,7 @@ impl Fleet {
         let Some(index) = self.workers.iter().position(|worker| worker.pid == pid) else { return };
         let worker = self.workers.remove(index);
         let stderr = world.end_of_stderr(pid);
-        let last_line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("").trim();
+        let last_line = telling_line(&stderr);
         // After an exit with 0 the last line on stderr explains nothing.
         let description = if last_line.is_empty() || exit == Exit::Code(0) {
             exit.to_string()
@@ -326,6 +355,29 @@ impl Fleet {
         self.workers.iter().filter(|worker| which(worker)).map(|worker| worker.pid).collect()
     }
 
+    /// Restarts of all workers since the supervisor started.
+    pub fn restarts(&self) -> u32 {
+        self.slots.iter().map(|slot| slot.restarts).sum()
+    }
+
+    /// The slot that fails most, if any does: it has failed twice in a row, and has no worker that has run for long. After a
+    /// first failure the next worker starts at once, and may well stay.
+    pub fn failing(&self, now: Millis) -> Option<Failing<'_>> {
+        let is_failing = |(index, slot): &(usize, &Slot)| {
+            let mut workers = self.workers.iter().filter(|worker| worker.slot == *index && self.is_current(worker));
+            let steady = self.terms.supervision.steady_after;
+            let runs_steadily = workers.any(|worker| worker.is_serving() && now >= worker.started_at + steady);
+            slot.failures + slot.refusals > 1 && !runs_steadily
+        };
+        let running = self.phase == Phase::Running;
+        let slots = self.slots.iter().enumerate().filter(|each| running && is_failing(each));
+        slots.map(|(_, slot)| slot).max_by_key(|slot| slot.failures + slot.refusals).map(|slot| Failing {
+            failures: slot.failures + slot.refusals,
+            last_exit: slot.last_exit.as_deref(),
+            restart_in: slot.restart_at.map(|at| at.saturating_sub(now)),
+        })
+    }
+
     /// Shows in the process title how many workers there are, and the last failure while one counts.
     pub fn show_title(&self, world: &mut impl World) {
         let subject = match (self.slots.len(), self.workers.iter().find(|worker| self.is_current(worker))) {
@@ -341,6 +393,14 @@ impl Fleet {
             Phase::Running => format!("{subject} ({health})"),
         });
     }
+}
+
+/// The line that says most of the end of a stderr: the last one that is neither indented nor a bracket. Below the message
+/// of an uncaught error, Node.js prints the stack, the error's properties and its own version.
+fn telling_line(stderr: &str) -> &str {
+    let tells = |line: &&str| !line.starts_with([' ', '\t', '}', ']']) && !line.starts_with("Node.js v");
+    let lines = || stderr.lines().rev().filter(|line| !line.trim().is_empty());
+    lines().find(tells).or_else(|| lines().next()).unwrap_or("").trim()
 }
 
 /// Sends a signal to a worker, and says so if that was not allowed.

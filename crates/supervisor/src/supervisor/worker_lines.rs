@@ -108,8 +108,8 @@ impl Supervisor {
         }
         let config = &mut self.world.config;
         config.grant(open, wishes);
-        if let Some([state, draft, ..]) = config.pid_file.as_ref().map(|file| &file.companions[..]) {
-            state_file::set_stop_timeout(state, draft, config.stop_timeout);
+        if let Some(file) = &config.pid_file {
+            state_file::set(file, [("stopTimeout", config.stop_timeout.into())]);
         }
         self.world.replan();
         let config = &self.world.config;

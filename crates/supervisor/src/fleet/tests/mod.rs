@@ -5,7 +5,7 @@ mod stages;
 
 use std::collections::HashMap;
 
-use super::{ClientId, Fleet, Level, Phase, ReadyBy, Refused, Terms, World};
+use super::{ClientId, Failing, Fleet, Level, Phase, ReadyBy, Refused, Terms, World};
 use crate::clock::Millis;
 use crate::policy::tests::supervision;
 use crate::policy::{Exit, Restart};
@@ -243,6 +243,27 @@ fn after_the_most_failures_of_a_slot_all_end_with_its_code() {
     assert_eq!(world.take_actions(), ["say 2 failures: pid 3 ended with 7, giving up", "signal 4 15"]);
     fleet.worker_exited(&mut world, 4, Exit::Signal { number: libc::SIGTERM, core_dumped: false });
     assert_eq!(fleet.exit_code(), Some(7));
+}
+
+#[test]
+fn a_slot_fails_from_its_second_failure_in_a_row_until_a_steady_run() {
+    let (mut fleet, mut world) = running(terms(2, Restart::Always));
+    assert_eq!(fleet.failing(world.now), None);
+    world.stderr.insert(1, "Error: boom\n    at f\n\nNode.js v20.1.0\n".to_owned());
+    fleet.worker_exited(&mut world, 1, Exit::Code(3));
+    assert_eq!(fleet.failing(world.now), None);
+    at(&mut fleet, &mut world, 0);
+    fleet.worker_ready(&mut world, 3, ReadyBy::Program);
+    assert_eq!(fleet.failing(world.now), None, "it may well stay");
+    world.stderr.insert(3, "Error: boom\n    at f {\n  code: 'E'\n}\n\nNode.js v20.1.0\n".to_owned());
+    fleet.worker_exited(&mut world, 3, Exit::Code(3));
+    let failing = Failing { failures: 2, last_exit: Some("ended with 3: Error: boom"), restart_in: Some(100) };
+    assert_eq!(fleet.failing(world.now), Some(failing.clone()));
+    at(&mut fleet, &mut world, 100);
+    fleet.worker_ready(&mut world, 4, ReadyBy::Program);
+    assert_eq!(fleet.failing(world.now), Some(Failing { restart_in: None, ..failing }));
+    world.now = 100 + 10_000;
+    assert_eq!(fleet.failing(world.now), None);
 }
 
 #[test]
