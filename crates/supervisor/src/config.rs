@@ -60,6 +60,7 @@ pub struct Config {
 /// starts the daemon: its options are here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // options, each open or not, and no states
 pub struct Open {
     pub identity: bool,
     pub supervision: bool,
