@@ -17,6 +17,8 @@ export declare class Arrival {
   waitsFor(what: string): void
   /** Has the supervisor bind a socket. `listen` is its plan, as JSON. */
   bind(name: string, listen: string): Answer<Socket>
+  /** Tells the supervisor how the program wants to be supervised, as JSON, and waits until it was heard. */
+  wish(wishes: string): Refusal | null
   /**
    * Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none; `signal` that
    * of a signal that the program maps. If the supervisor dies, this process exits at once.
@@ -248,6 +250,8 @@ export interface Outcome {
 export interface OwnerPlan {
   user: number
   group: number
+  /** Supplementary groups. */
+  groups: Array<number>
 }
 
 /** Lists the sockets that were passed to this process by $LISTEN_FDS. */
@@ -428,3 +432,6 @@ export interface SupervisorPlan {
 
 /** Runs the event loop until it has handled an event; false without libuv. */
 export declare function turnEventLoop(): boolean
+
+/** The first of these files that another user than root can change or replace: the file, or a directory above it. */
+export declare function writableByOthers(files: Array<string>): string | null

@@ -55,9 +55,9 @@ export const OPTIONS = {
   chdir: { takesEffect: ['call'], decidedBy: 'each', default: '/', launchDefault: false },
   umask: { takesEffect: ['call'], decidedBy: 'each', default: 0o022 },
   chroot: { takesEffect: ['call'], decidedBy: 'identity' },
-  user: { takesEffect: ['call'], decidedBy: 'identity' },
-  group: { takesEffect: ['call'], decidedBy: 'identity' },
-  groups: { takesEffect: ['call'], decidedBy: 'identity' },
+  user: { takesEffect: ['exec', 'call'], decidedBy: 'identity' },
+  group: { takesEffect: ['exec', 'call'], decidedBy: 'identity' },
+  groups: { takesEffect: ['exec', 'call'], decidedBy: 'identity' },
   stdin: { takesEffect: ['launcher'], decidedBy: 'start', default: 'ignore' },
   log: { takesEffect: ['launcher'], decidedBy: 'start', default: 'ignore', launchDefault: true },
   stdout: { takesEffect: ['launcher'], decidedBy: 'start' },
@@ -97,6 +97,7 @@ export const MONITOR_OPTIONS = {
   maxMemory: {},
   settle: { default: 1_000 },
   killTree: { default: true },
+  startAs: { default: 'user' },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: { readonly default?: unknown } }
 
 /** The names of the options whose row in the table has this in it. */
@@ -399,5 +400,14 @@ export const MONITOR_FLAGS = {
     isNegation: true,
     group: 'Supervision',
     help: 'leave the rest of a worker’s process group alone when the worker has ended',
+  },
+  startAs: {
+    name: 'start-as',
+    kind: 'choice',
+    value: 'WHO',
+    choices: ['user', 'root'],
+    group: 'Supervision',
+    help: 'who a Node.js script with a --user is until its daemonize() call, from its second start on at the latest',
+    default: 'user',
   },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: Flag }

@@ -238,6 +238,15 @@ impl Arrival {
         self.answers.wait_for_socket()
     }
 
+    /// Tells the supervisor how the program wants to be supervised: a line of JSON. Blocks until it was heard, since the
+    /// supervisor heeds it only while this process has its rights.
+    pub fn wish(&self, wishes: &str) -> Result<()> {
+        let Some(channel) = self.channel.as_ref().filter(|_| self.role == Role::Worker) else { return Ok(()) };
+        let line = format!("WISHES={} {}\n", self.answers.expect(), wishes.replace('\n', " "));
+        fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Channel, "send")?;
+        self.answers.wait_for_grant()
+    }
+
     /// Whether a launcher or a supervisor waits for this process to be ready.
     #[must_use]
     pub fn has_listener(&self) -> bool {

@@ -33,6 +33,16 @@ pub enum Restart {
     Always,
 }
 
+/// Who a Node.js program is from its exec to its call of daemonize().
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartAs {
+    /// The user that it takes.
+    User,
+    /// Root, if the supervisor is.
+    Root,
+}
+
 /// The `monitor` and `workers` options.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -56,6 +66,7 @@ pub struct Supervision {
     pub settle: Millis,
     /// Whether a worker's process group ends with the worker.
     pub kill_tree: bool,
+    pub start_as: StartAs,
 }
 
 /// How a process exited or was killed.
@@ -162,6 +173,7 @@ pub mod tests {
             max_memory: None,
             settle: 0,
             kill_tree: true,
+            start_as: StartAs::User,
         }
     }
 

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, RawFd};
 
 use daemonic_core::arrival::Arrival;
-use daemonic_core::error::{Error, Failure, Result as CoreResult};
+use daemonic_core::error::{Error, Failure, Result as CoreResult, Step};
 use daemonic_core::limits::Limit;
 use daemonic_core::logs;
 use daemonic_core::notify::notify;
 use daemonic_core::orders;
 use daemonic_core::pidfile::Held;
+use daemonic_core::place;
 use daemonic_core::process_facts::usage;
+use daemonic_core::resources::Resources;
 use daemonic_core::stdio::Tail;
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{descendants, fd, process};
@@ -20,7 +22,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::Pid;
 
 use crate::clock::{Millis, now};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Identity};
 use crate::fleet::{ClientId, Level, Refused, World};
 use crate::listeners::Listeners;
 use crate::readiness_probe::ReadinessProbe;
@@ -30,6 +32,9 @@ use crate::worker_processes::{WorkerProcess, WorkerProcesses};
 
 /// Milliseconds after which a worker is handed a log file again that it could not take.
 const HAND_LOG_AGAIN_AFTER: Millis = 1_000;
+
+/// Why a program that would begin as root is not started.
+const OTHERS_WRITE: &str = "others than root can write it, and the program would begin as root";
 
 /// Everything outside of the fleet that the supervisor holds or changes.
 pub struct RealWorld {
@@ -123,6 +128,29 @@ impl RealWorld {
         };
     }
 
+    /// Notes who the program becomes at its call, if the start left that open: workers that are started from now on are
+    /// that from their exec on, and logs are reopened with that user's rights.
+    pub fn learn(&mut self, identity: Identity, resources: Resources) {
+        if !std::mem::take(&mut self.config.open.identity) {
+            return;
+        }
+        self.config.identity = identity;
+        self.config.resources.take_over(resources);
+        self.replan();
+    }
+
+    /// Has the workers that are started from now on follow a changed configuration.
+    pub fn replan(&mut self) {
+        let environment = std::mem::take(&mut self.plan.environment);
+        self.plan = self.config.worker_plan(environment);
+    }
+
+    /// Tells a worker that its wishes were heard.
+    pub fn confirm(&self, pid: i32, request: u64) {
+        let channel = self.workers.get(pid).and_then(|process| process.channel.as_ref());
+        let _ = channel.map(|channel| orders::grant(channel.as_fd(), request));
+    }
+
     /// Hands a worker the present log file for these outputs again, after a while: it had no descriptor free for it.
     pub fn hand_log_later(&mut self, pid: i32, numbers: Vec<RawFd>) {
         let Some(process) = self.workers.get_mut(pid) else { return };
@@ -152,7 +180,19 @@ impl RealWorld {
         }
     }
 
+    /// Refuses to start a program as root whose code others can change.
+    fn require_roots_code(&self) -> CoreResult<()> {
+        if !self.config.begins_as_root() {
+            return Ok(());
+        }
+        match place::first_that_others_can_write(&self.config.code) {
+            Some(path) => Err(Failure::new(Step::Exec, "execve", Errno::EPERM).at(path).because(OTHERS_WRITE).into()),
+            None => Ok(()),
+        }
+    }
+
     fn start_worker(&mut self, slot: usize) -> CoreResult<i32> {
+        self.require_roots_code()?;
         self.listeners.bind_for_slot(slot, &self.config.sockets)?;
         let mut note = self.config.note.clone();
         note.insert("worker".to_owned(), slot.into());
@@ -317,7 +357,7 @@ impl World for RealWorld {
         for (path, (mode, numbers)) in self.config.logs_by_path() {
             let [first, ..] = numbers[..] else { continue };
             let Some(text) = path.to_str() else { continue };
-            let reopened = logs::reopen(first, text, mode, self.config.owner());
+            let reopened = logs::reopen(first, text, mode, self.plan.owner.as_ref());
             if let Err(Error::System(failure)) = &reopened {
                 let line = format!("{}; the old file goes on being used", self.explain(failure));
                 self.log(Level::Warning, &line);
@@ -332,7 +372,7 @@ impl World for RealWorld {
             let log = self.plan.stderr_log.as_ref().filter(|_| numbers.contains(&2));
             for (pid, process) in self.workers.iter_mut() {
                 if let Some(log) = log {
-                    process.tail = Tail::of_log(log, self.config.owner());
+                    process.tail = Tail::of_log(log, self.plan.owner.as_ref());
                 }
                 process.lost_log = None;
                 process.has_lost_log = false;

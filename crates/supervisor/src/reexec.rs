@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use daemonic_core::pidfile::Held;
+use daemonic_core::place;
 use daemonic_core::stdio::Tail;
 use daemonic_core::sys::exec::{Command as Program, Image, Variable};
 use daemonic_core::sys::signal::{AllBlocked, Watch};
@@ -97,6 +98,11 @@ impl NextImage {
     /// Saves the state, and has the configured executable try to read it.
     pub fn prepare(fleet: &Fleet, world: &RealWorld, notify_socket: Option<&NotifySocket>) -> Result<Self, String> {
         let executable = world.config.executable.clone();
+        // What the workers' user put there would run as root.
+        let strange = place::first_that_others_can_write(std::slice::from_ref(&executable));
+        if let Some(path) = strange.filter(|_| world.config.gives_up_root()) {
+            return Err(format!("others than root can write {}", path.display()));
+        }
         let text = saved_state(fleet, world, notify_socket)?;
         let state = memory_file::with_text(&text).map_err(|errno| errno.desc().to_owned())?;
         check(&executable, &state)?;
@@ -233,7 +239,7 @@ pub fn resume(state: RawFd, environment: Environment) -> nix::Result<(Fleet, Rea
     for saved in state.workers {
         let stderr = match saved.stderr {
             Some(number) => Some(Tail::of_memory(own(number))),
-            None => world.plan.stderr_log.as_ref().and_then(|log| Tail::of_log(log, world.config.owner())),
+            None => world.plan.stderr_log.as_ref().and_then(|log| Tail::of_log(log, world.plan.owner.as_ref())),
         };
         let mut process = WorkerProcess::new(saved.channel.map(own), stderr, ReadinessProbe::Finished);
         process.resume_reading(&saved.unread);
