@@ -33,6 +33,16 @@ pub enum Restart {
     Always,
 }
 
+/// Who a Node.js program is from its exec to its call of daemonize().
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartAs {
+    /// The user that it takes.
+    User,
+    /// Root, if the supervisor is.
+    Root,
+}
+
 /// The `monitor` and `workers` options.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -54,8 +64,9 @@ pub struct Supervision {
     pub max_memory: Option<u64>,
     /// How long the first new worker of a reload serves beside the old ones, before the first of these is asked to stop.
     pub settle: Millis,
-    /// Whether a worker's process group is killed when the worker has exited.
+    /// Whether a worker's process group ends with the worker.
     pub kill_tree: bool,
+    pub start_as: StartAs,
 }
 
 /// How a process exited or was killed.
@@ -161,7 +172,8 @@ pub mod tests {
             max_failures: None,
             max_memory: None,
             settle: 0,
-            kill_tree: false,
+            kill_tree: true,
+            start_as: StartAs::User,
         }
     }
 
