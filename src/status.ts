@@ -70,7 +70,7 @@ export async function status(target: string): Promise<DaemonStatus> {
     instance: state?.instance ?? null,
     version: state?.release ?? null,
     uptime: usage?.uptime ?? null,
-    statusText: supervisor ? statusOfWorkers(supervisor) : pid === null ? null : statusText(pid, name),
+    statusText: supervisor ? statusOfWorkers(supervisor) : (state?.statusText ?? statusText(pid, state?.title ?? name)),
     addresses: { ...state?.addresses, ...supervisor?.addresses },
     logs: state?.logs ?? [],
     stopTimeout: state?.stopTimeout ?? OPTIONS.stopTimeout.default,
@@ -114,15 +114,16 @@ function onlyWorker({ pid, state }: PidFileState, usage: ProcessUsage | null): W
 /** The longest title that is read, in bytes: a process can make its command line as long as it likes. */
 const LONGEST_TITLE = 4_096
 
-/** Reads the status text from the process title, `NAME: TEXT`. */
-function statusText(pid: number, name: string): string | null {
+/** Reads the status text from the process title, `TITLE: TEXT`. */
+function statusText(pid: number | null, ownTitle: string): string | null {
+  if (pid === null) return null
   try {
     const room = Buffer.alloc(LONGEST_TITLE)
     const fd = openSync(`/proc/${pid}/cmdline`, 'r')
     const length = readSync(fd, room, 0, LONGEST_TITLE, 0)
     closeSync(fd)
     const [title = ''] = room.toString('utf8', 0, length).split('\0')
-    return title.startsWith(`${name}: `) ? title.slice(name.length + 2) : null
+    return title.startsWith(`${ownTitle}: `) ? title.slice(ownTitle.length + 2) : null
   } catch {
     return null // the process has exited, or is another user's under hidepid
   }

@@ -5,7 +5,7 @@ import type { DaemonizeOptions } from '../option-types.js'
 import { normalise } from '../options/normalise.js'
 import { only } from '../options/resources.js'
 import { decidedBy } from '../options/table.js'
-import { recordStopTimeout } from '../running/state-file.js'
+import { recordInState } from '../running/state-file.js'
 import { ASKED_BY, apply, changesOf } from './apply.js'
 import type { Given } from './note.js'
 import type { RunningDaemon } from './running-daemon.js'
@@ -43,7 +43,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     ...(calls('stopTimeout') && { stopTimeout: Math.ceil(wanted.stopTimeout) }),
     ...(calls('idleTimeout') && { endsIdle: wanted.idleTimeout !== null }),
   })
-  if (calls('stopTimeout') && daemon.pidFile) recordStopTimeout(daemon.pidFile.path, wanted.stopTimeout)
+  if (calls('stopTimeout') && daemon.pidFile) recordInState(daemon.pidFile.path, { stopTimeout: wanted.stopTimeout })
   const sockets = daemon.bind(listen)
   const { resources, ...others } = changesOf(wanted)
   const changes = Object.entries(others).filter(([change]) => isAsked(change as keyof typeof ASKED_BY))
@@ -52,6 +52,7 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     sockets,
     listen,
     ...(calls('name') && { name: wanted.name }),
+    ...(calls('name', 'title') && !isGiven('title') && { title: wanted.title }),
     ...(calls('stopTimeout') && { stopTimeout: wanted.stopTimeout }),
     ...(calls('drainTimeout') && { drainTimeout: wanted.drainTimeout }),
     ...(calls('idleTimeout') && { idleTimeout: wanted.idleTimeout }),
