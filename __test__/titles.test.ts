@@ -3,26 +3,24 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { status } from 'daemonic'
+import { LONG } from './fixtures/modules/long-text.js'
 import type { Programs } from './fixtures/titles.js'
 import { launched, launchOnce } from './support/launching.js'
 import { inForeground, startProgram } from './support/program.js'
 import { asRoot } from './support/root.js'
 import { programs, Scene } from './support/scene.js'
-import { supervised, startSupervised } from './support/supervised.js'
+import { startSupervised, supervised } from './support/supervised.js'
 
 const NOBODY = 65_534
 const program = programs<Programs>('titles')
-/** Longer than the command line of any test, in words and letters of several bytes. */
-const LONG = Array.from({ length: 60 }, (_, each) => `größe-${each}`).join(' ')
-
 const titleOf = (pid: number | null) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0+$/, '')
 
 test('a long status is whole in the title and for status(), and a shorter one leaves nothing of it', async t => {
   const scene = new Scene(t)
-  const pid = await startProgram(scene, program('saysStatus', {}, LONG, 'short'))
+  const pid = await startProgram(scene, program('saysStatus', {}))
   t.is((await status(scene.path('d.pid'))).statusText, LONG)
   t.is(titleOf(pid), `d: ${LONG}`)
-  t.regex(execFileSync('ps', ['-o', 'args=', '-ww', '-p', String(pid)], { encoding: 'utf8' }), /größe-59$/m)
+  t.regex(execFileSync('ps', ['-o', 'args=', '-ww', '-p', String(pid)], { encoding: 'utf8' }), /größe-99$/m)
   process.kill(pid, 'SIGUSR2')
   await scene.until('it is changed', async () => (await status(scene.path('d.pid'))).statusText === 'short')
   t.is(titleOf(pid), 'd: short')
@@ -32,7 +30,7 @@ test('a long status is whole in the title and for status(), and a shorter one le
 
 test('in the foreground a long status is whole for status()', async t => {
   const scene = new Scene(t)
-  const { child } = await inForeground(scene, program('saysStatus', {}, LONG, 'short'))
+  const { child } = await inForeground(scene, program('saysStatus', {}))
   await scene.until('it is there', async () => (await status(scene.path('d.pid'))).statusText === LONG)
   child.kill('SIGUSR2')
   await scene.until('it is changed', async () => (await status(scene.path('d.pid'))).statusText === 'short')
@@ -47,13 +45,13 @@ test('status() has the last of many texts', async t => {
 
 asRoot('a status of a user who may not write the state file is whole for status()', async t => {
   const scene = new Scene(t)
-  await startProgram(scene, program('saysStatus', { user: NOBODY, group: NOBODY }, LONG, 'short'))
+  await startProgram(scene, program('saysStatus', { user: NOBODY, group: NOBODY }))
   t.is((await status(scene.path('d.pid'))).statusText, LONG)
 })
 
 test('a worker’s title has a long status', async t => {
   const scene = new Scene(t)
-  await startProgram(scene, program('saysStatus', { monitor: true }, LONG, 'short'))
+  await startProgram(scene, program('saysStatus', { monitor: true }))
   const { workers, statusText } = await status(scene.path('d.pid'))
   t.is(statusText, LONG)
   t.is(titleOf(workers[0]?.pid ?? 0), `d: ${LONG}`)
@@ -68,7 +66,7 @@ test('`title` is any text; files keep the name', async t => {
   t.deepEqual([name, statusText], ['d', null])
 
   const other = new Scene(t)
-  const second = await startProgram(other, program('saysStatus', { title }, LONG, 'short'))
+  const second = await startProgram(other, program('saysStatus', { title }))
   t.is(titleOf(second), `${title}: ${LONG}`)
   t.is((await status(other.path('d.pid'))).statusText, LONG)
 })
