@@ -262,7 +262,10 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   adopt({ name, title, ready, stopTimeout, drainTimeout, idleTimeout, sockets, listen, signals }: Adoption): void {
     this.isKnown = true
     if (name !== undefined) this.name = name
-    if (title !== undefined) setTitle((this.#title = title))
+    if (title !== undefined) {
+      this.#title = title
+      setTitle(title)
+    }
     Object.assign(this.sockets, sockets)
     inheritListening(this, listen)
     this.#map(signals, new Set(signals.map(([signal]) => signal)))

@@ -33,7 +33,7 @@ impl MadeLog {
 
 /// Opens a log to append to, in its [`Place`]. Only a regular file or a character device is opened. A new file gets its
 /// mode whatever the umask, and belongs to `owner`; it is returned a second time, for a start that fails.
-pub fn open(log: &LogFile, owner: Option<FileOwner>) -> Result<(OwnedFd, Option<MadeLog>)> {
+pub fn open(log: &LogFile, owner: Option<&FileOwner>) -> Result<(OwnedFd, Option<MadeLog>)> {
     let failed = |syscall, errno| Failure::new(Step::Log, syscall, errno).at(&log.path);
     let place = Place::of(&log.path, owner).map_err(|errno| match errno {
         Errno::ELOOP => failed("open", errno).because(
@@ -62,8 +62,8 @@ pub fn open(log: &LogFile, owner: Option<FileOwner>) -> Result<(OwnedFd, Option<
     if created {
         file.set_permissions(std::fs::Permissions::from_mode(log.mode))
             .map_err(|error| failed("fchmod", errno_of(&error)))?;
-        if let Some(FileOwner { user, group }) = owner {
-            give(&file, user, group).map_err(|errno| failed("fchown", errno))?;
+        if let Some(owner) = owner {
+            give(&file, owner).map_err(|errno| failed("fchown", errno))?;
         }
     }
     if log.truncate {
@@ -92,6 +92,6 @@ fn append_or_create(place: &Place, mode: u32) -> nix::Result<(OwnedFd, bool)> {
 }
 
 /// Gives a file to a user and a group: fchown(2).
-pub fn give(file: impl AsFd, user: u32, group: u32) -> nix::Result<()> {
+pub fn give(file: impl AsFd, &FileOwner { user, group, .. }: &FileOwner) -> nix::Result<()> {
     nix::unistd::fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))
 }

@@ -56,7 +56,7 @@ impl Streams {
             Stream::File(file) => above(open_input(&file.path)?, lowest)?,
             other => open_other(other, 0, lowest)?.map_or_else(null, Ok)?,
         };
-        let mut logs = Logs { opened: Vec::new(), owner: plan.owner, made };
+        let mut logs = Logs { opened: Vec::new(), owner: plan.owner.as_ref(), made };
         let stdout = logs.open(&plan.stdout, 1, lowest)?;
         let (stdout, later_stdout) = match plan.stdout {
             Stream::Inherit => (null()?, stdout),
@@ -64,9 +64,11 @@ impl Streams {
         };
         let stderr = logs.open(&plan.stderr, 2, lowest)?;
         let tail = match &plan.stderr {
-            Stream::File(file) => Tail::of_log(file, plan.owner),
+            Stream::File(file) => Tail::of_log(file, plan.owner.as_ref()),
             Stream::Descriptor(_) => None,
-            Stream::Null | Stream::Inherit => Some(Tail::in_memory(plan.owner).during(Step::Log, "memfd_create")?),
+            Stream::Null | Stream::Inherit => {
+                Some(Tail::in_memory(plan.owner.as_ref()).during(Step::Log, "memfd_create")?)
+            }
         };
         let memory = |tail: &Option<Tail>| {
             let file = tail.as_ref().map_or(2, |tail| tail.file.as_raw_fd());
@@ -84,7 +86,7 @@ impl Streams {
 /// Opens log files so that two outputs to the same path share one open file.
 struct Logs<'a> {
     opened: Vec<(&'a Path, RawFd)>,
-    owner: Option<FileOwner>,
+    owner: Option<&'a FileOwner>,
     made: &'a mut Vec<MadeLog>,
 }
 
@@ -154,10 +156,10 @@ fn above(file: OwnedFd, lowest: RawFd) -> Result<OwnedFd> {
 
 impl Tail {
     /// Makes a memory file for stderr, which belongs to `owner`.
-    pub fn in_memory(owner: Option<FileOwner>) -> nix::Result<Self> {
+    pub fn in_memory(owner: Option<&FileOwner>) -> nix::Result<Self> {
         let file = memory_file::create()?;
-        if let Some(FileOwner { user, group }) = owner {
-            give(&file, user, group)?;
+        if let Some(owner) = owner {
+            give(&file, owner)?;
         }
         Ok(Self { file: file.into(), from: 0, in_memory: true })
     }
@@ -169,7 +171,7 @@ impl Tail {
     }
 
     /// Reads from the present end of a log on. None if the log can't be read.
-    pub fn of_log(log: &LogFile, owner: Option<FileOwner>) -> Option<Self> {
+    pub fn of_log(log: &LogFile, owner: Option<&FileOwner>) -> Option<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = File::from(Place::of(&log.path, owner).and_then(|place| place.open(flags, Mode::empty())).ok()?);
         let status = file.metadata().ok()?;

@@ -105,14 +105,14 @@ impl Changes {
                 Stream::Null => stdio::null_device(LOWEST)?,
                 Stream::Descriptor(given) => fd::duplicate_raw(*given, LOWEST).during(Step::Dup2, "fcntl")?,
                 Stream::File(file) if number == 0 => stdio::open_input(&file.path)?,
-                Stream::File(file) => self.open_log(file, plan.owner)?,
+                Stream::File(file) => self.open_log(file, plan.owner.as_ref())?,
             };
             self.replace(number, &file).during(Step::Dup2, "dup2")?;
         }
         Ok(())
     }
 
-    fn open_log(&mut self, log: &LogFile, owner: Option<FileOwner>) -> Result<OwnedFd> {
+    fn open_log(&mut self, log: &LogFile, owner: Option<&FileOwner>) -> Result<OwnedFd> {
         let (file, made) = log_file::open(log, owner)?;
         self.made.extend(made);
         Ok(file)
