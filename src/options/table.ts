@@ -332,7 +332,14 @@ export const FLAGS = {
     help: 'what runs SCRIPT',
     default: 'this Node.js',
   },
-  interpreterArgs: null,
+  interpreterArgs: {
+    name: 'interpreter-arg',
+    kind: 'text',
+    value: 'ARG',
+    repeatable: true,
+    group: 'Program',
+    help: 'an argument of what runs SCRIPT, before it: --interpreter-arg=--trace-warnings',
+  },
   ifRunning: {
     name: 'if-running',
     kind: 'choice',
