@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import test from 'ava'
+import { status } from 'daemonic'
 import { cli, isReadable, ownLines, place, spawnCli } from './support/cli.js'
 import { finished, fixture, Scene } from './support/scene.js'
 
@@ -152,3 +153,18 @@ for (const [what, [content, says]] of Object.entries(WRONG)) {
     t.deepEqual(scene.processes(), [])
   })
 }
+
+test('times and sizes in a configuration may have units', async t => {
+  const scene = new Scene(t)
+  const script = place(scene, 'stays', 'web.mjs')
+  const web = { script, stopTimeout: '4s', startTimeout: '1m', monitor: { maxMemory: '900M', maxDelay: '0.5s' } }
+  scene.write('daemons.json', JSON.stringify({ daemons: { web } }))
+  const started = await cli(scene, ['start', '--config', 'daemons.json'])
+  t.is(started.code, 0, started.stderr)
+  t.is((await status(scene.path('run/web.pid'))).stopTimeout, 4_000)
+  t.is((await cli(scene, ['restart', 'web'])).code, 0)
+  scene.write('daemons.json', JSON.stringify({ daemons: { web: { ...web, monitor: { maxMemory: '900X' } } } }))
+  const wrong = await cli(scene, ['restart', '--config', 'daemons.json'])
+  t.is(wrong.code, 2)
+  t.regex(wrong.stderr, /bytes from 1, or a size as '512M', got '900X'/)
+})

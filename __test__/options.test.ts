@@ -123,7 +123,8 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   ['idleTimeout', { idleTimeout: 0 }, /milliseconds above 0/],
   ['monitor', { monitor: 'yes' }, /an object, got 'yes'/],
   ['monitor.restart', { monitor: { restart: 'allways' } }, /did you mean `always`/],
-  ['monitor.maxDelay', { monitor: { maxDelay: '10s' } }, /got '10s'/],
+  ['monitor.maxDelay', { monitor: { maxDelay: '10' } }, /or a time as '500ms', '30s' or '5m', got '10'/],
+  ['monitor.maxMemory', { monitor: { maxMemory: '300X' } }, /bytes from 1, or a size as '512M', got '300X'/],
   ['monitor.maxFailures', { monitor: { maxFailures: 0 } }, /from 1 to/],
   ['monitor.settle', { monitor: { settle: -1 } }, /got -1/],
   ['monitor.watchDog', { monitor: { watchDog: 1 } }, /did you mean `watchdog`/],
@@ -131,7 +132,7 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   ['workers', { workers: 'cpu' }, /did you mean `cpus`/],
   ['startTimeout', { startTimeout: null }, /got null/],
   ['startTimeout', { startTimeout: 0 }, /milliseconds above 0/],
-  ['startTimeout', { startTimeout: '1s' }, /got '1s'/],
+  ['startTimeout', { startTimeout: '1 s' }, /got '1 s'/],
   ['startTimeout', { startTimeout: Number.POSITIVE_INFINITY }, /at most/],
   ['startTimeout', { startTimeout: Number.NaN }, /got NaN/],
   ['stopTimeout', { stopTimeout: -1 }, /milliseconds above 0/],
@@ -142,7 +143,7 @@ const BAD: [option: string, given: Record<string, unknown>, says: RegExp][] = [
   [
     'workdir',
     { workdir: '/' },
-    /Unknown option `workdir`; there are 'name', 'instance', 'detach', .* or 'drainTimeout'/,
+    /Unknown option `workdir`; there are 'name', .*'instance', 'detach', .* or 'drainTimeout'/,
   ],
 ]
 

@@ -222,12 +222,18 @@ const OPTIONS: { [K in keyof DaemonizeOptions]-?: Option<DaemonizeOptions[K]> | 
     bad: [[7], [''], [{ path: './x', mod: 1 }], ['./missing/d.pid']],
   },
   ready: { good: [['loaded', () => '', '']], bad: [['manuel'], [true]] },
-  idleTimeout: { good: [[500_000, () => '', '']], bad: [[0], ['1m']] },
+  idleTimeout: {
+    good: [
+      [500_000, () => '', ''],
+      ['1h', () => '', ''],
+    ],
+    bad: [[0], ['soon']],
+  },
   monitor: 'two processes: supervisor-*.test.ts',
   workers: 'several processes: supervisor-workers.test.ts',
-  startTimeout: { good: [[50_000, () => '', '']], bad: [[0], ['1s']] },
-  stopTimeout: { good: [[5_000, () => '', '']], bad: [[-1], ['1s']] },
-  drainTimeout: { good: [[2_000, () => '', '']], bad: [[0], ['1s'], [10_000_000]] },
+  startTimeout: { good: [['50s', () => '', '']], bad: [[0], ['1']] },
+  stopTimeout: { good: [[5_000, () => '', '']], bad: [[-1], ['-1s']] },
+  drainTimeout: { good: [[2_000, () => '', '']], bad: [[0], ['1 s'], ['10000s']] },
   chroot: 'paths mean something else: identity.test.ts',
   user: {
     good: [

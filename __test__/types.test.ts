@@ -111,6 +111,7 @@ compiles('values of every kind that an option takes', () => {
     { pidFile: { path: './d.pid', mode: 0o600, overwrite: true }, ready: 'manual' },
     { signals: { SIGHUP: 'reload', SIGTERM: 'stop', SIGUSR2: name => name.toLowerCase() } },
     { monitor: true, workers: 'cpus', startTimeout: 1, stopTimeout: 1, idleTimeout: 1 },
+    { monitor: { maxMemory: '300M', settle: '0.5s' }, stopTimeout: '30s', idleTimeout: '1h' },
     { monitor: { restart: 'always', maxDelay: 1, maxFailures: 3, watchdog: 1, maxMemory: 1, killTree: true } },
   ] as const satisfies readonly DaemonizeOptions[]
   return options
@@ -123,6 +124,8 @@ compiles('what an option does not take', () => {
   daemonize({ args: [] })
   // @ts-expect-error: another word
   daemonize({ detach: 'atuo' })
+  // @ts-expect-error: a time without its unit
+  daemonize({ stopTimeout: '30' })
   // @ts-expect-error: digits instead of a number
   daemonize({ umask: '022' })
   // @ts-expect-error: daemonize() alone can't tell

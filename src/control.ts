@@ -3,6 +3,7 @@ import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import { checked, native } from './binding/addon.js'
 import { DaemonError, notRunning, OptionError } from './errors/classes.js'
+import type { Duration } from './option-types.js'
 import { OPTIONS } from './options/table.js'
 import { duration, or } from './options/values.js'
 import { PidLock } from './pid-lock.js'
@@ -16,7 +17,7 @@ export interface StopOptions {
   /** The signal that asks the daemon to stop. @default 'SIGTERM' */
   signal?: NodeJS.Signals | undefined
   /** How long to wait before SIGKILL, in milliseconds. @default the daemon's own stopTimeout and 2 s */
-  timeout?: number | undefined
+  timeout?: Duration | undefined
   /** Whether to send SIGKILL at the timeout; `false` rejects instead. @default true */
   force?: boolean | undefined
 }
@@ -104,7 +105,7 @@ export async function signal(target: string, signal: NodeJS.Signals): Promise<vo
  * user's
  * @throws OptionError `timeout` is wrong
  */
-export async function reload(target: string, options: { timeout?: number | undefined } = {}): Promise<void> {
+export async function reload(target: string, options: { timeout?: Duration | undefined } = {}): Promise<void> {
   const path = runningPidFile(target)
   const timeout = options.timeout === undefined ? undefined : duration('timeout', options.timeout)
   if ((await askSupervisor(path, { do: 'reload' }, 'ERR_DAEMON_RELOAD', timeout)) === null) await signal(path, 'SIGHUP')

@@ -2,7 +2,8 @@
 // and the @default of each.
 
 /**
- * The options of {@link daemonize}. Times are milliseconds, sizes bytes, modes and umasks numbers (0o022). Every option may
+ * The options of {@link daemonize}. Times are milliseconds or texts (`'30s'`), sizes bytes or texts (`'300M'`), modes and umasks
+ * numbers (0o022). Every option may
  * be `undefined`, which is as if it were not given.
  */
 export interface DaemonizeOptions<L extends ListenMap = ListenMap> extends ProcessOptions<L> {
@@ -166,7 +167,7 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
    * it were asked to, with the exit code 0.
    * @default never
    */
-  idleTimeout?: number | undefined
+  idleTimeout?: Duration | undefined
   /**
    * Whether a supervisor restarts it when it fails: `true`, or how. A native process takes the daemon's place, and the program
    * is its worker.
@@ -182,19 +183,19 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
    * How long the launcher waits until a daemon that isn't ready is killed, in milliseconds.
    * @default 30_000
    */
-  startTimeout?: number | undefined
+  startTimeout?: Duration | undefined
   /**
    * How long a daemon that is stopping may take until it is ended by force, in milliseconds. The default is less than
    * Kubernetes' 30 s.
    * @default 25_000
    */
-  stopTimeout?: number | undefined
+  stopTimeout?: Duration | undefined
   /**
    * How long of `stopTimeout` a daemon that is stopping lets requests and connections end, in milliseconds. What is left is
    * closed then, and the `onStop()` hooks have the rest. A program that ends by its own signal listeners exits then.
    * @default four fifths of `stopTimeout`
    */
-  drainTimeout?: number | undefined
+  drainTimeout?: Duration | undefined
 }
 
 /** The options of {@link launch}. Three defaults differ from daemonize()'s: `pidFile` and `log` are `true`, and `chdir` stays. */
@@ -234,7 +235,7 @@ export interface LaunchOptions<L extends ListenMap = ListenMap> extends Omit<Pro
   version?: string | undefined
 }
 
-/** How a supervisor watches and restarts: the `monitor` option. Times are milliseconds. */
+/** How a supervisor watches and restarts: the `monitor` option. Times are milliseconds or texts as `'30s'`. */
 export interface MonitorOptions {
   /**
    * What is restarted, in systemd's words: `'on-failure'` is a non-zero exit code, an error signal, or the watchdog;
@@ -247,12 +248,12 @@ export interface MonitorOptions {
    * long, up to this.
    * @default 10_000
    */
-  maxDelay?: number | undefined
+  maxDelay?: Duration | undefined
   /**
    * The length of a run that resets the pause and the count of failures.
    * @default 10_000
    */
-  steadyAfter?: number | undefined
+  steadyAfter?: Duration | undefined
   /**
    * Give up after so many failures of one worker in a row, with its exit code.
    * @default never
@@ -262,19 +263,19 @@ export interface MonitorOptions {
    * Restart a process whose event loop has not turned for so long.
    * @default never
    */
-  watchdog?: number | undefined
+  watchdog?: Duration | undefined
   /**
    * Restart a process whose resident memory passes so many bytes.
    * @default never
    */
-  maxMemory?: number | undefined
+  maxMemory?: Size | undefined
   /**
    * How long the first new worker of a reload serves beside the old ones, before the first of these is asked to stop; and how
    * long no new worker may exit after the last one has taken over. One that exits earlier fails the reload. A new worker that
    * says itself that it is ready, by `daemon.ready()` or `READY=1`, takes over at once. 0: no worker has to settle.
    * @default 1000
    */
-  settle?: number | undefined
+  settle?: Duration | undefined
   /**
    * Whether what a worker has started ends with it. Each worker leads a process group, unless it reads the controlling
    * terminal. When it has exited, the rest of its group gets SIGTERM, and SIGKILL once `stopTimeout` is over. With false the
@@ -291,6 +292,12 @@ export interface MonitorOptions {
    */
   startAs?: 'user' | 'root' | undefined
 }
+
+/** A time: a number of milliseconds, or a text with a unit, as `'30s'`. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h'}`
+
+/** A size: a number of bytes, or a text with a unit, as `'300M'`; K is 1,024 bytes. */
+export type Size = number | `${number}${'K' | 'M' | 'G'}`
 
 /**
  * Where an output goes. `'ignore'` is /dev/null, `'inherit'` the caller's, `'inherit-unless-tty'` the caller's unless that is a

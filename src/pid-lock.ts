@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import type { PidFile } from '#native'
 import { checked, native } from './binding/addon.js'
 import { AlreadyRunningError } from './errors/classes.js'
+import type { Duration } from './option-types.js'
 import { duration, mode, or } from './options/values.js'
 import { pidFilePathOf, prepareDirectory } from './running/paths.js'
 
@@ -27,7 +28,7 @@ export interface LockOptions {
 /** Options of PidLock.wait(). */
 export interface WaitOptions extends LockOptions {
   /** How long to wait, in milliseconds. @default forever */
-  timeout?: number | undefined
+  timeout?: Duration | undefined
   /** Ends the wait when it aborts. @default none */
   signal?: AbortSignal | undefined
 }

@@ -19,7 +19,7 @@ export interface Look {
 }
 
 const CLOSING = `
-\`daemonic COMMAND --help\` tells the options of one. Durations take ms, s, m; sizes K, M, G.
+\`daemonic COMMAND --help\` tells the options of one. Durations take ms, s, m, h; sizes K, M, G.
 `
 
 /** The longest line that is easy to read, in columns. */

@@ -1,6 +1,6 @@
 // Texts of the command line, read as what they stand for.
 import { constants } from 'node:os'
-import { list, show, suggestion } from './library.js'
+import { list, show, sizeIn, suggestion, timeIn } from './library.js'
 import type { OptionDefinition } from './option-table.js'
 import { UsageError } from './usage.js'
 
@@ -11,8 +11,7 @@ export interface Assignment {
   value?: string
 }
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-const SIZES: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }
+const DAY = 24 * 3_600_000
 
 /** Reads the value of an option, by its kind. @throws UsageError */
 export function read(option: OptionDefinition, text: string): unknown {
@@ -20,11 +19,11 @@ export function read(option: OptionDefinition, text: string): unknown {
   if (text.includes('\0')) throw wrong('a text without NUL')
   switch (option.kind) {
     case 'duration':
-      return number(text, /^(\d+(?:\.\d+)?)(ms|s|m)$/, UNITS) ?? fail(wrong('a time as 500ms, 30s or 5m'))
+      return timeIn(text) ?? fail(wrong('a time as 500ms, 30s or 5m'))
     case 'since':
       return since(text) ?? fail(wrong('a time as 30s, 10m, 2h or 1d, or an ISO 8601 time'))
     case 'size':
-      return number(text, /^(\d+(?:\.\d+)?)([KMG]?)i?B?$/i, SIZES) ?? fail(wrong('a size as 512M: bytes, K, M or G'))
+      return sizeIn(text) ?? fail(wrong('a size as 512M: bytes, K, M or G'))
     case 'octal':
       return /^0?o?[0-7]{1,4}$/.test(text) ? Number.parseInt(text.replace('o', ''), 8) : fail(wrong('octal, as 027'))
     case 'integer':
@@ -81,15 +80,10 @@ export function unexpected(what: string, wanted: string, got: string, words: rea
   return new UsageError(`Expected ${what} to be ${wanted}, got ${show(got)}${suggestion(got, words)}`)
 }
 
-function number(text: string, pattern: RegExp, units: Readonly<Record<string, number>>): number | undefined {
-  const [, digits, unit = ''] = pattern.exec(text) ?? []
-  const factor = units[unit] ?? units[unit.toUpperCase()]
-  return digits === undefined || factor === undefined ? undefined : Math.round(Number(digits) * factor)
-}
-
 /** Reads how long ago, or an ISO 8601 time; gives milliseconds since the epoch. */
 function since(text: string): number | undefined {
-  const ago = number(text, /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/, UNITS)
+  const [, days] = /^(\d+(?:\.\d+)?)d$/.exec(text) ?? []
+  const ago = days === undefined ? timeIn(text) : Number(days) * DAY
   if (ago !== undefined) return Date.now() - ago
   const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN
   return Number.isNaN(time) ? undefined : time

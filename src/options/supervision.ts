@@ -2,7 +2,7 @@
 import type { MonitorOptions, ProcessOptions } from '../option-types.js'
 import { usableCpus } from './cpus.js'
 import { MONITOR_OPTIONS, OPTIONS } from './table.js'
-import { duration, entries, expected, oneOf, or, refuseUnknown, whole } from './values.js'
+import { duration, entries, expected, oneOf, or, refuseUnknown, size, whole } from './values.js'
 
 /** How the supervisor starts, watches and restarts workers. */
 export interface Supervision {
@@ -44,8 +44,7 @@ export function supervisionOf({
   const scalable = workers !== undefined
   const time = (key: 'maxDelay' | 'steadyAfter' | 'watchdog' | 'settle', value: unknown) =>
     duration(`monitor.${key}`, value)
-  const count = (key: 'maxFailures' | 'maxMemory', value: unknown, most: number) =>
-    value === undefined ? null : whole(`monitor.${key}`, value, 1, most)
+  const { maxFailures, maxMemory } = given
   return {
     workers: numberOf(or(workers, OPTIONS.workers.default)),
     scalable,
@@ -53,8 +52,8 @@ export function supervisionOf({
     maxDelay: time('maxDelay', or(given.maxDelay, MONITOR_OPTIONS.maxDelay.default)),
     steadyAfter: time('steadyAfter', or(given.steadyAfter, MONITOR_OPTIONS.steadyAfter.default)),
     watchdog: given.watchdog === undefined ? null : time('watchdog', given.watchdog),
-    maxFailures: count('maxFailures', given.maxFailures, 2 ** 32 - 1),
-    maxMemory: count('maxMemory', given.maxMemory, Number.MAX_SAFE_INTEGER),
+    maxFailures: maxFailures === undefined ? null : whole('monitor.maxFailures', maxFailures, 1, 2 ** 32 - 1),
+    maxMemory: maxMemory === undefined ? null : size('monitor.maxMemory', maxMemory),
     settle: given.settle === 0 ? 0 : time('settle', or(given.settle, MONITOR_OPTIONS.settle.default)),
     killTree: oneOf('monitor.killTree', or(given.killTree, MONITOR_OPTIONS.killTree.default), [true, false]),
     startAs: oneOf('monitor.startAs', or(given.startAs, MONITOR_OPTIONS.startAs.default), ['user', 'root']),

@@ -38,12 +38,47 @@ export function mode(option: string, value: unknown, highest: number): number {
   return value
 }
 
-/** Accepts a time in milliseconds. @throws OptionError */
+/** Milliseconds of the units of time. */
+const TIMES = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
+/** Bytes of the units of size. */
+const SIZES = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 } as const
+
+/** Reads a time with its unit, as `500ms`, `30s`, `5m` or `1h`, in milliseconds; undefined if it is none. */
+export function timeIn(text: string): number | undefined {
+  return amount(text, /^(\d+(?:\.\d+)?)(ms|s|m|h)$/, TIMES)
+}
+
+/** Reads a size, as `512M`, in bytes; undefined if it is none. */
+export function sizeIn(text: string): number | undefined {
+  return amount(text, /^(\d+(?:\.\d+)?)([KMG]?)i?B?$/i, SIZES)
+}
+
+function amount(text: string, pattern: RegExp, units: Readonly<Record<string, number>>): number | undefined {
+  const [, digits, unit = ''] = pattern.exec(text) ?? []
+  const factor = units[unit] ?? units[unit.toUpperCase()]
+  return digits === undefined || factor === undefined ? undefined : Math.round(Number(digits) * factor)
+}
+
+/** Accepts a time in milliseconds, or with its unit. @throws OptionError */
 export function duration(option: string, value: unknown): number {
-  if (typeof value !== 'number' || !(value > 0) || value > LONGEST) {
-    throw expected(option, 'a number of milliseconds above 0 (at most 2**31 - 1)', value)
+  const time = typeof value === 'string' ? timeIn(value) : value
+  if (typeof time !== 'number' || !(time > 0) || time > LONGEST) {
+    throw expected(
+      option,
+      "a number of milliseconds above 0 (at most 2**31 - 1), or a time as '500ms', '30s' or '5m'",
+      value,
+    )
   }
-  return value
+  return time
+}
+
+/** Accepts a number of bytes, or a size with its unit. @throws OptionError */
+export function size(option: string, value: unknown): number {
+  const bytes = typeof value === 'string' ? sizeIn(value) : value
+  if (typeof bytes !== 'number' || !Number.isInteger(bytes) || bytes < 1 || bytes > Number.MAX_SAFE_INTEGER) {
+    throw expected(option, "a whole number of bytes from 1, or a size as '512M'", value)
+  }
+  return bytes
 }
 
 /** Accepts a whole number; `or` names in the message what else is accepted. @throws OptionError */
