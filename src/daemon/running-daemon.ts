@@ -1,5 +1,6 @@
 // The daemon as its program sees it. How it starts, stops and obeys its supervisor have files of their own.
 import type { Socket as UdpSocket } from 'node:dgram'
+import { closeSync } from 'node:fs'
 import type { Server } from 'node:net'
 import type { ListenPlan } from '#native'
 import { native } from '../binding/addon.js'
@@ -18,7 +19,7 @@ import { describeError, type LogLevel, logLine } from './log-line.js'
 import { unregister } from './registry.js'
 import { listenOn, servedBy } from './serve.js'
 import { SignalActions } from './signal-actions.js'
-import { listenHere, releaseSockets, removeFiles } from './sockets.js'
+import { listenHere, releaseSocketFiles, removeFiles } from './sockets.js'
 import { type StartedBy, Starting, type StartingDaemon } from './starting.js'
 import { type StopHook, Stopping, type StoppingDaemon } from './stopping.js'
 import { SupervisorChannel, type Wishes } from './supervisor-channel.js'
@@ -73,7 +74,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   readonly #idleness = new Idleness(isIdle => this.#onIdleness(isIdle))
   #idleTimeout: number | null
   #saysReload = false
-  /** Descriptors that servers have taken, and close themselves. */
+  /** Descriptors that servers have taken, and close themselves; and those that are closed. */
   readonly #served = new Set<number>()
   readonly #watched = new WeakSet<Server | UdpSocket>()
 
@@ -269,6 +270,8 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     this.#notify('STOPPING=1')
     this.#supervisor?.tell('STOPPING=1')
     this.pidFile?.ending()
+    // Where a server listens on a copy of a socket, clients would go on connecting to the socket itself.
+    this.#closeUnserved()
   }
 
   /** Gives back signals, pid file and sockets: the process goes on without being a daemon. @internal */
@@ -278,13 +281,21 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     this.signals.clear()
     forgetListening()
     if (this.pidFile?.held) this.pidFile.release()
-    releaseSockets(Object.values(this.sockets).filter(({ fd }) => !this.#served.has(fd)))
+    this.#closeUnserved()
+    releaseSocketFiles()
     unregister(this)
   }
 
   /** Writes a line into the daemon's log. @internal */
   log(level: LogLevel, text: string): void {
     logLine(this.name, level, text)
+  }
+
+  #closeUnserved(): void {
+    for (const { fd } of Object.values(this.sockets)) {
+      if (!this.#served.has(fd)) closeSync(fd)
+      this.#served.add(fd)
+    }
   }
 
   /** Gives the names of those sockets that this process has: with `ready: 'port'` the program binds them itself. */

@@ -22,6 +22,7 @@ import type { AsyncLocalStorage } from 'node:async_hooks'
 import { constants } from 'node:os'
 import { tolerateAborts } from '../errors/uncaught.js'
 import { nextTurn } from '../process/next-turn.js'
+import { drainClusterWorkers, killClusterWorkers } from './cluster-workers.js'
 import { describeError, type LogLevel } from './log-line.js'
 import { closeServed, drain, type Served } from './serve.js'
 import type { SignalActions } from './signal-actions.js'
@@ -210,11 +211,16 @@ export class Stopping {
     )
     const hooks = [...this.#drainHooks].toReversed().map(({ hook }) => this.#attempt(() => hook(signal)))
     const drains = this.#served.map(each => drain(each, true))
-    await within(limit, Promise.all([...heard, ...hooks, ...drains]))
+    await within(limit, Promise.all([...heard, ...hooks, ...drains, drainClusterWorkers()]))
     const left = this.#served.reduce((sum, each) => sum + closeServed(each), 0)
+    const killed = killClusterWorkers()
     if (left > 0) {
       const connections = left === 1 ? '1 connection was' : `${left} connections were`
       this.#daemon.log('warning', `${connections} still open after ${limit} ms of draining: closed`)
+    }
+    if (killed > 0) {
+      const workers = killed === 1 ? '1 worker of node:cluster was' : `${killed} workers of node:cluster were`
+      this.#daemon.log('warning', `${workers} still running after ${limit} ms of draining: killed`)
     }
     if (unawaited.size > 0) {
       const names = [...unawaited].join(', ')
