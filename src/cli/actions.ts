@@ -46,7 +46,7 @@ function actionOf({ command, options, words }: Invocation): Action {
     case 'signal': {
       const name = signalNamed(words[1] ?? '', 'SIGNAL')
       return async ({ path }) => {
-        await signal(path, name)
+        await signal(path, name, { to: options.get('to') })
         return { line: `sent ${name}`, fields: { signal: name } }
       }
     }
