@@ -1,7 +1,7 @@
 // The public surface.
 
 export { commandHelp } from './src/command/command-line.js'
-export { command } from './src/command.js'
+export { type CommandOptions, command } from './src/command.js'
 export { connect } from './src/connect.js'
 export { reload, reopenLogs, type StopOptions, type Stopped, signal, stop } from './src/control.js'
 export { daemonize } from './src/daemonize.js'

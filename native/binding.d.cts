@@ -366,7 +366,7 @@ export interface Socket {
  * Starts the daemon and blocks until it is ready, or until it has exited and its files are removed. The timeout is in
  * milliseconds.
  */
-export declare function start(plan: Plan, timeout: number): Answer<Outcome>
+export declare function start(plan: Plan, timeout: number): Answer<Launch>
 
 /** State file beside the pid file. */
 export interface StatePlan {

@@ -9,8 +9,8 @@ import { normalise } from './options/normalise.js'
 import { requireOutsideCluster } from './process/cluster.js'
 import { requireMainProgram } from './process/program.js'
 import { startInForeground } from './start/foreground.js'
-import { start } from './start/launcher.js'
-import { warnOfOthers } from './start/warnings.js'
+import { type Listener, start } from './start/launcher.js'
+import { tellOfLostRace, warnOfOthers } from './start/warnings.js'
 import type { Daemon } from './types.js'
 
 /**
@@ -39,6 +39,11 @@ import type { Daemon } from './types.js'
  *                             ERR_DAEMON_BLOCKED: another process has a read lock on the pid file
  */
 export function daemonize<const L extends ListenMap = Record<never, never>>(options?: DaemonizeOptions<L>): Daemon<L> {
+  return daemonizeTelling(options)
+}
+
+/** Does what daemonize() does; `tell` hears of a daemon that was started, in the launcher. */
+export function daemonizeTelling<const L extends ListenMap>(options?: DaemonizeOptions<L>, tell?: Listener): Daemon<L> {
   const running = registered()
   const adopt = takeAdoption()
   if (running && !adopt) {
@@ -49,12 +54,12 @@ export function daemonize<const L extends ListenMap = Record<never, never>>(opti
     adopt?.((options ?? {}) as DaemonizeOptions)
     return running as Daemon<L>
   }
-  const daemon = becomeDaemon(options as DaemonizeOptions)
+  const daemon = becomeDaemon(options as DaemonizeOptions, tell)
   register(daemon)
   return daemon as Daemon<L>
 }
 
-function becomeDaemon(options: DaemonizeOptions | undefined): Daemon {
+function becomeDaemon(options: DaemonizeOptions | undefined, tell: Listener | undefined): Daemon {
   requireMainProgram()
   const arrival = takeArrival()
   const settings = normalise(options, arrival !== null)
@@ -64,9 +69,13 @@ function becomeDaemon(options: DaemonizeOptions | undefined): Daemon {
     startsAgain: detaches || settings.supervision !== null,
     takesOwn: settings.pidFile !== null || settings.listen.length > 0,
   })
-  warnOfOthers(settings)
-  if (detaches) return start(settings)
-  return startInForeground(settings)
+  const before = warnOfOthers(settings)
+  try {
+    return detaches ? start(settings, tell) : startInForeground(settings)
+  } catch (error) {
+    tellOfLostRace(settings, before, error)
+    throw error
+  }
 }
 
 // The preload loads this bundle and looks for its function here: an export would be public.

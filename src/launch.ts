@@ -12,12 +12,12 @@ import { entries, oneOf, or, refuseUnknown, show, text } from './options/values.
 import { requireDirectory, requireUnix } from './process/program.js'
 import { findRunning, pause, type RunningOne } from './running/find-running.js'
 import { type LaunchedProgram, launchedProgram, wordOf } from './start/launched-program.js'
-import { prepareDirectories, startError } from './start/launcher.js'
+import { type AnyLaunched, launchedFrom, prepareDirectories } from './start/launcher.js'
 import { withNames } from './start/name-errors.js'
 import { type Launching, planOf } from './start/plan.js'
-import { addressesToAwait, launcherTimeout, socketsToBind } from './start/supervisor-plan.js'
+import { launcherTimeout } from './start/supervisor-plan.js'
 import { takeOver } from './start/takeover.js'
-import { warnOfOthers } from './start/warnings.js'
+import { tellOfLostRace, warnOfOthers } from './start/warnings.js'
 import type { Launched } from './types.js'
 
 /** Options that launch() alone has. */
@@ -80,9 +80,6 @@ function supervised({ settings, ...request }: Request): Request {
   const supervision = settings.supervision ?? supervisionOf({ monitor: { restart: 'no' } })
   return { ...request, launching: { ...request.launching, hints: true }, settings: { ...settings, supervision } }
 }
-
-/** A daemon with or without a pid file. */
-export type AnyLaunched = Launched<ListenMap, string | null>
 
 /** One call of launch(), checked. */
 interface Request {
@@ -166,23 +163,13 @@ function isDescriptor(value: unknown): boolean {
 
 async function start({ settings, program, launching }: Request): Promise<AnyLaunched> {
   prepareDirectories(settings)
-  warnOfOthers(settings)
+  const before = warnOfOthers(settings)
   const plan = planOf(settings, program, launching)
   const answer = await native.launch(plan, launcherTimeout(settings, plan))
   try {
-    const { pid, addresses, outcome } = checked(answer)
-    if (outcome.kind !== 'ready') throw startError(settings, outcome)
-    return {
-      pid,
-      started: true,
-      target: settings.pidFile?.path ?? null,
-      pidFile: settings.pidFile?.path ?? null,
-      addresses: Object.fromEntries([
-        ...socketsToBind(settings).map(({ name }, index) => [name, addresses[index] ?? '']),
-        ...addressesToAwait(settings).map(({ name, address }) => [name, address]),
-      ]),
-    }
+    return launchedFrom(settings, checked(answer))
   } catch (error) {
+    tellOfLostRace(settings, before, error)
     throw withNames(settings, error)
   }
 }

@@ -2,11 +2,12 @@
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server } from 'node:net'
 import type { ListenPlan } from '#native'
-import { native } from '../binding/addon.js'
+import { checked, native } from '../binding/addon.js'
 import { OptionError } from '../errors/classes.js'
 import type { ListenMap, SignalAction } from '../option-types.js'
 import type { Readiness } from '../options/readiness.js'
 import type { Settings } from '../options/settings.js'
+import { type Detail, isTold } from '../options/verbosity.js'
 import type { PidLock } from '../pid-lock.js'
 import { nextTurn } from '../process/next-turn.js'
 import { managerAddress } from '../process/service-manager.js'
@@ -104,9 +105,13 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
         'reopen-logs': () => this.#reopenAndLog(),
       },
       this.isSupervised,
+      (signal, action) => this.detail('trace', `${signal}: ${typeof action === 'function' ? 'a function' : action}`),
     )
     this.#map(settings.signals, settings.givenSignals)
     inheritListening(this, settings.listen)
+    const files = this.pidFile ? `, pid file ${this.pidFile.path}` : ''
+    this.detail('info', `started in the ${this.detached ? 'background' : 'foreground'} as pid ${this.pid}${files}`)
+    if (isTold('debug')) this.log('debug', surroundings())
     this.#starting.waitFor(settings.ready, this.#given(settings.listen))
   }
 
@@ -176,12 +181,14 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     if (this.#starting.isOver) return
     this.#starting.finish(byProgram)
     this.#notify('READY=1')
+    this.detail('info', `ready after ${Math.round(performance.now())} ms`)
     this.#idleness.start(this.#idleTimeout)
     setImmediate(() => this.#logs.remember()).unref()
   }
 
   setStatus(text: string): void {
     const line = text.replaceAll(/\s+/g, ' ')
+    this.detail('trace', `status: ${line}`)
     process.title = `${this.name}: ${line}`
     this.pidFile?.assertOwnership()
     this.#notify(`STATUS=${line}`)
@@ -212,7 +219,9 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
 
   reopenLogs({ all = false }: { all?: boolean | undefined } = {}): number {
     try {
-      return this.#logs.reopen(all)
+      const count = this.#logs.reopen(all)
+      this.detail('info', `reopened ${count} log${count === 1 ? '' : 's'}`)
+      return count
     } finally {
       this.pidFile?.assertOwnership()
     }
@@ -287,6 +296,11 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     logLine(this.name, level, text)
   }
 
+  /** Writes a line that DAEMONIC_LOG asks for. @internal */
+  detail(level: Detail, text: string): void {
+    if (isTold(level)) this.log(level, text)
+  }
+
   /** Gives the names of those sockets that this process has: with `ready: 'port'` the program binds them itself. */
   #given(listen: readonly ListenPlan[]): string[] {
     return listen.map(({ name }) => name).filter(name => name in this.sockets)
@@ -320,9 +334,10 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
 
   async #reload(): Promise<void> {
     this.#reopenAndLog()
-    for (const hook of this.#reloadHooks) {
+    for (const [index, hook] of this.#reloadHooks.entries()) {
       try {
         await hook()
+        this.detail('debug', `reload hook ${index + 1} of ${this.#reloadHooks.length} is done`)
       } catch (error) {
         this.log('error', `a reload hook failed: ${describeError(error)}`)
       }
@@ -347,4 +362,12 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   #notify(text: string): void {
     if (this.#manager) native.notifyManager(this.#manager, text)
   }
+}
+
+/** Describes what this process is, as the kernel has it. */
+function surroundings(): string {
+  const { umask, pgid, sid } = checked(native.processFacts(process.pid))
+  const mask = umask === undefined ? '' : `, umask ${umask.toString(8).padStart(3, '0')}`
+  const ids = `user ${process.geteuid?.()}, group ${process.getegid?.()}, process group ${pgid}, session ${sid}`
+  return `working directory ${process.cwd()}${mask}, ${ids}`
 }

@@ -7,6 +7,7 @@ import { OptionError } from '../errors/classes.js'
 import type { Settings } from '../options/settings.js'
 import { inWholeUnits, type Supervision } from '../options/supervision.js'
 import { decidedBy } from '../options/table.js'
+import { isTold } from '../options/verbosity.js'
 import { type Program, throughLinks } from '../process/program.js'
 import { controlPath } from '../running/paths.js'
 import { stateFiles } from '../running/state-file.js'
@@ -64,7 +65,8 @@ export function supervisorPlan(
     endsIdle: settings.idleTimeout !== null,
     open: openOptions(note),
     outlivesLauncher: note.given !== null,
-    verbosity: verbosityOf(settings),
+    // 1 logs from `debug` on.
+    verbosity: isTold('debug', settings.environment) ? 1 : 0,
   }
   return { executable: supervisorPath(), config: JSON.stringify(config) }
 }
@@ -117,10 +119,4 @@ export function socketsToBind({ ready, listen }: Settings): Settings['listen'] {
 /** What the supervisor applies before the exec of a program that does not load this library. */
 function foreignContext({ identity, umask, chdir }: Settings): object {
   return { ...identity.change, umask: umask === false ? null : umask, directory: chdir === false ? null : chdir }
-}
-
-/** 0 logs from `info` on, 1 from `debug`. The command's -v sets the variable DAEMONIC_LOG. */
-function verbosityOf({ environment }: Settings): number {
-  const given = environment.find(({ name }) => name === 'DAEMONIC_LOG')
-  return ['debug', 'trace'].includes((given ? given.value : process.env.DAEMONIC_LOG) ?? '') ? 1 : 0
 }
