@@ -45,16 +45,11 @@ export function jobOf({ name, config }: NamedConfig, lineOptions: StartOptions =
   }
 }
 
-/**
- * Fills in the verb's defaults: `start` leaves a log and a pid file, `run` is for callers that keep both themselves.
- */
+/** Fills in the verb's defaults: `start` leaves a log and a pid file, `run` is for callers that keep both themselves. */
 export function withDefaults(options: StartOptions, verb: StartVerb): StartOptions {
-  return {
-    ...options,
-    ...(verb === 'run'
-      ? { log: options.log ?? 'inherit', stdin: options.stdin ?? 'inherit', pidFile: options.pidFile ?? false }
-      : { log: options.log ?? true, pidFile: options.pidFile ?? true }),
-  }
+  if (verb === 'start') return options
+  const { log = 'inherit', stdin = 'inherit', pidFile = false } = options
+  return { ...options, log, stdin, pidFile }
 }
 
 /** Starts the job's daemon, and prints that it is ready. @throws what launch() does; Interruption at Ctrl-C */
@@ -86,7 +81,7 @@ export function targetOfJob(job: Job): Target {
 }
 
 /** Returns the name to print: where the pid file is the default one, the TARGET that the other verbs take. */
-function shownName({ name, options: { pidFile, instance } }: Job): string {
+function shownName({ name, options: { pidFile = true, instance } }: Job): string {
   return pidFile === true ? targetOf(name, instance) : name
 }
 

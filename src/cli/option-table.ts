@@ -43,6 +43,8 @@ export interface OptionDefinition extends OptionSyntax {
   /** What its value is read as; absent for a flag. */
   readonly kind?: Kind
   readonly choices?: readonly string[]
+  /** A flag that stands for the value false. */
+  readonly isNegation?: true
   /** The option of launch() that it is, as `nice` or `monitor.restart`; absent where launch() has none. */
   readonly api?: string
   readonly group: Group

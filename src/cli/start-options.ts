@@ -80,7 +80,12 @@ function limits(options: OptionValues): Record<string, unknown> {
  */
 export function monitorOf(options: OptionValues, config: StartOptions = {}): StartOptions['monitor'] {
   const parts = START_OPTIONS.filter(({ name, api }) => api?.startsWith('monitor.') && options.has(name))
-  const given = Object.fromEntries(parts.map(({ name, api = '' }) => [api.replace('monitor.', ''), options.get(name)]))
+  const given = Object.fromEntries(
+    parts.map(({ name, api = '', isNegation }) => [
+      api.replace('monitor.', ''),
+      isNegation ? false : options.get(name),
+    ]),
+  )
   const own = typeof config.monitor === 'object' ? config.monitor : {}
   if (options.has('monitor')) return { ...own, restart: 'on-failure', ...given }
   if (parts.length === 0) return config.monitor
