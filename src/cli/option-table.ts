@@ -83,6 +83,22 @@ const COMMAND_FLAGS = [
     help: 'add what the file assigns; --env wins',
   },
   {
+    name: 'node-args',
+    kind: 'text',
+    value: 'ARGS',
+    repeatable: true,
+    group: 'Program',
+    help: 'several such arguments, separated by spaces: --node-args="--max-old-space-size=512 --enable-source-maps"',
+  },
+  {
+    name: 'import',
+    kind: 'text',
+    value: 'MODULE',
+    repeatable: true,
+    group: 'Program',
+    help: 'a module that Node.js loads before SCRIPT',
+  },
+  {
     name: 'overwrite-pid-file',
     group: 'Files',
     help: 'start although the pid file is locked; the other process goes on',

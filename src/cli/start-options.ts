@@ -20,6 +20,7 @@ export function launchOptions(options: OptionValues): StartOptions {
     ...present('env', environment(options)),
     ...present('listen', listen(options)),
     ...present('limits', limits(options)),
+    ...present('interpreterArgs', interpreterArgs(options)),
     ...(options.has('preserve') && { preserve: options.all<number>('preserve') }),
   }
 }
@@ -54,6 +55,15 @@ function readEnvironment(path: string): object {
   } catch (error) {
     throw new UsageError(`--env-file ${path} can't be read: ${(error as Error).message}`)
   }
+}
+
+/** Lists the interpreter's arguments: modules first, as Node.js loads them before all else. */
+function interpreterArgs(options: OptionValues): string[] {
+  return [
+    ...options.all<string>('import').flatMap(module => ['--import', module]),
+    ...options.all<string>('node-args').flatMap(each => each.split(/\s+/).filter(Boolean)),
+    ...options.all<string>('interpreter-arg'),
+  ]
 }
 
 /** Sockets by name. Those without a name are http, http2, http3 and so on. */
