@@ -14,6 +14,7 @@ use crate::own_executable;
 use crate::pending_start::PendingStart;
 use crate::pidfile::{Claim, Sweep, claim};
 use crate::plan::{PidFile, Plan, Supervisor};
+use crate::remnants;
 use crate::resources::Resources;
 use crate::sockets::{self, Bound};
 use crate::state_file::StateWriter;
@@ -33,6 +34,7 @@ pub fn begin(plan: &Plan, timeout: Duration) -> Result<PendingStart> {
     let captured = (!plan.outlives_launcher).then(Captured::new);
     let signals = captured.transpose().during(Step::Signal, "sigaction")?;
     let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
+    let remnants = remnants::clear_away(plan);
     let sockets = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => sockets,
         Err(error) => {
@@ -43,9 +45,10 @@ pub fn begin(plan: &Plan, timeout: Duration) -> Result<PendingStart> {
         }
     };
     let leftovers = leftovers(plan, claimed.as_ref(), &sockets);
-    start_middle(plan, claimed, sockets, leftovers.clone(), signals)
-        .inspect_err(|_| leftovers.remove())?
-        .with_pid(timeout)
+    let start = start_middle(plan, claimed, sockets, leftovers.clone(), signals).inspect_err(|_| leftovers.remove())?;
+    let mut start = start.with_pid(timeout)?;
+    start.in_the_way = remnants.left;
+    Ok(start)
 }
 
 fn start_middle(

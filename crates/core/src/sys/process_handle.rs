@@ -37,9 +37,7 @@ impl ProcessHandle {
         let known_by = match pidfd::open(pid) {
             Ok(descriptor) => KnownBy::Descriptor(descriptor),
             // Not known before Linux 5.3 and on other systems, or forbidden by a sandbox.
-            Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EINVAL) => {
-                KnownBy::Start(Stat::read(pid).map(|stat| stat.start))
-            }
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EINVAL) => KnownBy::Start(start_of(pid)),
             Err(errno) => return Err(errno),
         };
         let handle = Self { pid, known_by };
@@ -145,6 +143,12 @@ fn milliseconds(left: Option<Duration>) -> PollTimeout {
 /// Flag of a process whose exit has begun: the kernel sets it before it closes the descriptors.
 const PF_EXITING: u32 = 4;
 
+/// Returns the moment when a process was started, in clock ticks since boot; None where /proc doesn't show it.
+#[must_use]
+pub fn start_of(pid: i32) -> Option<u64> {
+    Stat::read(pid).map(|stat| stat.start)
+}
+
 /// What /proc/PID/stat says about a process: proc_pid_stat(5).
 struct Stat {
     state: char,
@@ -185,7 +189,7 @@ mod tests {
 
     /// Gives a handle by pid and start time, as on a kernel without pidfds.
     fn by_start(pid: i32) -> ProcessHandle {
-        ProcessHandle { pid, known_by: KnownBy::Start(Stat::read(pid).map(|stat| stat.start)) }
+        ProcessHandle { pid, known_by: KnownBy::Start(start_of(pid)) }
     }
 
     /// Gives a handle on a child, as on a kernel without pidfds.
