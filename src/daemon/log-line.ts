@@ -2,9 +2,10 @@
 import type { Console } from 'node:console'
 import { native } from '../binding/addon.js'
 import { DaemonError } from '../errors/classes.js'
+import type { Detail } from '../options/verbosity.js'
 
-/** How grave a line is. */
-export type LogLevel = 'info' | 'warning' | 'error'
+/** How grave a line is, or how much of a detail. */
+export type LogLevel = Detail | 'warning' | 'error'
 
 let stderr: Console | undefined
 

@@ -10,11 +10,14 @@ export interface Served {
   readonly connections: Connections | null
 }
 
-/** Notes what the server accepts, and has it listen on descriptor `fd`; resolves once it does. */
-export function listenOn(server: Server | UdpSocket, fd: number): { served: Served; listening: Promise<void> } {
-  // Before listening, since a connection may be accepted at once.
-  const served = { server, connections: isStream(server) ? new Connections(server) : null }
-  const listening = new Promise<void>((resolve, reject) => {
+/** Notes what the server accepts: before it listens, since a connection may be accepted at once. */
+export function servedBy(server: Server | UdpSocket): Served {
+  return { server, connections: isStream(server) ? new Connections(server) : null }
+}
+
+/** Has the server listen on descriptor `fd`; resolves once it does. */
+export function listenOn(server: Server | UdpSocket, fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
     server.once('error', reject)
     const listens = () => {
       server.off('error', reject)
@@ -23,7 +26,6 @@ export function listenOn(server: Server | UdpSocket, fd: number): { served: Serv
     if (isStream(server)) server.listen({ fd }, listens)
     else server.bind({ fd }, listens)
   })
-  return { served, listening }
 }
 
 /**

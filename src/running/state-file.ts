@@ -4,6 +4,7 @@ import { closeSync, fstatSync, lstatSync, readFileSync, renameSync, unlinkSync, 
 import type { KilledDaemonPlan } from '#native'
 import { DaemonError, during, OptionError } from '../errors/classes.js'
 import { isName } from '../options/values.js'
+import { isOfThisBoot } from './boot.js'
 import { controlPath, statePath } from './paths.js'
 import { openRegularFile, readAtMost } from './regular-file.js'
 
@@ -12,6 +13,10 @@ export interface State {
   version: 1
   name: string
   instance?: string
+  /** The process title, where that isn't the name. */
+  title?: string
+  /** The last text of setStatus(), where there is no supervisor. */
+  statusText?: string
   /** The program's version: the `version` option of launch(). */
   release?: string
   pid: number
@@ -32,8 +37,29 @@ export interface State {
   /** The daemon's session, and where and when that number means it; only beside `invocation`. */
   session?: number
   pidSpace?: string
+  /** The boot of the system in which it was started; absent where the system doesn't tell. */
+  bootId?: string
+  /** The number of workers that scale() or a signal has set, for a restart. */
+  scaledTo?: number
+  /** How the daemon failed for good after it was ready: then the file stays, as the record of that. */
+  failure?: FailureRecord
   /** How launch() was called; absent where the program calls daemonize() itself. */
   launch?: LaunchRecord
+}
+
+/** The failure that ended a daemon, as its supervisor writes it. */
+export interface FailureRecord {
+  /** The daemon's exit code, 128 + N for signal N. */
+  exitCode: number
+  /** How its last worker exited, with the last line of that one's stderr. */
+  lastExit: string
+  /** How many failures there were in a row. */
+  failures: number
+  /** How often workers had been restarted, and how many workers there were to be. */
+  restarts: number
+  workers: number
+  /** The moment, in milliseconds since the epoch. */
+  at: number
 }
 
 /** The arguments of launch(), for a restart from `directory`. A variable of null in `env` stands for `undefined`. */
@@ -93,10 +119,10 @@ export function draftState(
   return { publish: () => orDiscard(() => renameSync(draft, statePath(pidFile))), discard }
 }
 
-/** Changes the stopTimeout, in milliseconds, in the state file of this very process. */
-export function recordStopTimeout(pidFile: string, stopTimeout: number): void {
+/** Changes the state file of this very process, where it may. */
+export function recordInState(pidFile: string, change: Partial<Pick<State, 'stopTimeout' | 'statusText'>>): void {
   const state = readState(pidFile, process.pid)
-  if (state !== null) writeState(pidFile, { ...state, stopTimeout })
+  if (state !== null) writeState(pidFile, { ...state, ...change })
 }
 
 /** Returns the paths that {@link writeState} of this process writes: the state file and its draft. */
@@ -132,7 +158,8 @@ export function requireRoomForState(pidFile: string): void {
 export function killedDaemon(pidFile: string): KilledDaemonPlan | null {
   const found = find(pidFile)
   if (found === null || !isOurs(found)) return null
-  const { pid, session, pidSpace, invocation, user } = found.state
+  const { pid, session, pidSpace, invocation, user, failure } = found.state
+  if (failure !== undefined) return null // it ended by itself, and its processes with it
   if (session === undefined || pidSpace === undefined || invocation === undefined || user === undefined) return null
   return { pid, session, pidSpace, invocation, user }
 }
@@ -152,6 +179,15 @@ export function readLastState(pidFile: string): State | null {
   const found = find(pidFile)
   if (found === null) return null
   return isOurs(found) || found.owner === ownerOf(pidFile) ? found.state : null
+}
+
+/**
+ * Reads how the daemon failed for good, to show it; null if it didn't, or if the system was booted since then: what failed
+ * before that has merely stopped.
+ */
+export function readFailure(pidFile: string): FailureRecord | null {
+  const last = readLastState(pidFile)
+  return last?.failure && isOfThisBoot(last) ? last.failure : null
 }
 
 /**
@@ -215,6 +251,8 @@ function isState(found: Partial<State> | null): found is State {
     Number.isSafeInteger(found.pid) &&
     isName(found.name) &&
     isOptionalText(found.instance) &&
+    isOptionalText(found.title) &&
+    isOptionalText(found.statusText) &&
     isOptionalText(found.release) &&
     isTexts(found.arguments) &&
     typeof found.directory === 'string' &&
@@ -228,8 +266,23 @@ function isState(found: Partial<State> | null): found is State {
     isOptionalId(found.user) &&
     isOptionalId(found.session) &&
     isOptionalText(found.pidSpace) &&
+    isOptionalText(found.bootId) &&
+    (found.scaledTo === undefined || Number.isSafeInteger(found.scaledTo)) &&
+    (found.failure === undefined || isFailure(found.failure)) &&
     (found.launch === undefined ||
       (isObject(found.launch) && typeof found.launch.program === 'string' && isObject(found.launch.options)))
+  )
+}
+
+function isFailure(found: Partial<FailureRecord>): found is FailureRecord {
+  return (
+    isObject(found) &&
+    Number.isSafeInteger(found.exitCode) &&
+    typeof found.lastExit === 'string' &&
+    Number.isSafeInteger(found.failures) &&
+    Number.isSafeInteger(found.restarts) &&
+    Number.isSafeInteger(found.workers) &&
+    Number.isFinite(found.at)
   )
 }
 

@@ -1,7 +1,7 @@
 //! Where and when a pid means what it means: another boot, or another PID namespace, gives the same numbers to other
 //! processes.
 
-use crate::sys::process_handle::start_of;
+use crate::sys::proc_stat::ProcStat;
 
 /// Describes the PID namespace of this process, in this boot of the system: two texts are equal only if a pid means the
 /// same process, as long as that lives. A container that is started again may get the number of its old namespace, but
@@ -10,7 +10,7 @@ use crate::sys::process_handle::start_of;
 pub fn current() -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(format!("{} {} {}", boot.trim(), namespace.display(), start_of(1)?))
+    Some(format!("{} {} {}", boot.trim(), namespace.display(), ProcStat::read(1)?.start))
 }
 
 #[cfg(all(test, target_os = "linux"))]

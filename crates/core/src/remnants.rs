@@ -27,6 +27,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A daemon with a supervisor that has been killed, as its state file tells of it.
 #[derive(Debug, Clone)]
 pub struct KilledDaemon {
+    /// Its pid, that of the supervisor.
     pub pid: i32,
     /// The session of the daemon, which has no leader any more.
     pub session: i32,
@@ -41,6 +42,7 @@ pub struct KilledDaemon {
 /// Processes that a killed daemon had left.
 #[derive(Debug, Clone, Default)]
 pub struct Remnants {
+    /// Processes that were ended.
     pub ended: Vec<i32>,
     /// Processes that go on: nothing proves that they are the daemon's, or they can't be killed.
     pub left: Vec<i32>,

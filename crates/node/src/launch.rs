@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use daemonic_core::error::Result;
 use daemonic_core::pending_start::{Outcome as CoreOutcome, PendingStart};
+use daemonic_core::plan::Plan as CorePlan;
 use daemonic_core::{launch, own_executable, takeover};
 use napi::Env;
 use napi::bindgen_prelude::{Function, Object};
@@ -21,12 +23,15 @@ pub fn keep_executable(path: String) {
 /// Starts the daemon and blocks until it is ready, or until it has exited and its files are removed. The timeout is in
 /// milliseconds.
 #[napi(catch_unwind)]
-pub fn start(plan: Plan, timeout: f64) -> Answer<Outcome> {
-    answer(plan.try_into().and_then(|plan| {
-        let mut start = launch::begin(&plan, milliseconds(timeout))?;
-        let outcome = start.wait()?;
-        Ok(Outcome::of(outcome, &start))
-    }))
+pub fn start(plan: Plan, timeout: f64) -> Answer<Launch> {
+    answer(plan.try_into().and_then(|plan| launch_and_wait(&plan, timeout)))
+}
+
+fn launch_and_wait(plan: &CorePlan, timeout: f64) -> Result<Launch> {
+    let mut start = launch::begin(plan, milliseconds(timeout))?;
+    let outcome = start.wait()?;
+    let outcome = Outcome::of(outcome, &start);
+    Ok(Launch { pid: start.pid(), addresses: start.addresses().to_vec(), outcome })
 }
 
 /// Executes the plan's supervisor in this very process, where nothing detaches. `bound` gets the addresses of its
@@ -59,12 +64,7 @@ pub fn launch(env: &Env, plan: Plan, timeout: f64) -> napi::Result<Object<'_>> {
     // Converted in this thread, which alone may read the environment: JavaScript may be changing it meanwhile.
     let plan = plan.try_into();
     std::thread::spawn(move || {
-        let launched = plan.and_then(|plan| {
-            let mut start = launch::begin(&plan, milliseconds(timeout))?;
-            let outcome = start.wait()?;
-            let outcome = Outcome::of(outcome, &start);
-            Ok(Launch { pid: start.pid(), addresses: start.addresses().to_vec(), outcome })
-        });
+        let launched = plan.and_then(|plan| launch_and_wait(&plan, timeout));
         deferred.resolve(move |_| {
             let launched: Answer<Launch> = answer(launched);
             Ok(launched)

@@ -19,8 +19,11 @@ use crate::sys::process::decimal;
 /// Locked pid file that has no owner yet. The process that is to own it inherits the descriptor.
 #[derive(Debug)]
 pub struct Claim {
+    /// Open file, which is locked.
     pub file: OwnedFd,
+    /// Path under which it was locked.
     pub path: PathBuf,
+    /// Device and inode of the file.
     pub identity: FileId,
     /// Mode that the file gets together with its owner.
     pub mode: u32,

@@ -7,10 +7,12 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 
 use super::kernel::{Kernel, RealKernel};
+use super::layout::ENDING;
 use super::look::{PidFileState, Report, look};
 use super::{orphan, table};
 use crate::error::{Error, Failure, Result, Step};
 use crate::process_facts;
+use crate::sys::lock::{Access, LockOwner};
 use crate::sys::path::c_path;
 use crate::sys::process_handle::ProcessHandle;
 
@@ -26,10 +28,23 @@ pub fn inspect(path: &Path) -> Result<Report> {
     }
 }
 
+/// Tells whether the owner of the pid file at `path` has announced its exit.
+#[must_use]
+pub fn is_ending(path: &Path) -> bool {
+    // Closing a descriptor of a file that this process owns would drop byte 0.
+    if table::state_of_own(path).is_some() {
+        return false;
+    }
+    let Ok(Some(file)) = open(path) else { return false };
+    matches!(RealKernel.holder(&file, LockOwner::OpenFile, Access::Read, ENDING), Ok(Some(_)))
+}
+
 /// Running process that owns a pid file, as the kernel says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
+    /// Pid that the kernel gave for the lock.
     pub pid: i32,
+    /// Whether that process is starting or running.
     pub state: PidFileState,
 }
 
