@@ -16,14 +16,19 @@ use crate::sys::process_handle::ProcessHandle;
 
 /// Tells the state of the pid file at `path`. Needs read permission; creates and changes nothing.
 pub fn inspect(path: &Path) -> Result<Report> {
+    let pid = std::process::id().cast_signed();
+    let own = |state| Report { state, pid: Some(pid), verified: true, elsewhere: false, text: Some(pid) };
     if let Some(state) = table::state_of_own(path) {
-        let pid = std::process::id().cast_signed();
-        return Ok(Report { state, pid: Some(pid), verified: true, elsewhere: false, text: Some(pid) });
+        return Ok(own(state));
     }
-    match open(path)? {
-        None => Ok(Report { state: PidFileState::Absent, pid: None, verified: false, elsewhere: false, text: None }),
-        Some(file) => look(&RealKernel, &file, path),
-    }
+    let Some(file) = open(path)? else {
+        return Ok(Report { state: PidFileState::Absent, pid: None, verified: false, elsewhere: false, text: None });
+    };
+    let report = look(&RealKernel, &file, path)?;
+    drop(file);
+    // The kernel never shows a process its own locks.
+    let is_own = report.text == Some(pid) && report.state != PidFileState::Free && !report.verified;
+    Ok(if is_own && orphan::reassert(path) { own(report.state) } else { report })
 }
 
 /// Running process that owns a pid file, as the kernel says.
