@@ -17,6 +17,8 @@ export declare class Arrival {
   waitsFor(what: string): void
   /** Has the supervisor bind a socket. `listen` is its plan, as JSON. */
   bind(name: string, listen: string): Answer<Socket>
+  /** Tells the supervisor how the program wants to be supervised, as JSON, and waits until it was heard. */
+  wish(wishes: string): Refusal | null
   /**
    * Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none; `signal` that
    * of a signal that the program maps. If the supervisor dies, this process exits at once.
@@ -28,8 +30,6 @@ export declare class Arrival {
   takeStreams(): Refusal | null
   /** Completes the start: the daemon is ready. `by_program`: the program said so itself. */
   ready(pidFile: PidFile | undefined | null, byProgram: boolean): Refusal | null
-  /** Makes this worker the leader of a process group, which its supervisor ends with it. */
-  leadGroup(): Refusal | null
   /** Reports to the launcher what failed here, so that it throws the same error. */
   fail(step: string, errno: number, path?: string | undefined | null): void
 }
@@ -173,6 +173,9 @@ export interface IoPriority {
   level?: number
 }
 
+/** Tells whether the owner of a pid file has announced its exit. */
+export declare function isEnding(path: string): boolean
+
 /** Whether descriptor `fd` is the file that $JOURNAL_STREAM names: systemd.exec(5). */
 export declare function isJournalStream(fd: number, stream: string): boolean
 
@@ -247,6 +250,8 @@ export interface Outcome {
 export interface OwnerPlan {
   user: number
   group: number
+  /** Supplementary groups. */
+  groups: Array<number>
 }
 
 /** Lists the sockets that were passed to this process by $LISTEN_FDS. */
@@ -427,3 +432,6 @@ export interface SupervisorPlan {
 
 /** Runs the event loop until it has handled an event; false without libuv. */
 export declare function turnEventLoop(): boolean
+
+/** The first of these files that another user than root can change or replace: the file, or a directory above it. */
+export declare function writableByOthers(files: Array<string>): string | null

@@ -120,15 +120,19 @@ async function controlDaemon({ verb }: CommandLine, options: DaemonizeOptions, n
 
 /** Prints the status, and returns the exit code of the LSB: 0 running, 1 dead with a pid file, 3 not running. */
 async function printStatus(target: string, name: string): Promise<number> {
-  const { state, pid, uptime, addresses, statusText } = await status(target)
-  if (state === 'absent' || state === 'free') {
-    const isDead = pid !== null
-    say(1, `${name}: not running (${isDead ? `${target} was left by pid ${pid}` : `no pid file ${target}`})`)
-    return isDead ? 1 : 3
+  const { state, pid, uptime, addresses, statusText, failure } = await status(target)
+  if (state === 'dead' || state === 'stopped' || state === 'failed') {
+    const why = state === 'dead' ? `${target} was left by pid ${pid}` : `no pid file ${target}`
+    say(1, `${name}: not running (${failure ? `failed: ${failure.lastExit}` : why})`)
+    return state === 'stopped' ? 3 : 1
   }
   const since = uptime === null ? '' : `, since ${new Date(Date.now() - uptime).toISOString()}`
-  say(1, `${name}: ${state} as pid ${pid}${listeningPhrase(addresses)}${since}${statusText ? `: ${statusText}` : ''}`)
-  return 0
+  const wrong = failure ? `; last: ${failure.lastExit}` : ''
+  say(
+    1,
+    `${name}: ${state} as pid ${pid}${listeningPhrase(addresses)}${since}${statusText ? `: ${statusText}` : ''}${wrong}`,
+  )
+  return state === 'failing' ? 1 : 0
 }
 
 /** Says what is wrong with the line, and how it could be; gives the exit code. */

@@ -9,12 +9,13 @@ import type { Settings } from './options/settings.js'
 import { supervisionOf } from './options/supervision.js'
 import { decidedBy, LAUNCH_OPTIONS, OPTIONS, takesEffect } from './options/table.js'
 import { entries, oneOf, or, refuseUnknown, show, text } from './options/values.js'
-import { requireDirectory, requireUnix } from './process/program.js'
+import { requireDirectory, requireUnix, throughLinks } from './process/program.js'
 import { findRunning, pause, type RunningOne } from './running/find-running.js'
 import { type LaunchedProgram, launchedProgram, wordOf } from './start/launched-program.js'
 import { type AnyLaunched, launchedFrom, prepareDirectories } from './start/launcher.js'
 import { withNames } from './start/name-errors.js'
 import { type Launching, planOf } from './start/plan.js'
+import { checkCode } from './start/program-code.js'
 import { launcherTimeout } from './start/supervisor-plan.js'
 import { takeOver } from './start/takeover.js'
 import { tellOfLostRace, warnOfOthers } from './start/warnings.js'
@@ -72,7 +73,8 @@ export function run(program: string, options: LaunchOptions): never {
 
 /** Checks options and program, and starts nothing. @throws OptionError, SystemCallError, as launch() does */
 export function checkLaunch(program: string, options: LaunchOptions): void {
-  requestOf(program, options)
+  const { settings, program: launched } = requestOf(program, options)
+  if (settings.supervision) checkCode(settings, settings.supervision, throughLinks(launched))
 }
 
 /** Adds a supervisor that restarts nothing, unless the options ask for another: a daemonize() call may still ask for more. */

@@ -53,19 +53,20 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
    */
   chroot?: string | undefined
   /**
-   * The user, a name or an id, taken at the call for good; needs root. USER, LOGNAME, HOME and SHELL follow from the start on.
-   * An id without an account needs `group` too.
+   * The user, a name or an id, taken for good; needs root. It is taken at the call; under a supervisor before the program's
+   * first line (see {@link MonitorOptions.startAs}). USER, LOGNAME, HOME and SHELL follow from the start on. An id without an
+   * account needs `group` too.
    * @default the real one
    */
   user?: string | number | undefined
   /**
-   * The group, a name or an id, taken at the call for good; needs root. Without `user` and `groups` the supplementary groups
+   * The group, a name or an id, taken with the user for good; needs root. Without `user` and `groups` the supplementary groups
    * stay as they are.
    * @default the user's own
    */
   group?: string | number | undefined
   /**
-   * The supplementary groups, names or ids, taken at the call for good; needs root. `[]` is none.
+   * The supplementary groups, names or ids, taken with the user for good; needs root. `[]` is none.
    * @default the user's, as initgroups(3)
    */
   groups?: readonly (string | number)[] | undefined
@@ -270,10 +271,20 @@ export interface MonitorOptions {
    */
   settle?: number | undefined
   /**
-   * Whether a worker leads a process group of its own, which is killed with it.
-   * @default false
+   * Whether what a worker has started ends with it. Each worker leads a process group, unless it reads the controlling
+   * terminal. When it has exited, the rest of its group gets SIGTERM, and SIGKILL once `stopTimeout` is over. With false the
+   * processes go on, and may hold what the next worker needs.
+   * @default true
    */
   killTree?: boolean | undefined
+  /**
+   * Who a Node.js program is until its call where it is to have a `user`: that user from its exec on, or `'root'`. Where only
+   * the call names the user, the first worker begins as root; its successors don't. With `'root'`, which `chroot` implies, a
+   * worker is not started where others than root can write its script, interpreter, preloads or package.json, or a directory
+   * above one of these.
+   * @default 'user'
+   */
+  startAs?: 'user' | 'root' | undefined
 }
 
 /**

@@ -103,8 +103,8 @@ export class Scene {
   }
 
   /** What lies in the directory, sorted. */
-  files(): string[] {
-    return readdirSync(this.directory).sort()
+  files(name = ''): string[] {
+    return readdirSync(this.path(name)).sort()
   }
 
   /** For processes of another user to work in: root alone can. */

@@ -52,9 +52,18 @@ function actionOf({ command, options, words }: Invocation): Action {
     }
     default: {
       const change = scaleOf(words[1] ?? '')
-      return async ({ path }) => timed(`scaled to ${change}`, () => scale(path, change))
+      return async ({ path }) => {
+        const start = performance.now()
+        const workers = await scale(path, change)
+        const time = performance.now() - start
+        return { line: `${counted(workers)} (${elapsed(time)})`, fields: { workers, elapsed: time } }
+      }
     }
   }
+}
+
+function counted(workers: number): string {
+  return workers === 1 ? '1 worker' : `${workers} workers`
 }
 
 async function timed(what: string, action: () => Promise<unknown>): Promise<Outcome> {

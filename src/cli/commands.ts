@@ -85,7 +85,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     usage: ['TARGET…'],
     summary: 'stop daemons, and start them as they were started',
     description:
-      'Stops what runs, and starts it with the same arguments and options, in the same directory, with the environment of this call. What has crashed is started too, if NAME.json is still there: after a SIGKILL of the supervisor it is; one that ends by itself takes it along.',
+      'Stops what runs, and starts it with the same arguments and options, in the same directory, with the environment of this call. What has failed or was killed is started too.',
     options: [
       timeout('how long it may take to stop', 'its own --stop-timeout and 2s'),
       ...TARGET_OPTIONS,
@@ -125,7 +125,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'A table of name, pid, state, uptime, workers, restarts, memory, cpu, listening addresses and status text.',
     options: [
       { name: 'watch', short: 'w', group: 'Target', help: 'redraw every second, with charts of cpu and memory' },
-      { name: 'clean', group: 'Target', help: 'remove the files that crashed daemons left' },
+      { name: 'clean', group: 'Target', help: 'remove what daemons left that failed or were killed' },
       ...TARGET_OPTIONS,
       ...OUTPUT_OPTIONS,
     ],
@@ -222,5 +222,5 @@ export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] =
   ['1', 'already running; stop left it running; anything else'],
   ['2', 'usage: the message names the option and what it expects'],
   ['7', 'signal, reload, reopen, scale of what doesn’t run'],
-  ['status', '0 running, 1 dead with a pid file, 3 not running, 4 unknown'],
+  ['status', '0 running, 1 failing, failed or dead, 3 stopped, 4 unknown; 0 without a TARGET'],
 ]

@@ -14,6 +14,7 @@ export { pidFilePath } from '../options/pid-file.js'
 export { LAUNCH_OPTIONS } from '../options/table.js'
 export { entries, list, refuseUnknown, show, suggestion } from '../options/values.js'
 export { type PidFileState, PidLock } from '../pid-lock.js'
+export { removeRecord } from '../running/failed-instances.js'
 export { runningTime } from '../running/find-running.js'
 export {
   logPath,
@@ -27,8 +28,8 @@ export {
 } from '../running/paths.js'
 export { openRegularFile } from '../running/regular-file.js'
 export {
-  companionsOf,
   draftState,
+  readFailure,
   readLastState,
   readState,
   readStateToExecute,
@@ -36,4 +37,4 @@ export {
 } from '../running/state-file.js'
 export { unlockedProcess } from '../running/unlocked-process.js'
 export type { AnyLaunched as Launched } from '../start/launcher.js'
-export { type DaemonStatus, status } from '../status.js'
+export { type DaemonFailure, type DaemonStatus, status } from '../status.js'

@@ -21,6 +21,7 @@ import {
   runningTime,
   type StartOptions,
   type State,
+  scale,
   statePath,
 } from './library.js'
 import type { Output } from './print.js'
@@ -100,12 +101,22 @@ async function startAgain(target: Target, timeout: number | undefined, output: O
     await stopIfRunning(target, timeout, output)
     const begin = performance.now()
     const launched = await startLikeLast()
+    if (last.scaledTo !== undefined)
+      await scale(target.path, String(last.scaledTo)).catch(noteUnlessBug(target, output))
     printStarted(target.name, launched, performance.now() - begin, output)
   } catch (error) {
     if (!existsSync(statePath(target.path))) copy.publish()
     throw error
   } finally {
     copy.discard()
+  }
+}
+
+/** Notes that a daemon which runs again could not be scaled as it was: its program may have changed. */
+function noteUnlessBug({ name }: Target, output: Output): (error: unknown) => void {
+  return error => {
+    if (!(error instanceof DaemonError)) throw error
+    output.note(`${name}: not as many workers as before: ${error.message}`)
   }
 }
 

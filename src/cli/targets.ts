@@ -5,6 +5,7 @@ import {
   type PidFileState,
   PidLock,
   pidFilesInRunDirectory,
+  readFailure,
   readLastState,
   runDirectory,
   show,
@@ -12,6 +13,7 @@ import {
   targetPath,
   unlockedProcess,
 } from './library.js'
+import { ago } from './units.js'
 import { UsageError } from './usage.js'
 
 /** A daemon that a verb acts on. */
@@ -39,7 +41,7 @@ export function parseTarget(given: string): Target {
   return { name: given.replace(/\.pid$/, ''), path: resolve(targetPath(given)) }
 }
 
-/** Lists the daemons in the run directory, running or left over. Pid files of other software there are passed over. */
+/** Lists the daemons in the run directory, those that run and those that left something. Pid files of other software there are passed over. */
 export function everyTarget(): Target[] {
   return pidFilesInRunDirectory()
     .filter(path => readLastState(path) !== null || isLocked(path))
@@ -49,6 +51,8 @@ export function everyTarget(): Target[] {
 /** Explains why a daemon isn't running: `no pid file /run/x.pid; did you mean 'y'?`. */
 export function absence({ name, path }: Target): string {
   const { state, pid } = lookAt(path)
+  const failure = readFailure(path)
+  if (failure) return `failed ${ago(failure.at)}: ${failure.lastExit}`
   if (state === 'absent') return `no pid file ${path}${nearest(name, path)}`
   if (pid === null && !isEmpty(path)) return `${path} is no pid file`
   if (pid === null) return `its pid file ${path} is empty`

@@ -23,8 +23,10 @@ export interface Supervision {
   maxMemory: number | null
   /** How long the first new worker of a reload has to serve before an old one is asked to stop, in milliseconds. */
   settle: number
-  /** Whether a worker's whole process group is killed with it. */
+  /** Whether a worker's process group ends with it. */
   killTree: boolean
+  /** Who a worker is until its call of daemonize(), where it is to have another user than the supervisor. */
+  startAs: 'user' | 'root'
 }
 
 /** The highest number of workers: far more than any host starts at once, so that a typing error is noticed. */
@@ -55,6 +57,7 @@ export function supervisionOf({
     maxMemory: count('maxMemory', given.maxMemory, Number.MAX_SAFE_INTEGER),
     settle: given.settle === 0 ? 0 : time('settle', or(given.settle, MONITOR_OPTIONS.settle.default)),
     killTree: oneOf('monitor.killTree', or(given.killTree, MONITOR_OPTIONS.killTree.default), [true, false]),
+    startAs: oneOf('monitor.startAs', or(given.startAs, MONITOR_OPTIONS.startAs.default), ['user', 'root']),
   }
 }
 

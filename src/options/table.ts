@@ -55,9 +55,9 @@ export const OPTIONS = {
   chdir: { takesEffect: ['call'], decidedBy: 'each', default: '/', launchDefault: false },
   umask: { takesEffect: ['call'], decidedBy: 'each', default: 0o022 },
   chroot: { takesEffect: ['call'], decidedBy: 'identity' },
-  user: { takesEffect: ['call'], decidedBy: 'identity' },
-  group: { takesEffect: ['call'], decidedBy: 'identity' },
-  groups: { takesEffect: ['call'], decidedBy: 'identity' },
+  user: { takesEffect: ['exec', 'call'], decidedBy: 'identity' },
+  group: { takesEffect: ['exec', 'call'], decidedBy: 'identity' },
+  groups: { takesEffect: ['exec', 'call'], decidedBy: 'identity' },
   stdin: { takesEffect: ['launcher'], decidedBy: 'start', default: 'ignore' },
   log: { takesEffect: ['launcher'], decidedBy: 'start', default: 'ignore', launchDefault: true },
   stdout: { takesEffect: ['launcher'], decidedBy: 'start' },
@@ -96,7 +96,8 @@ export const MONITOR_OPTIONS = {
   watchdog: {},
   maxMemory: {},
   settle: { default: 1_000 },
-  killTree: { default: false },
+  killTree: { default: true },
+  startAs: { default: 'user' },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: { readonly default?: unknown } }
 
 /** The names of the options whose row in the table has this in it. */
@@ -131,6 +132,8 @@ export interface Flag {
   readonly kind?: string
   readonly choices?: readonly string[]
   readonly repeatable?: true
+  /** The flag stands for the value false. */
+  readonly isNegation?: true
   /** The group of help that shows it: a `Group` of src/cli/option-table.ts. */
   readonly group: string
   readonly help: string
@@ -320,7 +323,14 @@ export const FLAGS = {
     help: 'what runs SCRIPT',
     default: 'this Node.js',
   },
-  interpreterArgs: null,
+  interpreterArgs: {
+    name: 'interpreter-arg',
+    kind: 'text',
+    value: 'ARG',
+    repeatable: true,
+    group: 'Program',
+    help: 'an argument of what runs SCRIPT, before it: --interpreter-arg=--trace-warnings',
+  },
   ifRunning: {
     name: 'if-running',
     kind: 'choice',
@@ -392,5 +402,19 @@ export const MONITOR_FLAGS = {
     help: 'a new worker serves for so long before a reload stops the first old one',
     default: '1s',
   },
-  killTree: { name: 'kill-tree', group: 'Supervision', help: 'end a worker’s whole process group with it' },
+  killTree: {
+    name: 'no-kill-tree',
+    isNegation: true,
+    group: 'Supervision',
+    help: 'leave the rest of a worker’s process group alone when the worker has ended',
+  },
+  startAs: {
+    name: 'start-as',
+    kind: 'choice',
+    value: 'WHO',
+    choices: ['user', 'root'],
+    group: 'Supervision',
+    help: 'who a Node.js script with a --user is until its daemonize() call, from its second start on at the latest',
+    default: 'user',
+  },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: Flag }

@@ -17,6 +17,8 @@ export interface Program {
    * the supervisor does all that for it. @default true
    */
   loadsLibrary?: boolean
+  /** The script among the arguments; absent where there is none. */
+  script?: string
 }
 
 // Read when the library is loaded: later the program may change its directory, its arguments and its title. Null if the
@@ -32,7 +34,8 @@ export function sameProgram(): Program {
   const { execPath, execArgv, argv } = process
   const directory = requireStartDirectory()
   if (!('deno' in process.versions) && !isSingleExecutable()) refuseTextOnly(execArgv, argv[1])
-  return { path: execPath, arguments: commandLine(), directory }
+  const script = isSingleExecutable() ? undefined : argv[1]
+  return { path: execPath, arguments: commandLine(), directory, ...(script !== undefined && { script }) }
 }
 
 /** Gives the command line that started this process, as far as its runtime tells. */
@@ -52,7 +55,8 @@ export function throughLinks(program: Program): Program {
   if (!isAbsolute(PWD) || PWD === directory || !isSameFile(PWD, directory)) return program
   const moved = (word: string) => (word.startsWith(`${directory}/`) ? PWD + word.slice(directory.length) : word)
   const [first = '', ...words] = program.arguments
-  return { ...program, directory: PWD, arguments: [first, ...words.map(moved)] }
+  const script = program.script === undefined ? {} : { script: moved(program.script) }
+  return { ...program, ...script, directory: PWD, arguments: [first, ...words.map(moved)] }
 }
 
 function isSameFile(one: string, other: string): boolean {

@@ -23,6 +23,11 @@ export interface SupervisorStatus {
   phase: 'starting' | 'running' | 'reloading' | 'stopping'
   uptime: number
   addresses: Readonly<Record<string, string>>
+  /** The number of workers that there are to be. */
+  slots: number
+  restarts: number
+  /** The worker that exits again and again; null if none does. */
+  failing: { failures: number; lastExit: string | null; restartIn: number | null } | null
   workers: {
     pid: number
     worker: number

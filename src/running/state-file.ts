@@ -3,6 +3,7 @@
 import { closeSync, fstatSync, lstatSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { DaemonError, during, OptionError } from '../errors/classes.js'
 import { isName } from '../options/values.js'
+import { isOfThisBoot } from './boot.js'
 import { controlPath, statePath } from './paths.js'
 import { openRegularFile, readAtMost } from './regular-file.js'
 
@@ -25,8 +26,29 @@ export interface State {
   supervised: boolean
   /** The moment of the start, in milliseconds since the epoch. */
   startedAt: number
+  /** The boot of the system in which it was started; absent where the system doesn't tell. */
+  bootId?: string
+  /** The number of workers that scale() or a signal has set, for a restart. */
+  scaledTo?: number
+  /** How the daemon failed for good after it was ready: then the file stays, as the record of that. */
+  failure?: FailureRecord
   /** How launch() was called; absent where the program calls daemonize() itself. */
   launch?: LaunchRecord
+}
+
+/** The failure that ended a daemon, as its supervisor writes it. */
+export interface FailureRecord {
+  /** The daemon's exit code, 128 + N for signal N. */
+  exitCode: number
+  /** How its last worker exited, with the last line of that one's stderr. */
+  lastExit: string
+  /** How many failures there were in a row. */
+  failures: number
+  /** How often workers had been restarted, and how many workers there were to be. */
+  restarts: number
+  workers: number
+  /** The moment, in milliseconds since the epoch. */
+  at: number
 }
 
 /** The arguments of launch(), for a restart from `directory`. A variable of null in `env` stands for `undefined`. */
@@ -136,6 +158,15 @@ export function readLastState(pidFile: string): State | null {
 }
 
 /**
+ * Reads how the daemon failed for good, to show it; null if it didn't, or if the system was booted since then: what failed
+ * before that has merely stopped.
+ */
+export function readFailure(pidFile: string): FailureRecord | null {
+  const last = readLastState(pidFile)
+  return last?.failure && isOfThisBoot(last) ? last.failure : null
+}
+
+/**
  * Reads how a daemon was started, to execute that again: only a file of this user or root is believed. The daemon's own
  * user isn't, since a program that root started under another user could have put the file there.
  * @throws DaemonError EPERM: the file belongs to another user
@@ -205,8 +236,23 @@ function isState(found: Partial<State> | null): found is State {
     Number.isFinite(found.stopTimeout) &&
     typeof found.supervised === 'boolean' &&
     Number.isFinite(found.startedAt) &&
+    isOptionalText(found.bootId) &&
+    (found.scaledTo === undefined || Number.isSafeInteger(found.scaledTo)) &&
+    (found.failure === undefined || isFailure(found.failure)) &&
     (found.launch === undefined ||
       (isObject(found.launch) && typeof found.launch.program === 'string' && isObject(found.launch.options)))
+  )
+}
+
+function isFailure(found: Partial<FailureRecord>): found is FailureRecord {
+  return (
+    isObject(found) &&
+    Number.isSafeInteger(found.exitCode) &&
+    typeof found.lastExit === 'string' &&
+    Number.isSafeInteger(found.failures) &&
+    Number.isSafeInteger(found.restarts) &&
+    Number.isSafeInteger(found.workers) &&
+    Number.isFinite(found.at)
   )
 }
 

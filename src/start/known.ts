@@ -2,6 +2,7 @@
 import type { Log } from '../daemon/log-files.js'
 import type { Settings } from '../options/settings.js'
 import type { Program } from '../process/program.js'
+import { bootId } from '../running/boot.js'
 import type { Known, LaunchRecord } from '../running/state-file.js'
 
 /** Describes a daemon that is to be started, with or without a supervisor; the core adds pid and addresses. */
@@ -16,6 +17,14 @@ export function knownOf(
   const paths = [...new Set(logs.map(log => log.path))]
   const identity = { name, ...(instance !== null && { instance }), ...(version !== null && { release: version }) }
   const { arguments: words, directory } = command
-  const rest = { logs: paths, stopTimeout, supervised, startedAt: Date.now(), ...(launch && { launch }) }
+  const boot = bootId()
+  const rest = {
+    logs: paths,
+    stopTimeout,
+    supervised,
+    startedAt: Date.now(),
+    ...(boot !== undefined && { bootId: boot }),
+    ...(launch && { launch }),
+  }
   return { version: 1, ...identity, arguments: words, directory, ...rest }
 }

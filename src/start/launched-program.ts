@@ -46,6 +46,7 @@ export function launchedProgram(program: unknown, options: LaunchOptions, direct
     arguments: [path, ...(loadsLibrary ? preloadFlags() : []), ...flags, file, ...args],
     directory,
     file,
+    script: file,
     loadsLibrary,
   }
 }
@@ -122,7 +123,8 @@ function requireScript(file: string, loadsLibrary: boolean): void {
   asExecError(file, () => accessSync(loadsLibrary ? resolvedScript(file) : file, access.R_OK))
 }
 
-function resolvedScript(file: string): string {
+/** Gives the file that Node runs for a script without its extension, or for a directory. */
+export function resolvedScript(file: string): string {
   try {
     return process.getBuiltinModule('node:module').createRequire(file).resolve(file)
   } catch {

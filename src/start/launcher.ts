@@ -1,5 +1,6 @@
 // The launcher: starts the program again as a daemon, waits until it is ready, and ends.
 import { constants } from 'node:os'
+import { dirname } from 'node:path'
 import type { Launch, Outcome } from '#native'
 import { checked, native } from '../binding/addon.js'
 import { StartError } from '../errors/classes.js'
@@ -7,7 +8,8 @@ import type { ListenMap } from '../option-types.js'
 import type { Settings } from '../options/settings.js'
 import { closeInspector } from '../process/inspector.js'
 import { sameProgram } from '../process/program.js'
-import { prepareDirectory } from '../running/paths.js'
+import { pruneFailedInstances } from '../running/failed-instances.js'
+import { prepareDirectory, runDirectory } from '../running/paths.js'
 import type { Launched } from '../types.js'
 import { blockOutput, exitWithoutListeners, flush } from './flush.js'
 import { namingErrors } from './name-errors.js'
@@ -62,11 +64,12 @@ export function launchedFrom(settings: Settings, { pid, addresses, outcome }: La
   }
 }
 
-/** Creates the run and log directories, as far as files of the daemon will lie in them. */
-export function prepareDirectories({ pidFile, stdout, stderr, listen }: Settings): void {
+/** Creates the run and log directories, as far as files of the daemon will lie in them, and tidies up among instances. */
+export function prepareDirectories({ pidFile, stdout, stderr, listen, instance }: Settings): void {
   for (const path of [pidFile?.path, stdout.path, stderr.path, ...listen.map(each => each.path)]) {
     if (path) prepareDirectory(path)
   }
+  if (instance !== null && pidFile && dirname(pidFile.path) === runDirectory()) pruneFailedInstances()
 }
 
 /** Makes the error that says why a start has not led to a daemon. */

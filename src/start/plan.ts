@@ -5,11 +5,12 @@ import type { Log } from '../daemon/log-files.js'
 import { type Given, NOTE_FORMAT, type Note } from '../daemon/note.js'
 import { pathsOf } from '../daemon/sockets.js'
 import type { Settings } from '../options/settings.js'
-import type { Program } from '../process/program.js'
+import { type Program, throughLinks } from '../process/program.js'
 import { VERSION } from '../process/version.js'
 import { controlPath } from '../running/paths.js'
 import { type Known, type LaunchRecord, requireRoomForState, stateFiles } from '../running/state-file.js'
 import { knownOf } from './known.js'
+import { checkCode } from './program-code.js'
 import { supervisionFor } from './supervised.js'
 import { addressesToAwait, socketsToBind, supervisorPlan } from './supervisor-plan.js'
 
@@ -24,10 +25,11 @@ export interface Launching {
 /** Makes the plan; with the supervisor's where there is to be one. `foreground`: it takes the place of this very process. */
 export function planOf(settings: Settings, program: Program, launching?: Launching, foreground = false): Plan {
   const supervision = supervisionFor(settings, program)
+  if (supervision) checkCode(settings, supervision, throughLinks(program))
   const { name, pidFile, stdin, stdout, stderr, listen, resources, environment, preserve } = settings
-  const { user = process.geteuid?.(), group = process.getegid?.() } = settings.identity.change
+  const { user = process.geteuid?.(), group = process.getegid?.(), groups = [] } = settings.identity.change
   const isOther = user !== process.geteuid?.() || group !== process.getegid?.()
-  const owner = isOther && user !== undefined && group !== undefined ? { user, group } : undefined
+  const owner = isOther && user !== undefined && group !== undefined ? { user, group, groups } : undefined
   const logs = logsOf(settings)
   const paths = pathsOf(listen)
   const note: Note = {
@@ -56,7 +58,7 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     resources,
     preserve,
     ...(owner && { owner }),
-    ...(supervision && { supervisor: supervisorPlan(settings, supervision, program, note, owner) }),
+    ...(supervision && { supervisor: supervisorPlan(settings, supervision, throughLinks(program), note) }),
   }
 }
 

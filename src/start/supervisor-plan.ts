@@ -1,6 +1,6 @@
 // The native supervisor's configuration: the settings in the words of crates/supervisor/src/config.rs.
 import { lstatSync } from 'node:fs'
-import type { ListenPlan, NamedAddress, OwnerPlan, Plan, SupervisorPlan } from '#native'
+import type { ListenPlan, NamedAddress, Plan, SupervisorPlan } from '#native'
 import { supervisorPath } from '../binding/addon.js'
 import type { Note } from '../daemon/note.js'
 import { OptionError } from '../errors/classes.js'
@@ -8,9 +8,10 @@ import type { Settings } from '../options/settings.js'
 import { inWholeUnits, type Supervision } from '../options/supervision.js'
 import { decidedBy } from '../options/table.js'
 import { isTold } from '../options/verbosity.js'
-import { type Program, throughLinks } from '../process/program.js'
+import type { Program } from '../process/program.js'
 import { controlPath } from '../running/paths.js'
 import { stateFiles } from '../running/state-file.js'
+import { codeOf } from './program-code.js'
 
 /** Milliseconds that the launcher waits beyond startTimeout, for the supervisor to say why it failed. */
 const LAUNCHER_PATIENCE = 2_000
@@ -29,10 +30,9 @@ export function supervisorPlan(
   supervision: Supervision,
   program: Program,
   note: Note,
-  owner: OwnerPlan | undefined,
 ): SupervisorPlan {
   const { loadsLibrary = true } = program
-  const { path, arguments: args, directory } = throughLinks(program)
+  const { path, arguments: args, directory } = program
   const { name, pidFile, resources, preserve } = settings
   const control = pidFile && controlPath(pidFile.path)
   const conflict = settings.listen.find(socket => socket.path !== undefined && socket.path === control)
@@ -48,6 +48,8 @@ export function supervisorPlan(
     name,
     executable: supervisorPath(),
     program: { path, arguments: args, directory },
+    code: codeOf(program, settings),
+    identity: settings.identity.change,
     foreign: loadsLibrary ? null : foreignContext(settings),
     ready: readinessOf(settings),
     // The supervisor has the pid file, not the worker.
@@ -56,7 +58,6 @@ export function supervisorPlan(
     control,
     sockets: socketsToBind(settings).map(({ fd: _, ...socket }) => socket),
     logs: note.logs,
-    owner,
     resources,
     preserve,
     supervision: inWholeUnits(supervision),
@@ -72,9 +73,10 @@ export function supervisorPlan(
 }
 
 /** What whoever started the daemon left to the program's own call; nothing where that call itself starts it. */
-function openOptions({ given }: Note): Record<'supervision' | 'stopTimeout' | 'idleTimeout', boolean> {
+function openOptions({ given }: Note): Record<'identity' | 'supervision' | 'stopTimeout' | 'idleTimeout', boolean> {
   const isOpen = (...names: string[]) => given !== null && !names.some(name => given.keys.includes(name))
   return {
+    identity: isOpen(...decidedBy('identity')),
     supervision: isOpen(...decidedBy('supervision')),
     stopTimeout: isOpen('stopTimeout'),
     idleTimeout: isOpen('idleTimeout'),
@@ -116,7 +118,7 @@ export function socketsToBind({ ready, listen }: Settings): Settings['listen'] {
   return ready === 'port' ? [] : listen
 }
 
-/** What the supervisor applies before the exec of a program that does not load this library. */
-function foreignContext({ identity, umask, chdir }: Settings): object {
-  return { ...identity.change, umask: umask === false ? null : umask, directory: chdir === false ? null : chdir }
+/** What the supervisor applies, besides the identity, before the exec of a program that does not load this library. */
+function foreignContext({ umask, chdir }: Settings): object {
+  return { umask: umask === false ? null : umask, directory: chdir === false ? null : chdir }
 }

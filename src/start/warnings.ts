@@ -38,7 +38,8 @@ export function tellOfLostRace({ name, environment }: Starting, before: PidFileS
   say(name, `lost the race for ${error.path} to ${error.pid === null ? 'another start' : `pid ${error.pid}`}`)
 }
 
-function warn(name: string, text: string): void {
+/** Says it on the terminal, as a warning of the program `name`. */
+export function warn(name: string, text: string): void {
   say(name, `warning: ${text}`)
 }
 

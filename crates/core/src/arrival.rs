@@ -238,10 +238,13 @@ impl Arrival {
         self.answers.wait_for_socket()
     }
 
-    /// Makes this worker the leader of a process group, which its supervisor ends with it. A worker that is started
-    /// later leads one from its beginning.
-    pub fn lead_group(&self) -> Result<()> {
-        Ok(process::lead_process_group().during(Step::Process, "setpgid")?)
+    /// Tells the supervisor how the program wants to be supervised: a line of JSON. Blocks until it was heard, since the
+    /// supervisor heeds it only while this process has its rights.
+    pub fn wish(&self, wishes: &str) -> Result<()> {
+        let Some(channel) = self.channel.as_ref().filter(|_| self.role == Role::Worker) else { return Ok(()) };
+        let line = format!("WISHES={} {}\n", self.answers.expect(), wishes.replace('\n', " "));
+        fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Channel, "send")?;
+        self.answers.wait_for_grant()
     }
 
     /// Whether a launcher or a supervisor waits for this process to be ready.

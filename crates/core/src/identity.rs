@@ -25,6 +25,14 @@ pub struct Change {
     pub dumpable: bool,
 }
 
+impl Change {
+    /// Whether it names a user or groups.
+    #[must_use]
+    pub fn has_ids(&self) -> bool {
+        self.user.is_some() || self.group.is_some() || self.groups.is_some()
+    }
+}
+
 /// Entry of the user database.
 #[derive(Debug)]
 pub struct Account {

@@ -23,7 +23,7 @@ pub struct Appended {
 
 /// Opens `path` again and puts it under `number`, if the path no longer names the file that is open there. Writers
 /// notice nothing, since dup2(2) replaces the open file atomically. True if it was replaced.
-pub fn reopen(number: RawFd, path: &str, mode: u32, owner: Option<FileOwner>) -> Result<bool> {
+pub fn reopen(number: RawFd, path: &str, mode: u32, owner: Option<&FileOwner>) -> Result<bool> {
     let open = fd::stat_raw(number).during(Step::Log, "fstat")?;
     let named = fd::stat_path(&c_path(path.as_ref(), Step::Log)?, true);
     if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)) {

@@ -103,13 +103,15 @@ pub struct StateFile {
     pub addresses: Vec<(String, String)>,
 }
 
-/// User and group to whom files are given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// User and group to whom files are given, and with whose rights they are opened where others than root can write.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileOwner {
     /// User id.
     pub user: u32,
     /// Group id.
     pub group: u32,
+    /// Supplementary groups, whose rights the user has as well.
+    pub groups: Vec<u32>,
 }
 
 /// Pid file of a daemon.

@@ -73,6 +73,17 @@ impl Resources {
         self.io_priority.map_or(Ok(()), IoPriority::check)
     }
 
+    /// Takes over what `others` set.
+    pub fn take_over(&mut self, others: Self) {
+        let Self { limits, nice, io_priority, oom_score_adjust, no_new_privileges } = others;
+        self.limits.retain(|own| limits.iter().all(|each| each.resource != own.resource));
+        self.limits.extend(limits);
+        self.nice = nice.or(self.nice);
+        self.io_priority = io_priority.or(self.io_priority);
+        self.oom_score_adjust = oom_score_adjust.or(self.oom_score_adjust);
+        self.no_new_privileges |= no_new_privileges;
+    }
+
     /// Gives them to the calling thread and, except for nice value and I/O priority, to its process. Called between
     /// fork and exec, where there is one thread. Async-signal-safe.
     pub fn apply(&self) -> std::result::Result<(), (Step, Errno)> {
@@ -139,7 +150,11 @@ impl IoPriority {
     /// Async-signal-safe.
     fn apply(self, thread: i32) -> nix::Result<()> {
         let (class, level) = self.class_and_level();
-        priority::set_io(thread, class, level)
+        match priority::set_io(thread, class, level) {
+            // A worker got it from its supervisor, which had the right to give it.
+            Err(Errno::EPERM) if priority::is_io(thread, class, level) => Ok(()),
+            other => other,
+        }
     }
 
     fn class_and_level(self) -> (priority::IoClass, u8) {

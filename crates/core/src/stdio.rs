@@ -56,7 +56,7 @@ impl Streams {
             Stream::File(file) => above(open_input(&file.path)?, lowest)?,
             other => open_other(other, 0, lowest)?.map_or_else(null, Ok)?,
         };
-        let mut logs = Logs { opened: Vec::new(), owner: plan.owner };
+        let mut logs = Logs { opened: Vec::new(), owner: plan.owner.as_ref() };
         let stdout = logs.open(&plan.stdout, 1, lowest)?;
         let (stdout, later_stdout) = match plan.stdout {
             Stream::Inherit => (null()?, stdout),
@@ -64,9 +64,11 @@ impl Streams {
         };
         let stderr = logs.open(&plan.stderr, 2, lowest)?;
         let tail = match &plan.stderr {
-            Stream::File(file) => Tail::of_log(file, plan.owner),
+            Stream::File(file) => Tail::of_log(file, plan.owner.as_ref()),
             Stream::Descriptor(_) => None,
-            Stream::Null | Stream::Inherit => Some(Tail::in_memory(plan.owner).during(Step::Log, "memfd_create")?),
+            Stream::Null | Stream::Inherit => {
+                Some(Tail::in_memory(plan.owner.as_ref()).during(Step::Log, "memfd_create")?)
+            }
         };
         let memory = |tail: &Option<Tail>| {
             let file = tail.as_ref().map_or(2, |tail| tail.file.as_raw_fd());
@@ -84,7 +86,7 @@ impl Streams {
 /// Opens log files so that two outputs to the same path share one open file.
 struct Logs<'a> {
     opened: Vec<(&'a Path, RawFd)>,
-    owner: Option<FileOwner>,
+    owner: Option<&'a FileOwner>,
 }
 
 impl<'a> Logs<'a> {
@@ -118,7 +120,7 @@ fn open_other(stream: &Stream, number: RawFd, lowest: RawFd) -> Result<Option<Ow
 
 /// Opens a log to append to, in its [`Place`]. Only a regular file or a character device is opened. A new file gets its
 /// mode whatever the umask, and belongs to `owner`.
-pub fn open_log(log: &LogFile, owner: Option<FileOwner>) -> Result<OwnedFd> {
+pub fn open_log(log: &LogFile, owner: Option<&FileOwner>) -> Result<OwnedFd> {
     let failed = |syscall, errno| Failure::new(Step::Log, syscall, errno).at(&log.path);
     let place = Place::of(&log.path, owner).map_err(|errno| match errno {
         Errno::ELOOP => failed("open", errno).because(
@@ -147,8 +149,8 @@ pub fn open_log(log: &LogFile, owner: Option<FileOwner>) -> Result<OwnedFd> {
     if created {
         file.set_permissions(std::fs::Permissions::from_mode(log.mode))
             .map_err(|error| failed("fchmod", errno_of(&error)))?;
-        if let Some(FileOwner { user, group }) = owner {
-            give(&file, user, group).map_err(|errno| failed("fchown", errno))?;
+        if let Some(owner) = owner {
+            give(&file, owner).map_err(|errno| failed("fchown", errno))?;
         }
     }
     if log.truncate {
@@ -176,7 +178,7 @@ fn append_or_create(place: &Place, mode: u32) -> nix::Result<(OwnedFd, bool)> {
 }
 
 /// Gives a file to a user and a group: fchown(2).
-fn give(file: impl AsFd, user: u32, group: u32) -> nix::Result<()> {
+fn give(file: impl AsFd, &FileOwner { user, group, .. }: &FileOwner) -> nix::Result<()> {
     nix::unistd::fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))
 }
 
@@ -215,10 +217,10 @@ fn above(file: OwnedFd, lowest: RawFd) -> Result<OwnedFd> {
 
 impl Tail {
     /// Makes a memory file for stderr, which belongs to `owner`.
-    pub fn in_memory(owner: Option<FileOwner>) -> nix::Result<Self> {
+    pub fn in_memory(owner: Option<&FileOwner>) -> nix::Result<Self> {
         let file = memory_file::create()?;
-        if let Some(FileOwner { user, group }) = owner {
-            give(&file, user, group)?;
+        if let Some(owner) = owner {
+            give(&file, owner)?;
         }
         Ok(Self { file: file.into(), from: 0, in_memory: true })
     }
@@ -230,7 +232,7 @@ impl Tail {
     }
 
     /// Reads from the present end of a log on. None if the log can't be read.
-    pub fn of_log(log: &LogFile, owner: Option<FileOwner>) -> Option<Self> {
+    pub fn of_log(log: &LogFile, owner: Option<&FileOwner>) -> Option<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = File::from(Place::of(&log.path, owner).and_then(|place| place.open(flags, Mode::empty())).ok()?);
         let status = file.metadata().ok()?;

@@ -1,8 +1,10 @@
 //! Facts about this process, other processes and this system.
 
+use std::path::PathBuf;
+
 use daemonic_core::error::Step;
 use daemonic_core::surroundings::{self, surroundings};
-use daemonic_core::{notify, process_facts};
+use daemonic_core::{notify, place, process_facts};
 use napi::Env;
 use napi_derive::napi;
 
@@ -44,6 +46,13 @@ pub fn context_facts() -> ContextFacts {
         leads_session: facts.leads_session,
         has_terminal: facts.has_terminal,
     }
+}
+
+/// The first of these files that another user than root can change or replace: the file, or a directory above it.
+#[napi(catch_unwind)]
+pub fn writable_by_others(files: Vec<String>) -> Option<String> {
+    let files: Vec<PathBuf> = files.into_iter().map(PathBuf::from).collect();
+    place::first_that_others_can_write(&files).map(|path| path.display().to_string())
 }
 
 /// Whether descriptor `fd` is the file that $JOURNAL_STREAM names: systemd.exec(5).

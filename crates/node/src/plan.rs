@@ -70,6 +70,8 @@ pub struct NamedAddress {
 pub struct OwnerPlan {
     pub user: u32,
     pub group: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
 }
 
 /// Change of an environment variable.
@@ -150,7 +152,11 @@ impl TryFrom<Plan> for core::Plan {
             stderr: plan.stderr.try_into()?,
             listen: sockets_of(plan.listen)?,
             preserve: plan.preserve,
-            owner: plan.owner.map(|owner| core::FileOwner { user: owner.user, group: owner.group }),
+            owner: plan.owner.map(|owner| core::FileOwner {
+                user: owner.user,
+                group: owner.group,
+                groups: owner.groups,
+            }),
             resources: plan.resources.try_into()?,
             supervisor: plan.supervisor.map(|supervisor| core::Supervisor {
                 executable: supervisor.executable.into(),

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use daemonic_core::arrival::{self, Arrival};
 use daemonic_core::middle;
 use daemonic_core::pidfile::Held;
-use daemonic_core::sys::{fd, memory_file, process, title::Title};
+use daemonic_core::sys::{descendants, fd, memory_file, process, title::Title};
 
 use crate::clock::now;
 use crate::config::{Config, Environment};
@@ -16,6 +16,7 @@ use crate::notify_socket::NotifySocket;
 use crate::policy::Exit;
 use crate::real_world::RealWorld;
 use crate::reexec::{self, CHECK, RESUME};
+use crate::state_file;
 use crate::supervisor::Supervisor;
 
 /// Variables that are meant for the supervisor itself: workers don't inherit them.
@@ -48,6 +49,9 @@ pub fn run() -> i32 {
     };
     supervisor.fleet.show_title(&mut supervisor.world);
     let code = supervisor.run();
+    if !supervisor.world.has_started {
+        supervisor.world.end_escaped();
+    }
     clean_up(&mut supervisor);
     // The launcher tells how the worker exited, and knows that an exit before readiness is a failure whatever its code.
     let has_launcher = supervisor.world.arrival.is_some();
@@ -81,6 +85,10 @@ fn from_launcher() -> Option<Supervisor> {
     world.late.stderr_at_call = copy(&arrival.stderr_at_call);
     world.late.stderr_at_ready = copy(&arrival.stderr_at_ready);
     world.arrival = arrival.has_listener().then_some(arrival);
+    // In the foreground this process may have children from before: they are none of the workers'.
+    world.known_children = descendants::children().into_iter().collect();
+    // Where that isn't possible, processes that leave their worker's group are not told of.
+    let _ = descendants::adopt_orphans();
     let notify_socket = world.config.foreign.as_ref().and_then(|_| NotifySocket::open(&world.config).ok());
     let fleet = Fleet::new(world.config.terms(), now());
     let mut supervisor = Supervisor::new(fleet, world, notify_socket).ok()?;
@@ -117,7 +125,7 @@ fn parse(file: &OwnedFd) -> Option<Config> {
     }
 }
 
-/// Removes notify socket, control socket and pid file. If a signal killed the worker that made the first start fail, the supervisor
+/// Removes notify socket, control socket and pid file; the state file stays where the daemon has failed for good. If a signal killed the worker that made the first start fail, the supervisor
 /// is killed by the same signal, so that its parent sees what happened.
 fn clean_up(supervisor: &mut Supervisor) {
     let Supervisor { world, control, fleet, notify_socket, .. } = supervisor;
@@ -128,7 +136,10 @@ fn clean_up(supervisor: &mut Supervisor) {
         control.remove();
     }
     if let (Some(held), Some(file)) = (&mut world.pid_file, &world.config.pid_file) {
-        let _ = held.release(&file.companions, true);
+        let recorded = fleet.failure.as_ref().is_some_and(|failure| state_file::record_failure(file, failure));
+        // The state file comes first: it stays as the record of the failure.
+        let companions = if recorded { &file.companions[1..] } else { &file.companions[..] };
+        let _ = held.release(companions, true);
     }
     if let Some(Exit::Signal { number, .. }) = fleet.start_exit {
         process::die_by(number);

@@ -7,10 +7,12 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 
 use super::kernel::{Kernel, RealKernel};
+use super::layout::ENDING;
 use super::look::{PidFileState, Report, look};
 use super::{orphan, table};
 use crate::error::{Error, Failure, Result, Step};
 use crate::process_facts;
+use crate::sys::lock::{Access, LockOwner};
 use crate::sys::path::c_path;
 use crate::sys::process_handle::ProcessHandle;
 
@@ -29,6 +31,17 @@ pub fn inspect(path: &Path) -> Result<Report> {
     // The kernel never shows a process its own locks.
     let is_own = report.text == Some(pid) && report.state != PidFileState::Free && !report.verified;
     Ok(if is_own && orphan::reassert(path) { own(report.state) } else { report })
+}
+
+/// Tells whether the owner of the pid file at `path` has announced its exit.
+#[must_use]
+pub fn is_ending(path: &Path) -> bool {
+    // Closing a descriptor of a file that this process owns would drop byte 0.
+    if table::state_of_own(path).is_some() {
+        return false;
+    }
+    let Ok(Some(file)) = open(path) else { return false };
+    matches!(RealKernel.holder(&file, LockOwner::OpenFile, Access::Read, ENDING), Ok(Some(_)))
 }
 
 /// Running process that owns a pid file, as the kernel says.
