@@ -50,6 +50,7 @@ const SIGNALS: SignalMap = {
 /** The options, in the order in which messages and documents list them. */
 export const OPTIONS = {
   name: { takesEffect: ['launcher', 'call'], decidedBy: 'each' },
+  title: { takesEffect: ['call'], decidedBy: 'each' },
   instance: { takesEffect: ['launcher', 'call'], decidedBy: 'start' },
   detach: { takesEffect: ['launcher'], decidedBy: 'program', default: 'auto' },
   chdir: { takesEffect: ['call'], decidedBy: 'each', default: '/', launchDefault: false },
@@ -150,6 +151,14 @@ export const FLAGS = {
     group: 'Identity',
     help: 'what it is called, and its files',
     default: 'SCRIPT’s base name without extension',
+  },
+  title: {
+    name: 'title',
+    kind: 'text',
+    value: 'TEXT',
+    group: 'Identity',
+    help: 'what ps shows',
+    default: 'NAME',
   },
   instance: {
     name: 'instance',

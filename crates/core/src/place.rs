@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::plan::FileOwner;
 use crate::sys::credentials::FileAccess;
@@ -67,13 +68,27 @@ impl Place {
 
     /// Opens the file, not following a link in its last part. The mode is for a file that is made.
     pub fn open(&self, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-        let of = |owner: &FileOwner| FileAccess::of(owner.user, owner.group, &owner.groups);
-        let _rights = self.rights.as_ref().map(of).transpose()?;
+        let _rights = self.assumed()?;
         let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match &self.directory {
             Some(directory) => openat(directory, &self.name, flags, mode),
             None => openat(AT_FDCWD, &self.name, flags, mode),
         }
+    }
+
+    /// Removes the file where `condition` holds of what lstat(2) says of it.
+    pub fn remove_if(&self, condition: impl FnOnce(&FileStat) -> bool) -> nix::Result<()> {
+        let _rights = self.assumed()?;
+        let directory = self.directory.as_ref().map_or(AT_FDCWD, AsFd::as_fd);
+        if condition(&fstatat(directory, &self.name, AtFlags::AT_SYMLINK_NOFOLLOW)?) {
+            unlinkat(directory, &self.name, UnlinkatFlags::NoRemoveDir)?;
+        }
+        Ok(())
+    }
+
+    fn assumed(&self) -> nix::Result<Option<FileAccess>> {
+        let of = |owner: &FileOwner| FileAccess::of(owner.user, owner.group, &owner.groups);
+        self.rights.as_ref().map(of).transpose()
     }
 
     /// Whether a file that belongs to `user` may have been put here by somebody who has nothing to do with the daemon.

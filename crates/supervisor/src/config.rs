@@ -21,6 +21,9 @@ use crate::policy::{StartAs, Supervision};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     pub name: String,
+    /// What ps shows; absent in the state that an earlier version hands over.
+    #[serde(default)]
+    pub title: Option<String>,
     /// The path of the supervisor's executable, which SIGUSR2 executes again: an upgrade may have replaced it by then.
     pub executable: PathBuf,
     pub program: Program,

@@ -406,7 +406,7 @@ impl World for RealWorld {
 
     fn set_title(&mut self, text: &str) {
         if let Some(title) = &mut self.title {
-            title.set(&format!("{}: {text}", self.config.name));
+            title.set(&format!("{}: {text}", self.config.title.as_ref().unwrap_or(&self.config.name)));
         }
     }
 
