@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -53,7 +53,7 @@ impl Streams {
     pub fn open(plan: &Plan, lowest: RawFd) -> Result<Self> {
         let null = || null_device(lowest);
         let stdin = match &plan.stdin {
-            Stream::File(file) => above(open_input(&file.path)?, lowest)?,
+            Stream::File(file) => above(open_input(&file.path, plan.owner.as_ref())?, lowest)?,
             other => open_other(other, 0, lowest)?.map_or_else(null, Ok)?,
         };
         let mut logs = Logs { opened: Vec::new(), owner: plan.owner.as_ref() };
@@ -122,12 +122,7 @@ fn open_other(stream: &Stream, number: RawFd, lowest: RawFd) -> Result<Option<Ow
 /// mode whatever the umask, and belongs to `owner`.
 pub fn open_log(log: &LogFile, owner: Option<&FileOwner>) -> Result<OwnedFd> {
     let failed = |syscall, errno| Failure::new(Step::Log, syscall, errno).at(&log.path);
-    let place = Place::of(&log.path, owner).map_err(|errno| match errno {
-        Errno::ELOOP => failed("open", errno).because(
-            "a directory on the way is a link that not only root could have put there: give the path without the link",
-        ),
-        _ => failed("open", errno),
-    })?;
+    let place = place_of(&log.path, owner, failed)?;
     let (file, created) = append_or_create(&place, log.mode).map_err(|errno| failed("open", errno))?;
     let file = File::from(file);
     let status = file.metadata().map_err(|error| failed("fstat", errno_of(&error)))?;
@@ -161,6 +156,19 @@ pub fn open_log(log: &LogFile, owner: Option<&FileOwner>) -> Result<OwnedFd> {
     Ok(file.into())
 }
 
+fn place_of(
+    path: &Path,
+    owner: Option<&FileOwner>,
+    failed: impl Fn(&'static str, Errno) -> Failure,
+) -> std::result::Result<Place, Failure> {
+    Place::of(path, owner).map_err(|errno| match errno {
+        Errno::ELOOP => failed("open", errno).because(
+            "a directory on the way is a link that not only root could have put there: give the path without the link",
+        ),
+        _ => failed("open", errno),
+    })
+}
+
 /// Opens a file to append to; true if it was created. It may appear and vanish between two tries.
 fn append_or_create(place: &Place, mode: u32) -> nix::Result<(OwnedFd, bool)> {
     // O_NONBLOCK: the open of a fifo without a reader fails instead of blocking.
@@ -182,20 +190,16 @@ fn give(file: impl AsFd, &FileOwner { user, group, .. }: &FileOwner) -> nix::Res
     nix::unistd::fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))
 }
 
-/// Opens a file for the standard input; symbolic links are not followed.
-pub fn open_input(path: &Path) -> Result<OwnedFd> {
+/// Opens a file for the standard input, in its [`Place`].
+pub fn open_input(path: &Path, owner: Option<&FileOwner>) -> Result<OwnedFd> {
     let failed = |syscall, errno| Failure::new(Step::Stdin, syscall, errno).at(path);
     // O_NONBLOCK: the open of a fifo without a writer doesn't block. It is cleared again below, so that reads block as
     // usual.
-    let flags = libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(|error| failed("open", errno_of(&error)))?;
-    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty()))
-        .map_err(|errno| failed("fcntl", errno))?;
-    Ok(file.into())
+    let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+    let place = place_of(path, owner, failed)?;
+    let file = place.open(flags, Mode::empty()).map_err(|errno| failed("open", errno))?;
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).map_err(|errno| failed("fcntl", errno))?;
+    Ok(file)
 }
 
 /// Opens /dev/null under a number from `lowest` on.
