@@ -6,7 +6,6 @@ import { cli, cliOnTerminal, ownLines, place, placeEnding, spawnCli, started, wo
 import { freePort } from './support/listening.js'
 import { withPython } from './support/locks.js'
 import { finished, fixture, Scene } from './support/scene.js'
-import { isAlive } from './support/supervised.js'
 
 interface Worker {
   pid: number
@@ -200,16 +199,4 @@ test('run with --pid-file can be asked and stopped by the command', async t => {
   t.is((await cli(scene, ['status', 'app'])).code, 0)
   t.is((await cli(scene, ['stop', 'app'])).code, 0)
   t.is((await end).code, 0)
-})
-
-test('a script whose own call wants its tree killed has that of its first worker killed, too', async t => {
-  const scene = new Scene(t)
-  place(scene, 'wants-its-tree-killed', 'app.mjs')
-  const { code, stderr } = await cli(scene, ['start', 'app.mjs'])
-  t.is(code, 0, stderr)
-  const [first] = await workersOf(scene, 'app')
-  const child = Number(scene.read('children').trim())
-  t.true(isAlive(child))
-  process.kill(first?.pid ?? 0, 'SIGKILL')
-  await scene.until('the child has ended', () => !isAlive(child))
 })

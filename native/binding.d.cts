@@ -30,8 +30,6 @@ export declare class Arrival {
   takeStreams(): Refusal | null
   /** Completes the start: the daemon is ready. `by_program`: the program said so itself. */
   ready(pidFile: PidFile | undefined | null, byProgram: boolean): Refusal | null
-  /** Makes this worker the leader of a process group, which its supervisor ends with it. */
-  leadGroup(): Refusal | null
   /** Reports to the launcher what failed here, so that it throws the same error. */
   fail(step: string, errno: number, path?: string | undefined | null): void
 }
@@ -358,6 +356,12 @@ export interface Resources {
 
 /** Ignores a signal, or lets it have its default effect. */
 export declare function setDisposition(signal: number, ignore: boolean): void
+
+/**
+ * Sets a process title that is longer than the command line; does nothing where the process was not started by a launcher
+ * or supervisor of this library, which leave room for it. To be called in the daemon alone, after its arrival.
+ */
+export declare function setTitle(text: string): void
 
 /** Sends one signal to the owner of a pid file; one that isn't meant to end the daemon only once it is ready. */
 export declare function signalOwner(path: string, signal: number): Promise<Refusal | null>

@@ -24,10 +24,15 @@ export interface DaemonizeOptions<L extends ListenMap = ListenMap> extends Proce
 /** What a daemon's process is to be: the options that daemonize() and launch() have in common. */
 export interface ProcessOptions<L extends ListenMap = ListenMap> {
   /**
-   * Process title, default file names, log lines. At most 64 letters, digits, dots, dashes and underscores.
+   * Default process title and file names, log lines. At most 64 letters, digits, dots, dashes and underscores.
    * @default the script's base name
    */
   name?: string | undefined
+  /**
+   * The process title, which ps shows: any text. `daemon.setStatus()` adds to it. Files and log lines keep the name.
+   * @default `name`
+   */
+  title?: string | undefined
   /**
    * Tells daemons of one name apart, such as a project's directory: files are called NAME@HASH. HASH is the beginning of the
    * text's SHA-256; {@link targetOf} gives that name.
@@ -271,8 +276,10 @@ export interface MonitorOptions {
    */
   settle?: number | undefined
   /**
-   * Whether a worker leads a process group of its own, which is killed with it.
-   * @default false
+   * Whether what a worker has started ends with it. Each worker leads a process group, unless it reads the controlling
+   * terminal. When it has exited, the rest of its group gets SIGTERM, and SIGKILL once `stopTimeout` is over. With false the
+   * processes go on, and may hold what the next worker needs.
+   * @default true
    */
   killTree?: boolean | undefined
   /**

@@ -105,7 +105,7 @@ export async function status(target: string): Promise<DaemonStatus> {
     instance: state?.instance ?? null,
     version: state?.release ?? null,
     uptime: usage?.uptime ?? null,
-    statusText: supervisor ? statusOfWorkers(supervisor) : pid === null ? null : statusText(pid, name),
+    statusText: supervisor ? statusOfWorkers(supervisor) : ownStatus(pid, state, name),
     addresses: isLocked ? { ...state?.addresses, ...supervisor?.addresses } : {},
     logs: state?.logs ?? [],
     stopTimeout: state?.stopTimeout ?? OPTIONS.stopTimeout.default,
@@ -167,15 +167,20 @@ function onlyWorker(pid: number | null, { state }: PidFileState, usage: ProcessU
 /** The longest title that is read, in bytes: a process can make its command line as long as it likes. */
 const LONGEST_TITLE = 4_096
 
-/** Reads the status text from the process title, `NAME: TEXT`. */
-function statusText(pid: number, name: string): string | null {
+/** Gives the text that a daemon without a supervisor last said. */
+function ownStatus(pid: number | null, state: State | null, name: string): string | null {
+  return pid === null ? null : (state?.statusText ?? titleStatus(pid, state?.title ?? name))
+}
+
+/** Reads the status text from the process title, `TITLE: TEXT`. */
+function titleStatus(pid: number, ownTitle: string): string | null {
   try {
     const room = Buffer.alloc(LONGEST_TITLE)
     const fd = openSync(`/proc/${pid}/cmdline`, 'r')
     const length = readSync(fd, room, 0, LONGEST_TITLE, 0)
     closeSync(fd)
     const [title = ''] = room.toString('utf8', 0, length).split('\0')
-    return title.startsWith(`${name}: `) ? title.slice(name.length + 2) : null
+    return title.startsWith(`${ownTitle}: `) ? title.slice(ownTitle.length + 2) : null
   } catch {
     return null // the process has exited, or is another user's under hidepid
   }

@@ -15,6 +15,7 @@ import {
 import type { Output } from './print.js'
 import { whileWaiting } from './progress.js'
 import type { Target } from './targets.js'
+import { withTypeScript } from './typescript.js'
 
 /** A daemon that is to be started: its name, the program, and the options of launch(). */
 export interface Job {
@@ -38,10 +39,11 @@ export function jobOf({ name, config }: NamedConfig, lineOptions: StartOptions =
   const { script, program, ...options } = config
   const interpreter = script === undefined ? { interpreter: null } : {}
   const env = lineOptions.env && { ...options.env, ...lineOptions.env }
+  const all = withDefaults({ name, ...interpreter, ...options, ...lineOptions, ...(env && { env }) }, verb)
   return {
     name: lineOptions.name ?? options.name ?? name,
     program: script === undefined ? (program ?? '') : resolve(script),
-    options: withDefaults({ name, ...interpreter, ...options, ...lineOptions, ...(env && { env }) }, verb),
+    options: script === undefined ? all : withTypeScript(script, all),
   }
 }
 

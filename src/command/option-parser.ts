@@ -28,6 +28,8 @@ export interface Grammar<O extends OptionSyntax> {
   readonly read: (option: O, text: string) => unknown
   /** Makes the error for an argument that is none of the options. Absent: such an argument is a word, left as it stands. */
   readonly refuse?: (message: string) => Error
+  /** Says what an option that isn't known here is called here; undefined if it isn't known either. */
+  readonly explain?: (rawName: string) => string | undefined
   /** Whether an argument is a word although it begins with a dash. */
   readonly isWord?: (argument: string) => boolean
   /** Whether everything from the first word on belongs to somebody else. */
@@ -148,7 +150,8 @@ function takeOption<O extends OptionSyntax>(
   const option = find(token, grammar)
   if (!option) {
     const names = grammar.options.map(({ name }) => `--${name}`)
-    throw refuse(`Unknown option ${rawName}${suggestion(rawName, names)}`)
+    const explained = grammar.explain?.(rawName)
+    throw refuse(explained ?? `Unknown option ${rawName}${suggestion(rawName, names)}`)
   }
   const name = option.standsFor ?? option.name
   if (option.value === undefined) {

@@ -5,7 +5,7 @@ import type { DaemonizeOptions } from '../option-types.js'
 import { normalise } from '../options/normalise.js'
 import { only } from '../options/resources.js'
 import { decidedBy } from '../options/table.js'
-import { recordStopTimeout } from '../running/state-file.js'
+import { recordInState } from '../running/state-file.js'
 import { ASKED_BY, apply, changesOf } from './apply.js'
 import type { Given } from './note.js'
 import type { RunningDaemon } from './running-daemon.js'
@@ -49,13 +49,14 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     ...(calls('stopTimeout') && { stopTimeout: Math.ceil(wanted.stopTimeout) }),
     ...(calls('idleTimeout') && { endsIdle: wanted.idleTimeout !== null }),
   })
-  if (calls('stopTimeout') && daemon.pidFile) recordStopTimeout(daemon.pidFile.path, wanted.stopTimeout)
+  if (calls('stopTimeout') && daemon.pidFile) recordInState(daemon.pidFile.path, { stopTimeout: wanted.stopTimeout })
   const changes = Object.entries(others).filter(([change]) => isAsked(change as keyof typeof ASKED_BY))
   apply({ ...Object.fromEntries(changes), resources: asked }, daemon.parent)
   daemon.adopt({
     sockets,
     listen,
     ...(calls('name') && { name: wanted.name }),
+    ...(calls('name', 'title') && !isGiven('title') && { title: wanted.title }),
     ...(calls('stopTimeout') && { stopTimeout: wanted.stopTimeout }),
     ...(calls('drainTimeout') && { drainTimeout: wanted.drainTimeout }),
     ...(calls('idleTimeout') && { idleTimeout: wanted.idleTimeout }),

@@ -7,6 +7,7 @@ import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
 import { mainModuleEvaluated } from '../process/main-module.js'
 import { requireStartDirectory } from '../process/program.js'
+import { setTitle } from '../process/title.js'
 import { statePath } from '../running/paths.js'
 import { apply, changesOf } from './apply.js'
 import type { Note } from './note.js'
@@ -59,7 +60,7 @@ export function arrive(
       arrival.parent,
     )
     if (foreground) keepTerminalSignals(settings)
-    process.title = workers > 1 ? `${settings.name}: worker ${worker}` : settings.name
+    setTitle(workers > 1 ? `${settings.title}: worker ${worker}` : settings.title)
     return new RunningDaemon({
       settings,
       startDirectory: requireStartDirectory(),

@@ -11,6 +11,7 @@ import { type Detail, isTold } from '../options/verbosity.js'
 import type { PidLock } from '../pid-lock.js'
 import { nextTurn } from '../process/next-turn.js'
 import { managerAddress } from '../process/service-manager.js'
+import { setTitle } from '../process/title.js'
 import type { Daemon, ListenSocket } from '../types.js'
 import { Idleness } from './idle.js'
 import { forgetListening, inheritListening } from './inherited-listen.js'
@@ -21,6 +22,7 @@ import { listenOn, servedBy } from './serve.js'
 import { SignalActions } from './signal-actions.js'
 import { listenHere, releaseSockets, removeFiles } from './sockets.js'
 import { type StartedBy, Starting, type StartingDaemon } from './starting.js'
+import { StatusRecord } from './status-record.js'
 import { type StopHook, Stopping, type StoppingDaemon } from './stopping.js'
 import { SupervisorChannel, type Wishes } from './supervisor-channel.js'
 
@@ -42,6 +44,7 @@ export interface Origin extends StartedBy {
 /** What a later daemonize() adds to a daemon that was started from outside. */
 export interface Adoption {
   name?: string
+  title?: string
   ready?: Readiness
   stopTimeout?: number
   drainTimeout?: number | null
@@ -56,6 +59,7 @@ export interface Adoption {
 export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, StoppingDaemon {
   readonly pid = process.pid
   name: string
+  #title: string
   readonly detached: boolean
   readonly startDirectory: string
   readonly worker: number
@@ -71,6 +75,8 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   readonly #starting: Starting
   readonly #stopping: Stopping
   readonly #reloadHooks: (() => unknown)[] = []
+  /** Where others read the status; a supervisor has it of its workers by itself. */
+  readonly #statusRecord: StatusRecord | null
   readonly #idleness = new Idleness(isIdle => this.#onIdleness(isIdle))
   #idleTimeout: number | null
   #saysReload = false
@@ -81,12 +87,14 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   constructor(origin: Origin) {
     const { settings, arrival } = origin
     this.name = settings.name
+    this.#title = settings.title
     this.detached = origin.detached
     this.isKnown = origin.isKnown
     this.startDirectory = origin.startDirectory
     this.worker = origin.worker
     this.pidFile = origin.pidFile
     this.sockets = origin.sockets
+    this.#statusRecord = origin.pidFile && new StatusRecord(origin.pidFile.path)
     this.#logs = new Logs(origin.logs)
     this.#idleTimeout = settings.idleTimeout
     this.#starting = new Starting(this, origin)
@@ -189,8 +197,9 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   setStatus(text: string): void {
     const line = text.replaceAll(/\s+/g, ' ')
     this.detail('trace', `status: ${line}`)
-    process.title = `${this.name}: ${line}`
+    setTitle(`${this.#title}: ${line}`)
     this.pidFile?.assertOwnership()
+    this.#statusRecord?.set(line)
     this.#notify(`STATUS=${line}`)
     this.#supervisor?.tell(`STATUS=${line}`)
   }
@@ -250,9 +259,13 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   }
 
   /** Takes what a later daemonize() adds. @internal */
-  adopt({ name, ready, stopTimeout, drainTimeout, idleTimeout, sockets, listen, signals }: Adoption): void {
+  adopt({ name, title, ready, stopTimeout, drainTimeout, idleTimeout, sockets, listen, signals }: Adoption): void {
     this.isKnown = true
-    if (name !== undefined) process.title = this.name = name
+    if (name !== undefined) this.name = name
+    if (title !== undefined) {
+      this.#title = title
+      setTitle(title)
+    }
     Object.assign(this.sockets, sockets)
     inheritListening(this, listen)
     this.#map(signals, new Set(signals.map(([signal]) => signal)))

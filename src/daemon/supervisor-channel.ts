@@ -66,12 +66,9 @@ export class SupervisorChannel {
 
   /**
    * Asks to be supervised as the program wishes, and waits until that was heard.
-   * @throws SystemCallError the supervisor doesn't answer; the process can't lead a process group
+   * @throws SystemCallError the supervisor doesn't answer
    */
   request({ supervision, ...others }: Wishes): void {
-    // This worker was started before the supervisor knew, and can make itself a group; others are started in theirs.
-    const refusal = supervision?.killTree ? this.#arrival.leadGroup() : null
-    if (refusal) throw errorOf(refusal)
     const wishes = { ...others, ...(supervision && { supervision: inWholeUnits(supervision) }) }
     const unheard = this.#arrival.wish(JSON.stringify(wishes))
     if (unheard) throw errorOf(unheard)

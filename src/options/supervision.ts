@@ -23,7 +23,7 @@ export interface Supervision {
   maxMemory: number | null
   /** How long the first new worker of a reload has to serve before an old one is asked to stop, in milliseconds. */
   settle: number
-  /** Whether a worker's whole process group is killed with it. */
+  /** Whether a worker's process group ends with it. */
   killTree: boolean
   /** Who a worker is until its call of daemonize(), where it is to have another user than the supervisor. */
   startAs: 'user' | 'root'

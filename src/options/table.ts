@@ -50,6 +50,7 @@ const SIGNALS: SignalMap = {
 /** The options, in the order in which messages and documents list them. */
 export const OPTIONS = {
   name: { takesEffect: ['launcher', 'call'], decidedBy: 'each' },
+  title: { takesEffect: ['call'], decidedBy: 'each' },
   instance: { takesEffect: ['launcher', 'call'], decidedBy: 'start' },
   detach: { takesEffect: ['launcher'], decidedBy: 'program', default: 'auto' },
   chdir: { takesEffect: ['call'], decidedBy: 'each', default: '/', launchDefault: false },
@@ -96,7 +97,7 @@ export const MONITOR_OPTIONS = {
   watchdog: {},
   maxMemory: {},
   settle: { default: 1_000 },
-  killTree: { default: false },
+  killTree: { default: true },
   startAs: { default: 'user' },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: { readonly default?: unknown } }
 
@@ -132,6 +133,8 @@ export interface Flag {
   readonly kind?: string
   readonly choices?: readonly string[]
   readonly repeatable?: true
+  /** The flag stands for the value false. */
+  readonly isNegation?: true
   /** The group of help that shows it: a `Group` of src/cli/option-table.ts. */
   readonly group: string
   readonly help: string
@@ -148,6 +151,14 @@ export const FLAGS = {
     group: 'Identity',
     help: 'what it is called, and its files',
     default: 'SCRIPT’s base name without extension',
+  },
+  title: {
+    name: 'title',
+    kind: 'text',
+    value: 'TEXT',
+    group: 'Identity',
+    help: 'what ps shows',
+    default: 'NAME',
   },
   instance: {
     name: 'instance',
@@ -321,7 +332,14 @@ export const FLAGS = {
     help: 'what runs SCRIPT',
     default: 'this Node.js',
   },
-  interpreterArgs: null,
+  interpreterArgs: {
+    name: 'interpreter-arg',
+    kind: 'text',
+    value: 'ARG',
+    repeatable: true,
+    group: 'Program',
+    help: 'an argument of what runs SCRIPT, before it: --interpreter-arg=--trace-warnings',
+  },
   ifRunning: {
     name: 'if-running',
     kind: 'choice',
@@ -393,7 +411,12 @@ export const MONITOR_FLAGS = {
     help: 'a new worker serves for so long before a reload stops the first old one',
     default: '1s',
   },
-  killTree: { name: 'kill-tree', group: 'Supervision', help: 'end a worker’s whole process group with it' },
+  killTree: {
+    name: 'no-kill-tree',
+    isNegation: true,
+    group: 'Supervision',
+    help: 'leave the rest of a worker’s process group alone when the worker has ended',
+  },
   startAs: {
     name: 'start-as',
     kind: 'choice',

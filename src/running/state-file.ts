@@ -12,6 +12,10 @@ export interface State {
   version: 1
   name: string
   instance?: string
+  /** The process title, where that isn't the name. */
+  title?: string
+  /** The last text of setStatus(), where there is no supervisor. */
+  statusText?: string
   /** The program's version: the `version` option of launch(). */
   release?: string
   pid: number
@@ -108,10 +112,10 @@ export function draftState(
   return { publish: () => orDiscard(() => renameSync(draft, statePath(pidFile))), discard }
 }
 
-/** Changes the stopTimeout, in milliseconds, in the state file of this very process. */
-export function recordStopTimeout(pidFile: string, stopTimeout: number): void {
+/** Changes the state file of this very process, where it may. */
+export function recordInState(pidFile: string, change: Partial<Pick<State, 'stopTimeout' | 'statusText'>>): void {
   const state = readState(pidFile, process.pid)
-  if (state !== null) writeState(pidFile, { ...state, stopTimeout })
+  if (state !== null) writeState(pidFile, { ...state, ...change })
 }
 
 /** Returns the paths that {@link writeState} of this process writes: the state file and its draft. */
@@ -234,6 +238,8 @@ function isState(found: Partial<State> | null): found is State {
     Number.isSafeInteger(found.pid) &&
     isName(found.name) &&
     isOptionalText(found.instance) &&
+    isOptionalText(found.title) &&
+    isOptionalText(found.statusText) &&
     isOptionalText(found.release) &&
     isTexts(found.arguments) &&
     typeof found.directory === 'string' &&

@@ -9,6 +9,7 @@ import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
 import { mainModuleEvaluated } from '../process/main-module.js'
 import { commandLine, requireStartDirectory, sameProgram } from '../process/program.js'
+import { setTitle } from '../process/title.js'
 import { prepareDirectory, statePath } from '../running/paths.js'
 import { requireRoomForState, writeState } from '../running/state-file.js'
 import type { Daemon } from '../types.js'
@@ -40,7 +41,7 @@ const noted = () => {}
 
 function becomeDaemon(settings: Settings): Daemon {
   const evaluated = mainModuleEvaluated()
-  const { name, pidFile: file } = settings
+  const { pidFile: file } = settings
   if (file) prepareDirectory(file.path)
   if (file) requireRoomForState(file.path)
   const pidFile =
@@ -53,7 +54,7 @@ function becomeDaemon(settings: Settings): Daemon {
     const changes = changesOf(settings)
     // The directory stays, but nothing stays outside of a new root.
     apply({ ...changes, directory: changes.identity.chroot === undefined ? false : changes.directory })
-    process.title = name
+    setTitle(settings.title)
     keepTerminalSignals(settings)
     if (pidFile) {
       const addresses = Object.fromEntries(Object.entries(sockets).map(([key, { address }]) => [key, address]))

@@ -13,9 +13,14 @@ export function knownOf(
   logs: readonly Log[],
   launch?: LaunchRecord,
 ): Known {
-  const { name, instance, version, stopTimeout } = settings
+  const { name, title, instance, version, stopTimeout } = settings
   const paths = [...new Set(logs.map(log => log.path))]
-  const identity = { name, ...(instance !== null && { instance }), ...(version !== null && { release: version }) }
+  const identity = {
+    name,
+    ...(title !== name && { title }),
+    ...(instance !== null && { instance }),
+    ...(version !== null && { release: version }),
+  }
   const { arguments: words, directory } = command
   const boot = bootId()
   const rest = {

@@ -33,7 +33,7 @@ export function supervisorPlan(
 ): SupervisorPlan {
   const { loadsLibrary = true } = program
   const { path, arguments: args, directory } = program
-  const { name, pidFile, resources, preserve } = settings
+  const { name, title, pidFile, resources, preserve } = settings
   const control = pidFile && controlPath(pidFile.path)
   const conflict = settings.listen.find(socket => socket.path !== undefined && socket.path === control)
   if (conflict) {
@@ -46,6 +46,7 @@ export function supervisorPlan(
   requireRoomFor(control)
   const config = {
     name,
+    title,
     executable: supervisorPath(),
     program: { path, arguments: args, directory },
     code: codeOf(program, settings),

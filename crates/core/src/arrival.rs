@@ -22,6 +22,9 @@ pub const LISTEN_FDS: &str = "LISTEN_FDS";
 /// Names of the sockets that were passed, between colons.
 pub const LISTEN_FDNAMES: &str = "LISTEN_FDNAMES";
 
+/// Least length of the note, in characters, filled up with blanks: a long process title is written over the marker.
+const TITLE_ROOM: usize = 2048;
+
 /// Role of this process, by who started it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -86,7 +89,9 @@ impl Marker {
         let [channel, lock, out, error, late, config] =
             [self.channel, self.pid_file, self.stdout_at_call, self.stderr_at_call, self.stderr_at_ready, self.config]
                 .map(number);
-        format!("{role} {channel} {device} {inode} {lock} {out} {error} {late} {config} {first_socket} {note} ")
+        format!(
+            "{role} {channel} {device} {inode} {lock} {out} {error} {late} {config} {first_socket} {note:<TITLE_ROOM$} "
+        )
     }
 
     /// Reads marker, note and pid out of the variable's value.
@@ -236,12 +241,6 @@ impl Arrival {
         let line = format!("BIND={} {}\n", self.answers.expect(), listen.replace('\n', " "));
         fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Listen, "send")?;
         self.answers.wait_for_socket()
-    }
-
-    /// Makes this worker the leader of a process group, which its supervisor ends with it. A worker that is started
-    /// later leads one from its beginning.
-    pub fn lead_group(&self) -> Result<()> {
-        Ok(process::lead_process_group().during(Step::Process, "setpgid")?)
     }
 
     /// Tells the supervisor how the program wants to be supervised: a line of JSON. Blocks until it was heard, since the

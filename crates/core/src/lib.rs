@@ -27,6 +27,7 @@ pub mod launch;
 pub mod limits;
 #[doc(hidden)]
 pub mod lines;
+mod log_file;
 #[doc(hidden)]
 pub mod logs;
 pub mod middle;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use nix::fcntl::OFlag;
 
 use crate::error::{During, Result, Step};
+use crate::log_file;
 use crate::plan::{FileOwner, LogFile};
-use crate::stdio::open_log;
 use crate::sys::fd;
 use crate::sys::path::c_path;
 
@@ -29,7 +29,7 @@ pub fn reopen(number: RawFd, path: &str, mode: u32, owner: Option<&FileOwner>) -
     if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)) {
         return Ok(false);
     }
-    let file = open_log(&LogFile { path: path.into(), mode, truncate: false }, owner)?;
+    let file = log_file::open(&LogFile { path: path.into(), mode, truncate: false }, owner)?.0;
     fd::place(file.as_raw_fd(), number).during(Step::Dup2, "dup2").map_err(|failure| failure.at(path))?;
     if number > 2 {
         fd::close_at_exec(number).during(Step::Log, "fcntl")?;

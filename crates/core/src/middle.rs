@@ -1,6 +1,7 @@
 //! The middle process, between launcher and daemon: daemonic's own executable, in a role of its own. It leads the new
 //! session, starts the daemon, and exits when the daemon is ready.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
@@ -19,7 +20,7 @@ use crate::start_channel::{StartLine, StartLines, say};
 use crate::stdio::STDERR_KEPT;
 use crate::sys::exec::Image;
 use crate::sys::process_handle::ProcessHandle;
-use crate::sys::{close, fd, fork, memory_file, process, signal};
+use crate::sys::{close, descendants, fd, fork, memory_file, process, signal};
 
 /// First argument of the executable in this role. The numbers of the order and of the channel to the launcher follow.
 const MIDDLE: &str = "--middle";
@@ -87,6 +88,8 @@ fn run(order: RawFd, launcher: RawFd) -> i32 {
     }
     let Some(order) = MiddleOrder::read(&fd::adopt(order)) else { return 1 };
     close_inherited(&order);
+    // Where that isn't possible, what a failed start leaves outside of the daemon's process group goes on.
+    let _ = descendants::adopt_orphans();
     match start_daemon(&order) {
         Ok(daemon) => {
             close::close_all_but(&sorted([order.launcher, order.daemon].into_iter().chain(order.stderr_memory)));
@@ -245,12 +248,12 @@ impl<'a> Watch<'a> {
         self.from_launcher.as_ref().is_some_and(|channel| say(channel.as_raw_fd(), line))
     }
 
-    /// Kills the daemon if it still runs, and its children if they stayed in its process group; then removes its files.
-    /// Returns the status. The daemon is reaped only after its group was signalled: until then no other group gets its
-    /// number.
+    /// Kills the daemon if it still runs, with everything that it has started; then removes its files. Returns the status.
+    /// The daemon is reaped only after its group was signalled: until then no other group gets its number.
     fn kill_and_reap(&self) -> i32 {
         process::kill_child_and_group(self.daemon);
         let status = process::wait(self.daemon).unwrap_or(0);
+        descendants::end_children(&BTreeSet::new());
         self.order.leftovers.remove();
         status
     }

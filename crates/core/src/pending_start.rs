@@ -12,6 +12,7 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
 use crate::error::{Failure, Result, Step};
+use crate::log_file::MadeLog;
 use crate::middle::Leftovers;
 use crate::packing::BUILD;
 use crate::plan::Plan;
@@ -42,6 +43,8 @@ pub struct PendingStart {
     signals: Option<Captured>,
     tail: Option<Tail>,
     leftovers: Leftovers,
+    /// Logs that were not there before this start.
+    made: Vec<MadeLog>,
     executable: PathBuf,
     directory: PathBuf,
     program: PathBuf,
@@ -129,6 +132,7 @@ impl PendingStart {
             waiting: None,
             tail,
             leftovers,
+            made: Vec::new(),
             executable: plan.executable.clone(),
             directory: plan.directory.clone(),
             program: plan.program.clone(),
@@ -139,8 +143,10 @@ impl PendingStart {
         }
     }
 
-    /// Blocks until the daemon has a pid, or until a signal or the end of `timeout` has ended the start.
-    pub(crate) fn with_pid(mut self, timeout: Duration) -> Result<Self> {
+    /// Blocks until the daemon has a pid, or until a signal or the end of `timeout` has ended the start. `made` are the logs
+    /// that go with a start that fails.
+    pub(crate) fn with_pid(mut self, made: Vec<MadeLog>, timeout: Duration) -> Result<Self> {
+        self.made = made;
         self.deadline = Instant::now().checked_add(timeout);
         loop {
             match self.next_event() {
@@ -244,6 +250,7 @@ impl PendingStart {
             let _ = daemon.wait(Some(ORPHAN_EXIT_TIMEOUT));
         }
         self.leftovers.remove();
+        self.made.iter().for_each(MadeLog::remove_if_empty);
         Abort::Done
     }
 

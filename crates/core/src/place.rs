@@ -11,12 +11,17 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use crate::error::{Failure, Step};
 use crate::plan::FileOwner;
 use crate::sys::credentials::FileAccess;
 
 /// Most links on the way to a file, as in path_resolution(7).
 const MOST_LINKS: usize = 40;
+/// Why a path with a link is refused.
+const STRANGE_LINK: &str =
+    "a directory on the way is a link that not only root could have put there: give the path without the link";
 /// The user that is trusted everywhere.
 const ROOT: u32 = 0;
 /// Bits of a directory's mode that let others than its owner put files there.
@@ -65,15 +70,37 @@ impl Place {
         }
     }
 
+    /// Finds the place of a file that `step` opens; a failure says what to do about it.
+    pub fn for_step(path: &Path, owner: Option<&FileOwner>, step: Step) -> Result<Self, Failure> {
+        Self::of(path, owner).map_err(|errno| {
+            let failure = Failure::new(step, "open", errno).at(path);
+            if errno == Errno::ELOOP { failure.because(STRANGE_LINK) } else { failure }
+        })
+    }
+
     /// Opens the file, not following a link in its last part. The mode is for a file that is made.
     pub fn open(&self, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-        let of = |owner: &FileOwner| FileAccess::of(owner.user, owner.group, &owner.groups);
-        let _rights = self.rights.as_ref().map(of).transpose()?;
+        let _rights = self.assumed()?;
         let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match &self.directory {
             Some(directory) => openat(directory, &self.name, flags, mode),
             None => openat(AT_FDCWD, &self.name, flags, mode),
         }
+    }
+
+    /// Removes the file where `condition` holds of what lstat(2) says of it.
+    pub fn remove_if(&self, condition: impl FnOnce(&FileStat) -> bool) -> nix::Result<()> {
+        let _rights = self.assumed()?;
+        let directory = self.directory.as_ref().map_or(AT_FDCWD, AsFd::as_fd);
+        if condition(&fstatat(directory, &self.name, AtFlags::AT_SYMLINK_NOFOLLOW)?) {
+            unlinkat(directory, &self.name, UnlinkatFlags::NoRemoveDir)?;
+        }
+        Ok(())
+    }
+
+    fn assumed(&self) -> nix::Result<Option<FileAccess>> {
+        let of = |owner: &FileOwner| FileAccess::of(owner.user, owner.group, &owner.groups);
+        self.rights.as_ref().map(of).transpose()
     }
 
     /// Whether a file that belongs to `user` may have been put here by somebody who has nothing to do with the daemon.

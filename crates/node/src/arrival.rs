@@ -122,12 +122,6 @@ impl Arrival {
         refusal(self.arrival.ready(pid_file.map(PidFile::held_file), by_program))
     }
 
-    /// Makes this worker the leader of a process group, which its supervisor ends with it.
-    #[napi(catch_unwind)]
-    pub fn lead_group(&self) -> Option<Refusal> {
-        refusal(self.arrival.lead_group())
-    }
-
     /// Reports to the launcher what failed here, so that it throws the same error.
     #[napi(catch_unwind)]
     pub fn fail(&self, step: String, errno: i32, path: Option<String>) {

@@ -1,9 +1,12 @@
 //! Facts about this process, other processes and this system.
 
 use std::path::PathBuf;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
+use daemonic_core::arrival::MARKER;
 use daemonic_core::error::Step;
 use daemonic_core::surroundings::{self, surroundings};
+use daemonic_core::sys::title::Title;
 use daemonic_core::{notify, place, process_facts};
 use napi::Env;
 use napi_derive::napi;
@@ -115,4 +118,16 @@ pub fn step_names() -> Vec<String> {
 pub fn turn_event_loop(env: &Env) -> bool {
     let Ok(event_loop) = env.get_uv_event_loop() else { return false };
     daemonic_core::sys::event_loop::run_once(event_loop.cast())
+}
+
+/// Title of this process, once it was longer than Node's own room for it.
+static TITLE: LazyLock<Mutex<Option<Title>>> = LazyLock::new(|| Mutex::new(Title::over_first_variable(MARKER)));
+
+/// Sets a process title that is longer than the command line; does nothing where the process was not started by a launcher
+/// or supervisor of this library, which leave room for it. To be called in the daemon alone, after its arrival.
+#[napi(catch_unwind)]
+pub fn set_title(text: String) {
+    if let Some(title) = &mut *TITLE.lock().unwrap_or_else(PoisonError::into_inner) {
+        title.set(&text);
+    }
 }

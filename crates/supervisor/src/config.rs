@@ -7,6 +7,7 @@ use daemonic_core::identity::Change;
 use daemonic_core::plan::{FileOwner, LogFile};
 use daemonic_core::resources::Resources;
 use daemonic_core::sockets;
+use daemonic_core::sys::process;
 use daemonic_core::worker::{ForeignContext, Kind, WorkerPlan};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ use crate::policy::{StartAs, Supervision};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     pub name: String,
+    /// What ps shows; absent in the state that an earlier version hands over.
+    #[serde(default)]
+    pub title: Option<String>,
     /// The path of the supervisor's executable, which SIGUSR2 executes again: an upgrade may have replaced it by then.
     pub executable: PathBuf,
     pub program: Program,
@@ -239,7 +243,8 @@ impl Config {
             owner: self.owner(),
             stderr_log: stderr_log.map(|log| LogFile { path: log.path.clone(), mode: log.mode, truncate: false }),
             identity: self.identity_at_exec(),
-            leads_group: self.supervision.kill_tree,
+            // Of another group than the terminal's it could not read that: EIO.
+            leads_group: !process::reads_terminal(),
             ready: match self.ready {
                 Ready::Fd(number) => Some(number),
                 _ => None,

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use daemonic_core::arrival::{self, Arrival};
 use daemonic_core::middle;
 use daemonic_core::pidfile::Held;
-use daemonic_core::sys::{fd, memory_file, process, title::Title};
+use daemonic_core::sys::{descendants, fd, memory_file, process, title::Title};
 
 use crate::clock::now;
 use crate::config::{Config, Environment};
@@ -49,6 +49,9 @@ pub fn run() -> i32 {
     };
     supervisor.fleet.show_title(&mut supervisor.world);
     let code = supervisor.run();
+    if !supervisor.world.has_started {
+        supervisor.world.end_escaped();
+    }
     clean_up(&mut supervisor);
     // The launcher tells how the worker exited, and knows that an exit before readiness is a failure whatever its code.
     let has_launcher = supervisor.world.arrival.is_some();
@@ -82,6 +85,10 @@ fn from_launcher() -> Option<Supervisor> {
     world.late.stderr_at_call = copy(&arrival.stderr_at_call);
     world.late.stderr_at_ready = copy(&arrival.stderr_at_ready);
     world.arrival = arrival.has_listener().then_some(arrival);
+    // In the foreground this process may have children from before: they are none of the workers'.
+    world.known_children = descendants::children().into_iter().collect();
+    // Where that isn't possible, processes that leave their worker's group are not told of.
+    let _ = descendants::adopt_orphans();
     let notify_socket = world.config.foreign.as_ref().and_then(|_| NotifySocket::open(&world.config).ok());
     let fleet = Fleet::new(world.config.terms(), now());
     let mut supervisor = Supervisor::new(fleet, world, notify_socket).ok()?;

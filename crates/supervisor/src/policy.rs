@@ -64,7 +64,7 @@ pub struct Supervision {
     pub max_memory: Option<u64>,
     /// How long the first new worker of a reload serves beside the old ones, before the first of these is asked to stop.
     pub settle: Millis,
-    /// Whether a worker's process group is killed when the worker has exited.
+    /// Whether a worker's process group ends with the worker.
     pub kill_tree: bool,
     pub start_as: StartAs,
 }
@@ -172,7 +172,7 @@ pub mod tests {
             max_failures: None,
             max_memory: None,
             settle: 0,
-            kill_tree: false,
+            kill_tree: true,
             start_as: StartAs::User,
         }
     }

@@ -1,5 +1,6 @@
 //! The effects: what the fleet asks for is done here, to processes, sockets and logs.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, RawFd};
 
 use daemonic_core::arrival::Arrival;
@@ -14,7 +15,7 @@ use daemonic_core::process_facts::usage;
 use daemonic_core::resources::Resources;
 use daemonic_core::stdio::Tail;
 use daemonic_core::sys::title::Title;
-use daemonic_core::sys::{fd, process};
+use daemonic_core::sys::{descendants, fd, process};
 use daemonic_core::worker::{Kind, LateStreams, WorkerPlan};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -56,6 +57,10 @@ pub struct RealWorld {
     pub notify_address: Option<String>,
     /// Why the last try to start a worker failed.
     pub start_failure: Option<Failure>,
+    /// Whether every worker of the first start got ready.
+    pub has_started: bool,
+    /// Children that are no workers, and of which the log has told or that were here before the first worker.
+    pub known_children: BTreeSet<i32>,
 }
 
 impl RealWorld {
@@ -75,23 +80,39 @@ impl RealWorld {
             manager,
             notify_address: None,
             start_failure: None,
+            has_started: false,
+            known_children: BTreeSet::new(),
             config,
         }
     }
 
-    /// Finds a child that has exited and is still to be reaped: a worker or, where the supervisor is pid 1, any orphan.
-    pub fn exited_child() -> Option<i32> {
-        process::exited_child().ok().flatten().map(Pid::as_raw)
+    /// Finds a worker that has exited, with its wait status, and reaps orphans that this process was given. While a worker
+    /// waits for its group to end, it would be found ahead of all others: then only workers are looked at.
+    pub fn exited_worker(&mut self) -> Option<(i32, i32)> {
+        if self.workers.iter().any(|(_, process)| process.has_exited) {
+            let mut running = self.workers.iter_mut().filter(|(_, process)| !process.has_exited);
+            return running.find_map(|(pid, process)| {
+                let status = process::status_of_exited(Pid::from_raw(pid))?;
+                process.has_exited = true;
+                Some((pid, status))
+            });
+        }
+        loop {
+            let (child, status) = process::exited_child().ok().flatten()?;
+            if let Some(process) = self.workers.get_mut(child.as_raw()) {
+                process.has_exited = true;
+                return Some((child.as_raw(), status));
+            }
+            let _ = process::wait(child);
+            self.known_children.remove(&child.as_raw());
+        }
     }
 
-    /// Reaps a child and returns its wait status. With killTree, a worker's process group is killed first: after the
-    /// reaping, the number of the group may belong to another.
-    pub fn reap(&mut self, pid: i32) -> Option<i32> {
-        if self.workers.contains(pid) && self.config.supervision.kill_tree {
-            let _ = process::signal_child(Pid::from_raw(pid), libc::SIGKILL, true);
+    /// Ends all that the workers of a failed start have left, wherever it is.
+    pub fn end_escaped(&self) {
+        if self.config.supervision.kill_tree {
+            descendants::end_children(&self.known_children);
         }
-        self.workers.set_aside(pid);
-        process::wait(Pid::from_raw(pid)).ok()
     }
 
     /// Hands a worker the socket that it asks for, or the reason why it gets none.
@@ -247,7 +268,45 @@ impl World for RealWorld {
         if is_sent { Ok(()) } else { self.signal(pid, libc::SIGTERM) }
     }
 
+    fn has_remains(&mut self, pid: i32) -> bool {
+        if !self.config.supervision.kill_tree || !self.plan.leads_group {
+            return false;
+        }
+        let is_apart = |child| self.workers.get(child).is_some_and(|process| !process.has_exited);
+        descendants::is_group_alive(pid, is_apart).unwrap_or_else(|| {
+            // The kernel doesn't tell: whatever is there is killed, since this is the last moment.
+            let _ = self.signal_group(pid, libc::SIGKILL);
+            false
+        })
+    }
+
+    fn signal_group(&mut self, pid: i32, signal: i32) -> Result<(), String> {
+        process::signal_child(Pid::from_raw(pid), signal, true).map_err(|errno| errno.desc().to_owned())
+    }
+
+    fn reap(&mut self, pid: i32) {
+        self.workers.remove(pid);
+        let _ = process::wait(Pid::from_raw(pid));
+    }
+
+    fn escaped(&mut self) -> Vec<String> {
+        if !self.has_started || !self.config.supervision.kill_tree {
+            return Vec::new();
+        }
+        let of_worker = |child| descendants::group_of(child).is_some_and(|group| self.workers.contains(group));
+        let children = descendants::children().into_iter();
+        let new: Vec<i32> =
+            children.filter(|&child| !self.known_children.contains(&child) && !of_worker(child)).collect();
+        self.known_children.extend(&new);
+        new.iter().filter_map(|&pid| Some(format!("pid {pid} ({})", descendants::name_of(pid)?))).collect()
+    }
+
+    fn shares_sockets(&self) -> bool {
+        !self.config.sockets.is_empty()
+    }
+
     fn first_start_succeeded(&mut self) {
+        self.has_started = true;
         self.report_success();
     }
 
@@ -256,7 +315,7 @@ impl World for RealWorld {
     }
 
     fn end_of_stderr(&mut self, pid: i32) -> String {
-        let Some(process) = self.workers.exited_or_alive(pid) else { return String::new() };
+        let Some(process) = self.workers.get_mut(pid) else { return String::new() };
         if let Some(failure) = process.failure.clone() {
             return self.explain(&failure);
         }
@@ -347,7 +406,7 @@ impl World for RealWorld {
 
     fn set_title(&mut self, text: &str) {
         if let Some(title) = &mut self.title {
-            title.set(&format!("{}: {text}", self.config.name));
+            title.set(&format!("{}: {text}", self.config.title.as_ref().unwrap_or(&self.config.name)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! SIGUSR2: the supervisor executes itself again, the same or a newer build, under its running workers. Pid, locks,
 //! sockets and channels stay; what only the supervisor knows goes to the new image through a memory file.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -51,6 +52,7 @@ struct SavedState {
     late: [Option<RawFd>; 3],
     manager: Option<String>,
     notify_socket: Option<SavedNotifySocket>,
+    known_children: BTreeSet<i32>,
 }
 
 /// What the supervisor holds of a worker. Its readiness is known: there is no re-execution while a worker boots.
@@ -176,6 +178,7 @@ fn saved_state(fleet: &Fleet, world: &RealWorld, notify_socket: Option<&NotifySo
         late: [&world.late.stdout_at_call, &world.late.stderr_at_call, &world.late.stderr_at_ready].map(number),
         manager: world.manager.clone(),
         notify_socket: notify_socket.map(SavedNotifySocket::of),
+        known_children: world.known_children.clone(),
     };
     serde_json::to_string(&state).map_err(|error| error.to_string())
 }
@@ -240,8 +243,11 @@ pub fn resume(state: RawFd, environment: Environment) -> nix::Result<(Fleet, Rea
         };
         let mut process = WorkerProcess::new(saved.channel.map(own), stderr, ReadinessProbe::Finished);
         process.resume_reading(&saved.unread);
+        process.has_exited = state.fleet.is_left(saved.pid);
         world.workers.insert(saved.pid, process);
     }
+    world.has_started = true;
+    world.known_children = state.known_children;
     let [stdout_at_call, stderr_at_call, stderr_at_ready] = state.late.map(|number| number.map(own));
     world.late.stdout_at_call = stdout_at_call;
     world.late.stderr_at_call = stderr_at_call;

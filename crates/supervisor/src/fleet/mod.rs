@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod model;
 mod reload;
+mod remains;
 mod restart;
 mod scale;
 mod stop;
@@ -15,6 +16,7 @@ mod worker;
 use serde::{Deserialize, Serialize};
 
 use self::reload::Reload;
+use self::remains::Remains;
 use self::restart::{START_TRIES, pause_after_refusal};
 use self::worker::{Action, Clock, Event};
 pub use self::worker::{Stage, Worker};
@@ -35,6 +37,16 @@ pub trait World {
     /// Asks a worker to stop as `signal` would have it, 0 for none: over its channel or, where it has none, by SIGTERM.
     /// Fails as [`signal`](Self::signal) does.
     fn ask_to_stop(&mut self, pid: i32, signal: i32) -> Result<(), String>;
+    /// Whether the process group of a worker that has exited has other processes, which are to end with it.
+    fn has_remains(&mut self, pid: i32) -> bool;
+    /// Sends a signal to the process group of a worker that has exited.
+    fn signal_group(&mut self, pid: i32, signal: i32) -> Result<(), String>;
+    /// Reaps a worker that has exited: its pid may mean another process from here on.
+    fn reap(&mut self, pid: i32);
+    /// Names the processes that workers have started and that have left their workers' groups. Each is named once.
+    fn escaped(&mut self) -> Vec<String>;
+    /// Whether workers get their sockets from the supervisor, and bind none themselves.
+    fn shares_sockets(&self) -> bool;
     /// Reports to the launcher and the service manager that every worker of the first start is ready.
     fn first_start_succeeded(&mut self);
     /// Reports that the first start failed, with the stderr of the worker that made it fail; `late`: by startTimeout.
@@ -156,6 +168,8 @@ pub struct Fleet {
     pub phase: Phase,
     pub slots: Vec<Slot>,
     pub workers: Vec<Worker>,
+    /// The groups of workers that have exited.
+    remains: Vec<Remains>,
     reload: Option<Reload>,
     /// Whether a reload was asked for during another. It follows that one, whose first successors may have read older
     /// files than the second request means.
@@ -186,6 +200,7 @@ impl Fleet {
             phase: Phase::Starting,
             slots,
             workers: Vec::new(),
+            remains: Vec::new(),
             reload: None,
             reload_again: false,
             waiting_clients: Vec::new(),
@@ -198,10 +213,10 @@ impl Fleet {
         }
     }
 
-    /// The code that the supervisor exits with, once the last worker has exited.
+    /// The code that the supervisor exits with, once nothing is left of the last worker.
     pub fn exit_code(&self) -> Option<i32> {
         match self.phase {
-            Phase::Stopping { code } if self.workers.is_empty() => Some(code),
+            Phase::Stopping { code } if self.workers.is_empty() && self.remains.is_empty() => Some(code),
             _ => None,
         }
     }
@@ -230,7 +245,7 @@ impl Fleet {
         self.show_title(world);
     }
 
-    /// Decides what follows the exit of a worker.
+    /// Decides what follows the exit of a worker, which is not reaped yet.
     pub fn worker_exited(&mut self, world: &mut impl World, pid: i32, exit: Exit) {
         let Some(index) = self.workers.iter().position(|worker| worker.pid == pid) else { return };
         let worker = self.workers.remove(index);
@@ -248,6 +263,7 @@ impl Fleet {
         if exit.dumped_core() {
             world.forbid_core_dumps();
         }
+        let fails_start = self.phase == Phase::Starting;
         match self.phase {
             Phase::Starting => self.fail_first_start(world, &worker, exit),
             Phase::Stopping { code } => self.exited_while_stopping(world, &worker, exit, code),
@@ -255,6 +271,7 @@ impl Fleet {
             Phase::Running if self.successor() == Some(pid) => self.successor_exited(world, &worker, exit, &stderr),
             Phase::Running => self.current_exited(world, &worker, exit, &stderr),
         }
+        self.leave(world, &worker, fails_start);
         self.show_title(world);
     }
 

@@ -3,7 +3,7 @@
 //!
 //! | step of the reload | the new worker is ready      | it exits                     | the time is over |
 //! |--------------------|------------------------------|------------------------------|------------------|
-//! | Refused            |                              |                              | tries to start   |
+//! | Refused, Held      |                              |                              | tries to start   |
 //! | Booting            | Settling, or it takes over   | fails                        | it is killed     |
 //! | Settling           |                              | fails                        | it takes over    |
 //! | Watching           |                              | fails, and the slot refilled | succeeds         |
@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::remains::LOOK_EVERY;
 use super::worker::{Event, Worker};
 use super::{ClientId, Fleet, Level, Phase, ReadyBy, START_TRIES, World, pause_after_refusal};
 use crate::clock::Millis;
@@ -35,6 +36,8 @@ pub(super) struct Reload {
 enum Step {
     /// The system to have room for a new process, after so many tries.
     Refused { slot: usize, tries: u32, again_at: Millis },
+    /// The group of the slot's last worker to be empty: it may hold the port that the new one binds.
+    Held { slot: usize, look_at: Millis },
     /// A new worker to be ready.
     Booting { pid: i32, place: Place },
     /// The first new worker to have been ready for a while.
@@ -96,6 +99,7 @@ impl Fleet {
             // A worker that boots is new enough: wait for it, and start no other.
             Some(worker) => (Ok(worker.pid), Place::Alone),
             None if self.counts_on(slot) => (self.spawn(world, slot), Place::Beside),
+            None if self.is_held(slot) => return self.wait_for_slot(world, slot),
             None => (self.spawn(world, slot), Place::Alone),
         };
         let step = match started {
@@ -107,6 +111,15 @@ impl Fleet {
         };
         if let Some(reload) = &mut self.reload {
             reload.step = step;
+        }
+    }
+
+    /// Waits until no group holds the slot.
+    fn wait_for_slot(&mut self, world: &mut impl World, slot: usize) {
+        let now = world.now();
+        self.hurry_remains(slot, now);
+        if let Some(reload) = &mut self.reload {
+            reload.step = Step::Held { slot, look_at: now + LOOK_EVERY };
         }
     }
 
@@ -144,6 +157,7 @@ impl Fleet {
         };
         match reload.step {
             Step::Refused { slot, tries, .. } => self.start_successor(world, slot, tries + 1),
+            Step::Held { slot, .. } => self.start_successor(world, slot, 1),
             Step::Settling { pid, .. } => self.hand_over(world, pid),
             Step::Watching { .. } => self.finish_reload(world),
             Step::Booting { .. } => {}
@@ -155,6 +169,7 @@ impl Fleet {
     pub(super) fn reload_due(&self) -> Option<Millis> {
         match self.reload.as_ref()?.step {
             Step::Refused { again_at, .. } => Some(again_at),
+            Step::Held { look_at, .. } => Some(look_at),
             Step::Settling { pid, until, .. } => {
                 self.workers.iter().any(|worker| worker.pid == pid && worker.is_serving()).then_some(until)
             }
@@ -221,7 +236,7 @@ impl Fleet {
         reload.queue.retain(|&each| each != slot);
         reload.new.retain(|pid| !in_slot.contains(pid));
         let is_at_slot = match reload.step {
-            Step::Refused { slot: refused, .. } => refused == slot,
+            Step::Refused { slot: each, .. } | Step::Held { slot: each, .. } => each == slot,
             Step::Booting { pid, .. } | Step::Settling { pid, .. } => in_slot.contains(&pid),
             Step::Watching { .. } => false,
         };

@@ -24,8 +24,12 @@ impl Refused {
 }
 
 impl Fleet {
-    /// Starts a worker that has its slot from the beginning.
+    /// Starts a worker that has its slot from the beginning, once no group holds that.
     pub(super) fn start(&mut self, world: &mut impl World, slot: usize) {
+        if self.is_held(slot) {
+            self.slots[slot].restart_at = Some(world.now());
+            return self.hurry_remains(slot, world.now());
+        }
         if let Err(refused) = self.spawn(world, slot) {
             self.start_refused(world, slot, &refused);
         }

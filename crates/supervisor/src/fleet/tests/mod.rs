@@ -1,6 +1,7 @@
 //! The decisions of the fleet, event by event, in a simulated world that records what the fleet does to it.
 
 mod reload;
+mod remains;
 mod stages;
 
 use std::collections::HashMap;
@@ -25,6 +26,10 @@ pub(in crate::fleet) struct SimulatedWorld {
     pub(in crate::fleet) memory: HashMap<i32, u64>,
     pub(in crate::fleet) replies: Vec<(ClientId, Result<(), String>)>,
     pub(in crate::fleet) title: String,
+    /// Workers whose groups live on when they exit.
+    pub(in crate::fleet) remains: Vec<i32>,
+    pub(in crate::fleet) shares_sockets: bool,
+    pub(in crate::fleet) escaped: Vec<String>,
 }
 
 impl SimulatedWorld {
@@ -58,6 +63,24 @@ impl World for SimulatedWorld {
     fn ask_to_stop(&mut self, pid: i32, signal: i32) -> Result<(), String> {
         self.note(format!("stop {pid} {signal}"));
         Ok(())
+    }
+    fn has_remains(&mut self, pid: i32) -> bool {
+        self.remains.contains(&pid)
+    }
+    fn signal_group(&mut self, pid: i32, signal: i32) -> Result<(), String> {
+        self.note(format!("signal group {pid} {signal}"));
+        Ok(())
+    }
+    fn reap(&mut self, pid: i32) {
+        if self.remains.contains(&pid) || !self.escaped.is_empty() {
+            self.note(format!("reap {pid}"));
+        }
+    }
+    fn escaped(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.escaped)
+    }
+    fn shares_sockets(&self) -> bool {
+        self.shares_sockets
     }
     fn first_start_succeeded(&mut self) {
         self.note("started");
