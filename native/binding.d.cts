@@ -453,5 +453,8 @@ export interface SupervisorPlan {
 /** Runs the event loop until it has handled an event; false without libuv. */
 export declare function turnEventLoop(): boolean
 
+/** The user who listens at the other end of a connected Unix socket; null for another kind of socket. */
+export declare function userOfListener(fd: number): number | null
+
 /** The first of these files that another user than root can change or replace: the file, or a directory above it. */
 export declare function writableByOthers(files: Array<string>): string | null

@@ -169,9 +169,16 @@ export function killedDaemon(pidFile: string): KilledDaemonPlan | null {
  * daemon's own user is believed, too: what it says is shown, and never executed.
  */
 export function readState(pidFile: string, pid: number | null): State | null {
+  return readWithAuthor(pidFile, pid)?.state ?? null
+}
+
+/** Reads the same, with the user whose word it is; null for this user's own word, and root's. */
+export function readWithAuthor(pidFile: string, pid: number | null): { state: State; author: number | null } | null {
   const found = find(pidFile)
   if (pid === null || found?.state.pid !== pid) return null
-  return isOurs(found) || found.owner === userOf(pid, pidFile) ? found.state : null
+  const { state, owner } = found
+  if (isOurs(found)) return { state, author: null }
+  return owner === userOf(pid, pidFile) ? { state, author: owner } : null
 }
 
 /** Reads the last state that was written, of a daemon that may have exited, to show it; null if there is none. */

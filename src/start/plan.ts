@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs'
 import type { NamedAddress, Plan, StreamPlan } from '#native'
 import { supervisorPath } from '../binding/addon.js'
 import type { Log } from '../daemon/log-files.js'
-import type { Given, Note } from '../daemon/note.js'
+import { type Given, NOTE_FORMAT, type Note } from '../daemon/note.js'
 import { pathsOf } from '../daemon/sockets.js'
 import type { Settings } from '../options/settings.js'
 import { type Program, throughLinks } from '../process/program.js'
+import { VERSION } from '../process/version.js'
 import { controlPath } from '../running/paths.js'
 import { type Known, killedDaemon, type LaunchRecord, requireRoomForState, stateFiles } from '../running/state-file.js'
 import { knownOf } from './known.js'
@@ -33,7 +34,10 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
   const logs = logsOf(settings)
   const invocation = supervision && pidFile && !foreground ? newId() : null
   const paths = pathsOf(listen)
-  const note: Note = { name, pidFile: pidFile?.path ?? null, logs, paths, given: launching?.given ?? null, foreground }
+  const note: Note = {
+    ...{ format: NOTE_FORMAT, version: VERSION },
+    ...{ name, pidFile: pidFile?.path ?? null, logs, paths, given: launching?.given ?? null, foreground },
+  }
   return {
     executable: supervisorPath(),
     program: program.path,

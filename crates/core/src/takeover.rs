@@ -106,7 +106,7 @@ impl Changes {
                 }
                 Stream::Null => stdio::null_device(LOWEST)?,
                 Stream::Descriptor(given) => fd::duplicate_raw(*given, LOWEST).during(Step::Dup2, "fcntl")?,
-                Stream::File(file) if number == 0 => stdio::open_input(&file.path)?,
+                Stream::File(file) if number == 0 => stdio::open_input(&file.path, plan.owner.as_ref())?,
                 Stream::File(file) => self.open_log(file, plan.owner.as_ref())?,
             };
             self.replace(number, &file).during(Step::Dup2, "dup2")?;
