@@ -126,7 +126,7 @@ export async function signal(target: string, signal: NodeJS.Signals, options: Si
  */
 export async function reload(target: string, options: { timeout?: number | undefined } = {}): Promise<void> {
   const path = runningPidFile(target)
-  const timeout = options.timeout === undefined ? undefined : duration('timeout', options.timeout)
+  const timeout = options.timeout === undefined ? Infinity : duration('timeout', options.timeout)
   if ((await askSupervisor(path, { do: 'reload' }, 'ERR_DAEMON_RELOAD', timeout)) === null) await signal(path, 'SIGHUP')
 }
 
