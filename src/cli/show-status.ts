@@ -6,7 +6,7 @@ import type { Invocation } from './invocation.js'
 import { DaemonError, json, readLastState, removeRecord, status as statusOf, unlockedProcess } from './library.js'
 import { columns, hasColors, isTerminal, type Output, write, writeOrEnd } from './print.js'
 import type { Row } from './table.js'
-import { absence, everyTarget, type Target } from './targets.js'
+import { absence, everyTarget, nearest, type Target } from './targets.js'
 import { UsageError } from './usage.js'
 
 /** How often --watch looks, in milliseconds. */
@@ -62,7 +62,8 @@ function explainAbsent(rows: readonly Row[], output: Output): void {
   for (const row of rows) {
     if (row.state === 'unknown') output.note(`${row.name}: ${row.error.message}`)
     else if (row.state === 'failed' || row.state === 'dead' || row.state === 'stopped') {
-      output.note(`${row.name}: not running (${absence({ name: row.name, path: row.pidFile })})`)
+      const target = { name: row.name, path: row.pidFile }
+      output.note(`${row.name}: not running (${absence(target)}${nearest(target)})`)
     }
   }
 }
