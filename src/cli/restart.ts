@@ -9,13 +9,16 @@ import { reportFailure } from './failures.js'
 import type { Invocation } from './invocation.js'
 import { Interruption, type Job, jobOf, printStarted, startOne } from './job.js'
 import {
+  AlreadyRunningError,
   checkLaunch,
   DaemonError,
   draftState,
   during,
   launch,
+  OPTIONS,
   PidLock,
   prepareDirectory,
+  readLastState,
   readState,
   readStateToExecute,
   runningTime,
@@ -38,7 +41,7 @@ export async function restart(invocation: Invocation, output: Output): Promise<n
     try {
       if (job) prepareDirectory(target.path)
       else if (!existsSync(dirname(target.path))) lastState(target)
-      await oneAtATime(target, async () => {
+      await oneAtATime(target, timeout, async () => {
         if (await wasRestartedMeanwhile(target, output)) return
         if (!job) return startAgain(target, timeout, output)
         checkLaunch(job.program, job.options)
@@ -65,13 +68,25 @@ async function restartsOf(invocation: Invocation): Promise<{ target: Target; job
  * Keeps two restarts of one daemon apart: each would stop what the other has started. The second waits for the first,
  * and then finds the daemon restarted.
  */
-async function oneAtATime(target: Target, action: () => Promise<void>): Promise<void> {
-  const lock = await PidLock.wait(`${target.path.replace(/\.pid$/, '')}.restart`)
+async function oneAtATime(target: Target, stopTimeout: number | undefined, action: () => Promise<void>): Promise<void> {
+  const timeout = timeOfRestart(target, stopTimeout)
+  const lock = await PidLock.wait(`${target.path.replace(/\.pid$/, '')}.restart`, { timeout }).catch(error => {
+    if (!(error instanceof AlreadyRunningError)) throw error
+    const who = error.pid === null ? 'another process' : `pid ${error.pid}`
+    throw new DaemonError(`${who} has been restarting it for ${timeout} ms: see what that waits for`, error.code)
+  })
   try {
     await action()
   } finally {
     lock.release()
   }
+}
+
+/** Gives the time that a restart by another command may take: that of a stop and a start, in milliseconds. */
+function timeOfRestart(target: Target, stopTimeout: number | undefined): number {
+  const state = readLastState(target.path)
+  const { startTimeout = OPTIONS.startTimeout.default } = (state?.launch?.options ?? {}) as StartOptions
+  return Math.ceil((stopTimeout ?? state?.stopTimeout ?? OPTIONS.stopTimeout.default) + startTimeout)
 }
 
 /**

@@ -143,9 +143,9 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   }
 
   /** Serves a socket by a server that does not know of daemons, and may close when it likes. @internal */
-  inherit(server: Server | UdpSocket, { fd }: ListenSocket, socket: string): Promise<void> {
-    this.watch(server, fd)
-    const listening = listenOn(server, fd)
+  inherit(server: Server | UdpSocket, target: ListenSocket, socket: string): Promise<void> {
+    this.watch(server, target.fd)
+    const listening = listenOn(server, target)
     listening.then(
       () => this.serves(socket),
       () => {}, // the program handles it, or it is an uncaught error
