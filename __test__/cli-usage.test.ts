@@ -74,7 +74,7 @@ const WRONG: Readonly<Record<string, RegExp>> = {
   'start --log ingore app.js': /Expected --log to be .*'ignore'.*got 'ingore'; did you mean `ignore`\?/,
   'start --user nobodyy app.js': /--user.*nobodyy|nobodyy/,
   'start --name a/b app.js': /Expected --name to be at most 64 letters/,
-  'start --config nowhere.json': /--config .*nowhere.json can't be read: there is no such file/,
+  'start --config nowhere.json': /nowhere\.json can't be read: there is no such file/,
   'start --config a.json -- true': /Expected --config or a program, got both/,
 }
 

@@ -111,6 +111,20 @@ asRoot('a user that only the call names has the logs that are opened after it', 
   t.is(statSync(`${logs}/web.log`).uid, NOBODY)
 })
 
+asRoot('standard input is not read through a link in a directory above it, but with the user’s rights', async t => {
+  const scene = new Scene(t)
+  const { logs, victim } = deployed(scene)
+  chmodSync(victim, 0o700)
+  writeFileSync(`${victim}/web.in`, 'root’s')
+  linkToVictim(scene)
+  const script = place(scene, 'server', 'web.mjs')
+  for (const user of [[], ['--user', 'nobody']]) {
+    const { code, stderr } = await cli(scene, ['start', ...user, '--stdin', `${logs}/web.in`, script])
+    t.is(code, 1)
+    t.regex(stderr, user.length > 0 ? /web\.in.*EACCES/ : /web\.in.*ELOOP/)
+  }
+})
+
 asRoot('root’s daemon doesn’t write to a log of somebody else in a directory that is open to all', async t => {
   const scene = new Scene(t)
   mkdirSync(scene.path('open'))

@@ -1,7 +1,8 @@
 // Which daemons an invocation means: those that it names, those of a configuration file, or all in the run directory.
-import { daemonsFrom, type NamedConfig } from './config-file.js'
+import { daemonsFrom, type FileChoice, isDaemonsFile, type NamedConfig } from './config-file.js'
 import type { Invocation } from './invocation.js'
 import { pidFilePath } from './library.js'
+import type { Assignment } from './parse-value.js'
 import { everyTarget, isRunning, parseTarget, type Target } from './targets.js'
 import { UsageError } from './usage.js'
 
@@ -11,8 +12,8 @@ import { UsageError } from './usage.js'
  * @throws UsageError it names none, or names some beside --all
  */
 export async function targetsOf({ command, options, words }: Invocation): Promise<Target[]> {
-  const config = options.get<string>('config')
-  if (config !== undefined) return (await daemonsFrom(config, words)).map(targetIn)
+  const choice = await fileChoice({ options, words })
+  if (choice) return (await daemonsFrom(choice)).map(targetIn)
   if (options.has('all') && words.length > 0) throw new UsageError('Expected --all or TARGETs, got both', command.name)
   const takesAll = command.options.some(({ name }) => name === 'all')
   if (options.has('all') || (takesAll && words.length === 1 && words[0] === 'all' && !isKnown('all'))) {
@@ -22,6 +23,35 @@ export async function targetsOf({ command, options, words }: Invocation): Promis
     throw new UsageError(`Expected at least one TARGET${takesAll ? ', or --all' : ''}`, command.name)
   }
   return words.map(parseTarget)
+}
+
+/**
+ * Tells which file of daemons the invocation means, if any: that of --config, or an ecosystem file in the place of a script or
+ * a target, as pm2 has it. Behind that may stand names, `--only A,B`, and `--env NAME` for its env_NAME.
+ */
+export async function fileChoice({
+  options,
+  words,
+}: Pick<Invocation, 'options' | 'words'>): Promise<FileChoice | null> {
+  const picked = options.all<Assignment>('env').find(({ value }) => value === undefined)?.name
+  const config = options.get<string>('config')
+  if (config !== undefined) return { file: config, names: words, environment: picked }
+  const [file = '', ...rest] = words
+  if (!(await isDaemonsFile(file))) return null
+  const names: string[] = []
+  let environment = picked
+  for (let index = 0; index < rest.length; index++) {
+    const [word = '', value = rest[index + 1]] = rest[index]?.split('=') ?? []
+    if (word !== '--only' && word !== '--env') {
+      names.push(word)
+      continue
+    }
+    if (!rest[index]?.includes('=')) index += 1
+    if (value === undefined) throw new UsageError(`Expected a name after ${word}`)
+    if (word === '--only') names.push(...value.split(','))
+    else environment = value
+  }
+  return { file, names, environment }
 }
 
 /** Tells whether a daemon has this name, so that the word means it. */

@@ -182,8 +182,19 @@ export const COMMANDS: readonly CommandDefinition[] = [
     progress: 'waiting until it is ready',
     summary: 'send a signal to a daemon',
     description:
-      'Sends one signal to the process that holds the pid file; one that doesn’t end a process waits until the daemon is ready.',
-    options: [...OUTPUT_OPTIONS],
+      'Sends one signal to the process that holds the pid file; one that doesn’t end a process waits until the daemon is ready. HUP is a reload there. With --to worker the program itself gets it.',
+    options: [
+      {
+        name: 'to',
+        kind: 'choice',
+        value: 'WHOM',
+        choices: ['daemon', 'worker'],
+        group: 'Target',
+        help: 'the process that holds the pid file, or the program that it supervises',
+        default: 'daemon',
+      },
+      ...OUTPUT_OPTIONS,
+    ],
     words: [2, 2],
     completes: 'targets',
   },
@@ -196,6 +207,19 @@ export const COMMANDS: readonly CommandDefinition[] = [
     options: [...OUTPUT_OPTIONS],
     words: [2, 2],
     completes: 'targets',
+  },
+  {
+    name: 'import',
+    usage: ['FILE'],
+    summary: 'print a pm2 ecosystem file as a configuration of daemonic',
+    description:
+      'Prints the configuration that an ecosystem file of pm2 comes to, for `start --config`, and on stderr what of it can’t be taken over. `daemonic start FILE` runs an ecosystem file as it is.',
+    options: [
+      { name: 'env', kind: 'text', value: 'NAME', group: 'Target', help: 'take env_NAME over as well' },
+      ...OUTPUT_OPTIONS.filter(({ name }) => name !== 'json'),
+    ],
+    words: [1, 1],
+    completes: 'files',
   },
   {
     name: 'completion',

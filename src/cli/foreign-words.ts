@@ -11,6 +11,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
   '--kill-timeout': '--stop-timeout TIME',
   '--listen-timeout': '--start-timeout TIME',
   '--wait-ready': '--ready manual',
+  '--only': 'the names of the daemons, behind the file',
   '--max-restarts': '--max-failures N',
   '--min-uptime': '--steady-after TIME',
   '--restart-delay': '--max-delay TIME',

@@ -11,8 +11,10 @@ export { checkLaunch, launchSupervised as launch, run } from '../launch.js'
 export type { LaunchOptions as StartOptions } from '../option-types.js'
 export { nameOf } from '../options/name.js'
 export { pidFilePath } from '../options/pid-file.js'
-export { LAUNCH_OPTIONS } from '../options/table.js'
-export { entries, list, refuseUnknown, show, sizeIn, suggestion, timeIn } from '../options/values.js'
+
+export { LAUNCH_OPTIONS, OPTIONS } from '../options/table.js'
+export { duration, entries, list, refuseUnknown, show, sizeIn, suggestion, timeIn } from '../options/values.js'
+
 export { type PidFileState, PidLock } from '../pid-lock.js'
 export { removeRecord } from '../running/failed-instances.js'
 export { runningTime } from '../running/find-running.js'

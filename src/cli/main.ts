@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { actOnTargets } from './actions.js'
+import { importFile } from './import.js'
 import type { Invocation } from './invocation.js'
 // The command: parses its line, carries out the verb, and exits with the code that EXIT_CODES (commands.ts) documents.
 import { DaemonError, OptionError } from './library.js'
@@ -26,6 +27,7 @@ const VERBS: Readonly<Record<string, Verb>> = {
   restart,
   status,
   logs,
+  import: importFile,
   completion: showCompletion,
   help: showHelp,
   version: showVersion,

@@ -3,19 +3,23 @@ import { once } from 'node:events'
 import { constants as access, accessSync, existsSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname } from 'node:path'
-import { targetIn, targetsOf } from './chosen-targets.js'
+import { fileChoice, targetIn, targetsOf } from './chosen-targets.js'
 import { daemonsFrom } from './config-file.js'
 import { reportFailure } from './failures.js'
 import type { Invocation } from './invocation.js'
 import { Interruption, type Job, jobOf, printStarted, startOne } from './job.js'
 import {
+  AlreadyRunningError,
   checkLaunch,
   DaemonError,
   draftState,
+  duration,
   during,
   launch,
+  OPTIONS,
   PidLock,
   prepareDirectory,
+  readLastState,
   readState,
   readStateToExecute,
   runningTime,
@@ -38,7 +42,7 @@ export async function restart(invocation: Invocation, output: Output): Promise<n
     try {
       if (job) prepareDirectory(target.path)
       else if (!existsSync(dirname(target.path))) lastState(target)
-      await oneAtATime(target, async () => {
+      await oneAtATime(target, timeout, async () => {
         if (await wasRestartedMeanwhile(target, output)) return
         if (!job) return startAgain(target, timeout, output)
         checkLaunch(job.program, job.options)
@@ -55,9 +59,9 @@ export async function restart(invocation: Invocation, output: Output): Promise<n
 
 /** Lists what is to be restarted. With a configuration file each daemon is started as the file says, not as it was. */
 async function restartsOf(invocation: Invocation): Promise<{ target: Target; job?: Job }[]> {
-  const config = invocation.options.get<string>('config')
-  if (config === undefined) return (await targetsOf(invocation)).map(target => ({ target }))
-  const daemons = await daemonsFrom(config, invocation.words)
+  const choice = await fileChoice(invocation)
+  if (!choice) return (await targetsOf(invocation)).map(target => ({ target }))
+  const daemons = await daemonsFrom(choice)
   return daemons.map(each => ({ target: targetIn(each), job: jobOf(each) }))
 }
 
@@ -65,13 +69,26 @@ async function restartsOf(invocation: Invocation): Promise<{ target: Target; job
  * Keeps two restarts of one daemon apart: each would stop what the other has started. The second waits for the first,
  * and then finds the daemon restarted.
  */
-async function oneAtATime(target: Target, action: () => Promise<void>): Promise<void> {
-  const lock = await PidLock.wait(`${target.path.replace(/\.pid$/, '')}.restart`)
+async function oneAtATime(target: Target, stopTimeout: number | undefined, action: () => Promise<void>): Promise<void> {
+  const timeout = timeOfRestart(target, stopTimeout)
+  const lock = await PidLock.wait(`${target.path.replace(/\.pid$/, '')}.restart`, { timeout }).catch(error => {
+    if (!(error instanceof AlreadyRunningError)) throw error
+    const who = error.pid === null ? 'another process' : `pid ${error.pid}`
+    throw new DaemonError(`${who} has been restarting it for ${timeout} ms: see what that waits for`, error.code)
+  })
   try {
     await action()
   } finally {
     lock.release()
   }
+}
+
+/** Gives the time that a restart by another command may take: that of a stop and a start, in milliseconds. */
+function timeOfRestart(target: Target, stopTimeout: number | undefined): number {
+  const state = readLastState(target.path)
+  const { startTimeout = OPTIONS.startTimeout.default } = (state?.launch?.options ?? {}) as StartOptions
+  const stopping = stopTimeout ?? state?.stopTimeout ?? OPTIONS.stopTimeout.default
+  return Math.ceil(stopping + duration('startTimeout', startTimeout))
 }
 
 /**

@@ -1,5 +1,6 @@
 // start and run: a script or a program becomes a daemon.
 import { resolve } from 'node:path'
+import { fileChoice } from './chosen-targets.js'
 import { daemonsFrom } from './config-file.js'
 import { defaultName } from './default-name.js'
 import { reportFailure } from './failures.js'
@@ -87,9 +88,9 @@ function withoutPath({ program }: Job, error: unknown): unknown {
 async function jobsOf({ command, options, words, isProgram }: Invocation, output: Output): Promise<Job[]> {
   const verb = command.name as StartVerb
   const given = { ...launchOptions(options), ...verbosity(options) }
-  const config = options.get<string>('config')
-  if (config !== undefined) {
-    const daemons = await daemonsFrom(config, words)
+  const choice = isProgram ? null : await fileChoice({ options, words })
+  if (choice) {
+    const daemons = await daemonsFrom(choice, message => output.note(message))
     return daemons.map(each => {
       const lineOptions: StartOptions = { ...given, monitor: monitorOf(options, each.config) }
       const { name = each.name, ...rest } = { ...each.config, ...given }

@@ -35,12 +35,7 @@ impl MadeLog {
 /// mode whatever the umask, and belongs to `owner`; it is returned a second time, for a start that fails.
 pub fn open(log: &LogFile, owner: Option<&FileOwner>) -> Result<(OwnedFd, Option<MadeLog>)> {
     let failed = |syscall, errno| Failure::new(Step::Log, syscall, errno).at(&log.path);
-    let place = Place::of(&log.path, owner).map_err(|errno| match errno {
-        Errno::ELOOP => failed("open", errno).because(
-            "a directory on the way is a link that not only root could have put there: give the path without the link",
-        ),
-        _ => failed("open", errno),
-    })?;
+    let place = Place::for_step(&log.path, owner, Step::Log)?;
     let (file, created) = append_or_create(&place, log.mode).map_err(|errno| failed("open", errno))?;
     let file = File::from(file);
     let status = file.metadata().map_err(|error| failed("fstat", errno_of(&error)))?;

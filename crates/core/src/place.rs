@@ -13,11 +13,15 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use crate::error::{Failure, Step};
 use crate::plan::FileOwner;
 use crate::sys::credentials::FileAccess;
 
 /// Most links on the way to a file, as in path_resolution(7).
 const MOST_LINKS: usize = 40;
+/// Why a path with a link is refused.
+const STRANGE_LINK: &str =
+    "a directory on the way is a link that not only root could have put there: give the path without the link";
 /// The user that is trusted everywhere.
 const ROOT: u32 = 0;
 /// Bits of a directory's mode that let others than its owner put files there.
@@ -64,6 +68,14 @@ impl Place {
             (Err(Stopped { errno, .. }), None) => Err(errno),
             (Ok(_), None) => unreachable!("the first arm takes it"),
         }
+    }
+
+    /// Finds the place of a file that `step` opens; a failure says what to do about it.
+    pub fn for_step(path: &Path, owner: Option<&FileOwner>, step: Step) -> Result<Self, Failure> {
+        Self::of(path, owner).map_err(|errno| {
+            let failure = Failure::new(step, "open", errno).at(path);
+            if errno == Errno::ELOOP { failure.because(STRANGE_LINK) } else { failure }
+        })
     }
 
     /// Opens the file, not following a link in its last part. The mode is for a file that is made.

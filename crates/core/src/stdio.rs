@@ -3,7 +3,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::fcntl::OFlag;
@@ -53,7 +52,7 @@ impl Streams {
     pub fn open(plan: &Plan, lowest: RawFd, made: &mut Vec<MadeLog>) -> Result<Self> {
         let null = || null_device(lowest);
         let stdin = match &plan.stdin {
-            Stream::File(file) => above(open_input(&file.path)?, lowest)?,
+            Stream::File(file) => above(open_input(&file.path, plan.owner.as_ref())?, lowest)?,
             other => open_other(other, 0, lowest)?.map_or_else(null, Ok)?,
         };
         let mut logs = Logs { opened: Vec::new(), owner: plan.owner.as_ref(), made };
@@ -121,20 +120,16 @@ fn open_other(stream: &Stream, number: RawFd, lowest: RawFd) -> Result<Option<Ow
     ))
 }
 
-/// Opens a file for the standard input; symbolic links are not followed.
-pub fn open_input(path: &Path) -> Result<OwnedFd> {
+/// Opens a file for the standard input, in its [`Place`].
+pub fn open_input(path: &Path, owner: Option<&FileOwner>) -> Result<OwnedFd> {
     let failed = |syscall, errno| Failure::new(Step::Stdin, syscall, errno).at(path);
     // O_NONBLOCK: the open of a fifo without a writer doesn't block. It is cleared again below, so that reads block as
     // usual.
-    let flags = libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(|error| failed("open", errno_of(&error)))?;
-    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty()))
-        .map_err(|errno| failed("fcntl", errno))?;
-    Ok(file.into())
+    let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+    let place = Place::for_step(path, owner, Step::Stdin)?;
+    let file = place.open(flags, Mode::empty()).map_err(|errno| failed("open", errno))?;
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).map_err(|errno| failed("fcntl", errno))?;
+    Ok(file)
 }
 
 /// Opens /dev/null under a number from `lowest` on.
