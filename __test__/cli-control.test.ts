@@ -197,7 +197,9 @@ test('a start that is refused leaves what is known of the daemon that runs', asy
 
 test('all, or --all, is every daemon: that runs for stop and reload, that is known for restart', async t => {
   const scene = new Scene(t)
-  await started(scene, 'one', ['--workers', '1'])
+  // It listens nowhere, so that a successor can run beside it.
+  place(scene, 'stays', 'one.mjs')
+  t.is((await cli(scene, ['start', 'one.mjs'])).code, 0)
   const two = await started(scene, 'two')
   process.kill(two, 'SIGKILL')
   await scene.until('it has ended', () => PidLock.inspect(scene.path('run/two.pid')).state === 'free')
