@@ -3,7 +3,7 @@
 export { commandHelp } from './src/command/command-line.js'
 export { type CommandOptions, command } from './src/command.js'
 export { connect } from './src/connect.js'
-export { reload, reopenLogs, type StopOptions, type Stopped, signal, stop } from './src/control.js'
+export { reload, reopenLogs, type SignalOptions, type StopOptions, type Stopped, signal, stop } from './src/control.js'
 export { daemonize } from './src/daemonize.js'
 export { type Config, type DaemonConfig, defineConfig } from './src/define-config.js'
 export { type DetachContext, detachContext } from './src/detach-context.js'

@@ -185,6 +185,15 @@ export declare function isJournalStream(fd: number, stream: string): boolean
  */
 export declare function keepExecutable(path: string): void
 
+/** Daemon with a supervisor that seems to have been killed: its state file tells this of it. */
+export interface KilledDaemonPlan {
+  pid: number
+  session: number
+  pidSpace: string
+  invocation: string
+  user: number
+}
+
 /** Lists the names of the resources that this system can limit. */
 export declare function knownLimits(): Array<string>
 
@@ -244,6 +253,8 @@ export interface Outcome {
   stderr: string
   /** What the daemon waited for, with 'timeout', where it said so. */
   waiting?: string
+  /** Pids of processes that the last daemon, which was killed, may have left, and that go on. */
+  inTheWay: Array<number>
 }
 
 /** User and group to whom files are given. */
@@ -265,6 +276,7 @@ export interface PidFilePlan {
   overwrite: boolean
   /** Files beside it that are removed together with it. */
   companions: Array<string>
+  killed?: KilledDaemonPlan
 }
 
 /** Report of what the locks and the text of a pid file say. */
@@ -386,6 +398,8 @@ export interface StatePlan {
   draft: string
   /** A JSON object, to which `pid` and `addresses` are added. */
   text: string
+  /** Whether `session` and `pidSpace` are added, too. */
+  addsSession: boolean
   /** Addresses on which the program itself will listen. */
   addresses: Array<NamedAddress>
 }

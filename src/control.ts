@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { checked, native } from './binding/addon.js'
 import { DaemonError, notRunning, OptionError } from './errors/classes.js'
 import { OPTIONS } from './options/table.js'
-import { duration, or } from './options/values.js'
+import { duration, oneOf, or } from './options/values.js'
 import { PidLock } from './pid-lock.js'
 import { askSupervisor, type SupervisorStatus } from './running/control-socket.js'
 import { pause } from './running/find-running.js'
@@ -82,16 +82,36 @@ export async function replaceOwner(path: string, pid: number): Promise<void> {
   )
 }
 
+/** Options of signal(). */
+export interface SignalOptions {
+  /**
+   * Who gets it: `'daemon'`, the process that holds the pid file, which is the supervisor where there is one; or `'worker'`, the
+   * program itself, those that boot as soon as they are ready.
+   * @default 'daemon'
+   */
+  to?: 'daemon' | 'worker' | undefined
+}
+
 /**
  * Sends one signal to a daemon, and resolves when it is sent. A signal that asks for something other than the end waits
  * until the daemon is ready: before it listens to the signal, it would be killed by it. `target` as for stop().
  * @throws DaemonError ERR_DAEMON_NOT_RUNNING
  * @throws DaemonError ERR_DAEMON_UNVERIFIED: the kernel doesn't say who holds the file, and nothing was signalled
  * @throws SystemCallError EPERM: it is another user's
- * @throws OptionError there is no such signal
+ * @throws DaemonError ERR_DAEMON_UNSUPPORTED: its supervisor is of an older version, which signals no workers
+ * @throws OptionError there is no such signal; `to` is wrong
  */
-export async function signal(target: string, signal: NodeJS.Signals): Promise<void> {
-  checked(await native.signalOwner(resolve(targetPath(target)), signalNumber(signal)))
+export async function signal(target: string, signal: NodeJS.Signals, options: SignalOptions = {}): Promise<void> {
+  const path = resolve(targetPath(target))
+  const number = signalNumber(signal)
+  const toWorkers = oneOf('to', or(options.to, 'daemon'), ['daemon', 'worker']) === 'worker'
+  // A daemon without supervisor is the program itself.
+  if (
+    toWorkers &&
+    (await askSupervisor(runningPidFile(path), { do: 'signal', signal: number }, 'ERR_DAEMON_UNSUPPORTED'))
+  )
+    return
+  checked(await native.signalOwner(path, number))
 }
 
 /**

@@ -182,8 +182,19 @@ export const COMMANDS: readonly CommandDefinition[] = [
     progress: 'waiting until it is ready',
     summary: 'send a signal to a daemon',
     description:
-      'Sends one signal to the process that holds the pid file; one that doesn’t end a process waits until the daemon is ready.',
-    options: [...OUTPUT_OPTIONS],
+      'Sends one signal to the process that holds the pid file; one that doesn’t end a process waits until the daemon is ready. HUP is a reload there. With --to worker the program itself gets it.',
+    options: [
+      {
+        name: 'to',
+        kind: 'choice',
+        value: 'WHOM',
+        choices: ['daemon', 'worker'],
+        group: 'Target',
+        help: 'the process that holds the pid file, or the program that it supervises',
+        default: 'daemon',
+      },
+      ...OUTPUT_OPTIONS,
+    ],
     words: [2, 2],
     completes: 'targets',
   },

@@ -1,4 +1,5 @@
 // The plan of a start, which the core carries out: made of the settings and the program.
+import { readFileSync } from 'node:fs'
 import type { NamedAddress, Plan, StreamPlan } from '#native'
 import { supervisorPath } from '../binding/addon.js'
 import type { Log } from '../daemon/log-files.js'
@@ -8,7 +9,7 @@ import type { Settings } from '../options/settings.js'
 import { type Program, throughLinks } from '../process/program.js'
 import { VERSION } from '../process/version.js'
 import { controlPath } from '../running/paths.js'
-import { type Known, type LaunchRecord, requireRoomForState, stateFiles } from '../running/state-file.js'
+import { type Known, killedDaemon, type LaunchRecord, requireRoomForState, stateFiles } from '../running/state-file.js'
 import { knownOf } from './known.js'
 import { checkCode } from './program-code.js'
 import { supervisionFor } from './supervised.js'
@@ -31,6 +32,7 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
   const isOther = user !== process.geteuid?.() || group !== process.getegid?.()
   const owner = isOther && user !== undefined && group !== undefined ? { user, group, groups } : undefined
   const logs = logsOf(settings)
+  const invocation = supervision && pidFile && !foreground ? newId() : null
   const paths = pathsOf(listen)
   const note: Note = {
     ...{ format: NOTE_FORMAT, version: VERSION },
@@ -41,14 +43,17 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     program: program.path,
     arguments: program.arguments,
     directory: program.directory,
-    environment,
+    environment: invocation === null ? environment : [...environment, { name: INVOCATION, value: invocation }],
     note: JSON.stringify(note),
     outlivesLauncher: note.given !== null,
     ...((!launching || launching.hints) && { hintsAs: name }),
     ...(pidFile &&
       filesOf(
         pidFile,
-        knownOf(settings, program, supervision !== null, logs, launching?.record),
+        {
+          ...knownOf(settings, program, supervision !== null, logs, launching?.record),
+          ...(invocation !== null && { invocation, user: user ?? 0 }),
+        },
         addressesToAwait(settings),
       )),
     stdin,
@@ -70,7 +75,21 @@ function filesOf(
   requireRoomForState(pidFile.path)
   const [path, draft] = stateFiles(pidFile.path)
   const companions = [path, draft, ...(known.supervised ? [controlPath(pidFile.path)] : [])]
-  return { pidFile: { ...pidFile, companions }, state: { path, draft, text: JSON.stringify(known), addresses } }
+  const killed = killedDaemon(pidFile.path)
+  const state = { path, draft, text: JSON.stringify(known), addresses, addsSession: known.invocation !== undefined }
+  return { pidFile: { ...pidFile, companions, ...(killed && { killed }) }, state }
+}
+
+/** The variable by which the processes of one start are known: crates/core/src/remnants.rs looks for it. */
+const INVOCATION = 'DAEMONIC_INVOCATION_ID'
+
+/** Gives an id that no other start has: random(4). Null where the system has none to give. */
+function newId(): string | null {
+  try {
+    return readFileSync('/proc/sys/kernel/random/uuid', 'utf8').trim()
+  } catch {
+    return null
+  }
 }
 
 /** Lists the logs among the standard outputs. */

@@ -50,6 +50,8 @@ pub struct PendingStart {
     program: PathBuf,
     pid_file: Option<PathBuf>,
     addresses: Vec<String>,
+    /// Processes that the last daemon may have left, and that go on.
+    pub(crate) in_the_way: Vec<i32>,
     outlives_launcher: bool,
     /// Whether the daemon is ready, or nothing is left of it.
     is_over: bool,
@@ -138,6 +140,7 @@ impl PendingStart {
             program: plan.program.clone(),
             pid_file: plan.pid_file.as_ref().map(|file| file.path.clone()),
             addresses,
+            in_the_way: Vec::new(),
             is_over: false,
             early_end: None,
         }
@@ -201,6 +204,12 @@ impl PendingStart {
     #[must_use]
     pub fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    /// Pids of processes that the last daemon may have left, and that go on.
+    #[must_use]
+    pub fn in_the_way(&self) -> &[i32] {
+        &self.in_the_way
     }
 
     /// Blocks until the daemon is ready, or until it has exited and its files are removed.

@@ -312,7 +312,7 @@ mod tests {
             "identity":{},"foreign":null,"ready":"auto","note":{},"pidFile":null,"control":null,"sockets":[],"logs":[],
             "resources":{},
             "preserve":[],"supervision":{"workers":1,"scalable":false,"restart":"no","maxDelay":1,"steadyAfter":1,
-            "watchdog":null,"maxFailures":3,"maxMemory":null,"settle":1000,"killTree":false,"startAs":"user"},"startTimeout":1,
+            "watchdog":null,"maxFailures":3,"maxMemory":null,"settle":1000,"killTree":false,"reload":"auto","reloadSignal":null,"startAs":"user"},"startTimeout":1,
             "stopTimeout":2,"endsIdle":false,"outlivesLauncher":true,"verbosity":0}"#;
         serde_json::from_str(text).unwrap()
     }
@@ -320,7 +320,7 @@ mod tests {
     fn wishes() -> Wishes {
         serde_json::from_str(
             r#"{"supervision":{"workers":9,"scalable":true,"restart":"always","maxDelay":1,"steadyAfter":1,"watchdog":null,
-            "maxFailures":null,"maxMemory":null,"settle":1000,"killTree":false,"startAs":"user"},"stopTimeout":70,
+            "maxFailures":null,"maxMemory":null,"settle":1000,"killTree":false,"reload":"auto","reloadSignal":null,"startAs":"user"},"stopTimeout":70,
             "endsIdle":true}"#,
         )
         .unwrap()

@@ -13,6 +13,7 @@ mod listeners;
 mod mapped_signals;
 mod notify_directory;
 mod notify_socket;
+mod own_ports;
 mod policy;
 mod readiness_probe;
 mod real_world;

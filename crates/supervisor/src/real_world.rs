@@ -22,10 +22,12 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::Pid;
 
 use crate::clock::{Millis, now};
-use crate::config::{Config, Environment, Identity};
-use crate::fleet::{ClientId, Level, Refused, World};
+use crate::config::{Config, Environment, Identity, Ready};
+use crate::fleet::{ClientId, Level, Refused, ReloadWay, World};
 use crate::listeners::Listeners;
-use crate::readiness_probe::ReadinessProbe;
+use crate::own_ports;
+use crate::policy::Reload;
+use crate::readiness_probe::{ReadinessProbe, is_answered};
 use crate::stderr_memory::StderrMemory;
 use crate::supervisor_log::SupervisorLog;
 use crate::worker_processes::{WorkerProcess, WorkerProcesses};
@@ -191,7 +193,31 @@ impl RealWorld {
         }
     }
 
+    /// The address that the program binds itself and that is answered now; None where it shares the supervisor's sockets.
+    /// What the program says counts first, since another user's descriptors may not be readable.
+    fn own_address(&self) -> Option<String> {
+        if let Ready::Port(addresses) = &self.config.ready {
+            return addresses.iter().find(|address| is_answered(address)).cloned();
+        }
+        let running = self.workers.iter().filter(|(_, process)| self.config.sockets.is_empty() && !process.has_exited);
+        let port = running.flat_map(|(pid, _)| own_ports::listened_on_by(pid)).next();
+        port.map(|port| format!("port {port}"))
+    }
+
+    /// Refuses a start at an address that another process answers already: it would be taken for the program's.
+    fn refuse_answered(&self) -> CoreResult<()> {
+        let Ready::Port(addresses) = &self.config.ready else { return Ok(()) };
+        if self.workers.iter().any(|(_, process)| !process.has_exited) {
+            return Ok(());
+        }
+        match addresses.iter().find(|address| is_answered(address)) {
+            Some(address) => Err(Failure::new(Step::Listen, "bind", Errno::EADDRINUSE).at(address).into()),
+            None => Ok(()),
+        }
+    }
+
     fn start_worker(&mut self, slot: usize) -> CoreResult<i32> {
+        self.refuse_answered()?;
         self.require_roots_code()?;
         self.listeners.bind_for_slot(slot, &self.config.sockets)?;
         let mut note = self.config.note.clone();
@@ -303,6 +329,23 @@ impl World for RealWorld {
 
     fn shares_sockets(&self) -> bool {
         !self.config.sockets.is_empty()
+    }
+
+    fn reload_way(&mut self) -> ReloadWay {
+        let supervision = &self.config.supervision;
+        match (supervision.reload_signal, supervision.reload) {
+            (Some(signal), _) => ReloadWay::Signal(signal),
+            (None, Reload::Restart) => ReloadWay::Restart,
+            (None, Reload::RollOver) => ReloadWay::RollOver,
+            (None, Reload::Auto) => match self.own_address() {
+                None => ReloadWay::RollOver,
+                Some(address) => ReloadWay::Refused(format!(
+                    "it listens on {address} itself, where no successor can listen beside it. Start it with --listen, which \
+                     shares the socket between old and new; with --reload-signal HUP, if it reloads at that signal; or with \
+                     --reload restart, which stops it before the next starts"
+                )),
+            },
+        }
     }
 
     fn first_start_succeeded(&mut self) {

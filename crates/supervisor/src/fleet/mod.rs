@@ -47,6 +47,8 @@ pub trait World {
     fn escaped(&mut self) -> Vec<String>;
     /// Whether workers get their sockets from the supervisor, and bind none themselves.
     fn shares_sockets(&self) -> bool;
+    /// Tells how a reload is to be done now.
+    fn reload_way(&mut self) -> ReloadWay;
     /// Reports to the launcher and the service manager that every worker of the first start is ready.
     fn first_start_succeeded(&mut self);
     /// Reports that the first start failed, with the stderr of the worker that made it fail; `late`: by startTimeout.
@@ -80,6 +82,19 @@ pub struct Refused {
     pub reason: String,
     /// Whether the system lacks something just now: memory, processes, descriptors. Then the start is tried again.
     pub is_passing: bool,
+}
+
+/// How a reload is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReloadWay {
+    /// Start a successor beside each worker, and ask the worker to stop when that has settled.
+    RollOver,
+    /// Send the workers this signal, at which their program reloads.
+    Signal(i32),
+    /// Stop each worker, then start the next: a successor beside it could not bind its port.
+    Restart,
+    /// Don't, for this reason.
+    Refused(String),
 }
 
 /// How much a log line matters.
@@ -272,6 +287,7 @@ impl Fleet {
             Phase::Running => self.current_exited(world, &worker, exit, &stderr),
         }
         self.leave(world, &worker, fails_start);
+        self.left_in_reload(world, worker.slot);
         self.show_title(world);
     }
 

@@ -6,7 +6,7 @@ mod stages;
 
 use std::collections::HashMap;
 
-use super::{ClientId, Failing, Fleet, Level, Phase, ReadyBy, Refused, Terms, World};
+use super::{ClientId, Failing, Fleet, Level, Phase, ReadyBy, Refused, ReloadWay, Terms, World};
 use crate::clock::Millis;
 use crate::policy::tests::supervision;
 use crate::policy::{Exit, Restart};
@@ -30,6 +30,7 @@ pub(in crate::fleet) struct SimulatedWorld {
     pub(in crate::fleet) remains: Vec<i32>,
     pub(in crate::fleet) shares_sockets: bool,
     pub(in crate::fleet) escaped: Vec<String>,
+    pub(in crate::fleet) reload_way: Option<ReloadWay>,
 }
 
 impl SimulatedWorld {
@@ -81,6 +82,9 @@ impl World for SimulatedWorld {
     }
     fn shares_sockets(&self) -> bool {
         self.shares_sockets
+    }
+    fn reload_way(&mut self) -> ReloadWay {
+        self.reload_way.clone().unwrap_or(ReloadWay::RollOver)
     }
     fn first_start_succeeded(&mut self) {
         self.note("started");
