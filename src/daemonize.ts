@@ -10,6 +10,7 @@ import { normalise } from './options/normalise.js'
 import { requireMainProgram } from './process/program.js'
 import { startInForeground } from './start/foreground.js'
 import { start } from './start/launcher.js'
+import { failing } from './start/tell-failure.js'
 import { warnOfOthers } from './start/warnings.js'
 import type { Daemon } from './types.js'
 
@@ -65,8 +66,11 @@ function becomeDaemon(options: DaemonizeOptions | undefined): Daemon {
   const settings = normalise(options, arrival !== null)
   if (arrival) return arrive(settings, arrival)
   warnOfOthers(settings)
-  if (shallDetach(settings.detach)) return start(settings)
-  return startInForeground(settings)
+  try {
+    return shallDetach(settings.detach) ? start(settings) : startInForeground(settings)
+  } catch (error) {
+    failing(error)
+  }
 }
 
 // The preload loads this bundle and looks for its function here: an export would be public.

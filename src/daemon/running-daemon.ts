@@ -9,14 +9,14 @@ import type { Readiness } from '../options/readiness.js'
 import type { Settings } from '../options/settings.js'
 import type { PidLock } from '../pid-lock.js'
 import { nextTurn } from '../process/next-turn.js'
-import { managerAddress } from '../process/service-manager.js'
 import type { Daemon, ListenSocket } from '../types.js'
 import { Idleness } from './idle.js'
 import { forgetListening, inheritListening } from './inherited-listen.js'
 import { type Log, Logs } from './log-files.js'
 import { describeError, type LogLevel, logLine } from './log-line.js'
+import { ManagerChannel } from './manager-channel.js'
 import { unregister } from './registry.js'
-import { listenOn } from './serve.js'
+import { isConnection, listenOn } from './serve.js'
 import { SignalActions } from './signal-actions.js'
 import { listenHere, releaseSockets, removeFiles } from './sockets.js'
 import { type StartedBy, Starting, type StartingDaemon } from './starting.js'
@@ -65,7 +65,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   /** Whether the program called daemonize(): else a preload made a daemon of it, and it knows of none. @internal */
   isKnown: boolean
   readonly #logs: Logs
-  readonly #manager = managerAddress()
+  readonly #manager = new ManagerChannel()
   readonly #supervisor: SupervisorChannel | null
   readonly #starting: Starting
   readonly #stopping: Stopping
@@ -75,6 +75,8 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   #saysReload = false
   /** Descriptors that servers have taken, and close themselves. */
   readonly #served = new Set<number>()
+  /** Those of them that are a client's connection: its end is the daemon's. */
+  readonly #connections = new Set<number>()
 
   constructor(origin: Origin) {
     const { settings, arrival } = origin
@@ -105,7 +107,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
       this.isSupervised,
     )
     this.#map(settings.signals, settings.givenSignals)
-    inheritListening(this, settings.listen)
+    inheritListening(this, Object.keys(origin.sockets))
     this.#starting.waitFor(settings.ready, this.#given(settings.listen))
   }
 
@@ -128,6 +130,8 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   /** Serves a socket by a server that does not know of daemons, and may close when it likes. @internal */
   inherit(server: Server | UdpSocket, { fd }: ListenSocket, socket: string): Promise<void> {
     this.#served.add(fd)
+    // Now: its number may be another file's by the time that it has closed.
+    if (isConnection(fd)) this.#connections.add(fd)
     const { served, listening } = listenOn(server, fd)
     this.#idleness.watch(served)
     this.#stopping.addServed(served)
@@ -161,7 +165,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   #finishStart(byProgram: boolean): void {
     if (this.#starting.isOver) return
     this.#starting.finish(byProgram)
-    this.#notify('READY=1')
+    this.#manager.ready()
     this.#idleness.start(this.#idleTimeout)
     setImmediate(() => this.#logs.remember()).unref()
   }
@@ -170,7 +174,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     const line = text.replaceAll(/\s+/g, ' ')
     process.title = `${this.name}: ${line}`
     this.pidFile?.assertOwnership()
-    this.#notify(`STATUS=${line}`)
+    this.#manager.status(line)
     this.#supervisor?.tell(`STATUS=${line}`)
   }
 
@@ -231,7 +235,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     this.isKnown = true
     if (name !== undefined) process.title = this.name = name
     Object.assign(this.sockets, sockets)
-    inheritListening(this, listen)
+    inheritListening(this, Object.keys(sockets))
     this.#map(signals, new Set(signals.map(([signal]) => signal)))
     if (stopTimeout !== undefined) this.#stopping.timeout = stopTimeout
     if (drainTimeout !== undefined) this.#stopping.drainTimeout = drainTimeout
@@ -252,7 +256,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
 
   /** Tells service manager, supervisor and waiting clients that the daemon stops. @internal */
   announceStop(): void {
-    this.#notify('STOPPING=1')
+    this.#manager.stopping(this.#stopping.timeout)
     this.#supervisor?.tell('STOPPING=1')
     this.pidFile?.ending()
   }
@@ -261,6 +265,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   letGo(): void {
     this.#idleness.stop()
     this.#supervisor?.close()
+    this.#manager.close()
     this.signals.clear()
     forgetListening()
     if (this.pidFile?.held) this.pidFile.release()
@@ -305,6 +310,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   }
 
   async #reload(): Promise<void> {
+    this.#manager.reloading()
     this.#reopenAndLog()
     for (const hook of this.#reloadHooks) {
       try {
@@ -313,6 +319,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
         this.log('error', `a reload hook failed: ${describeError(error)}`)
       }
     }
+    if (this.#starting.isOver && !this.#stopping.isUnderWay) this.#manager.ready()
   }
 
   /** Logs a failure instead of throwing it: a signal has no caller. */
@@ -326,11 +333,9 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
 
   #onClosedServer(socket: string): void {
     if (this.#stopping.isUnderWay) return
+    const { fd } = this.sockets[socket] ?? {}
+    if (fd !== undefined && this.#connections.has(fd)) return void this.stop()
     this.log('error', `the server on '${socket}' closed unasked`)
     void this.stop(1)
-  }
-
-  #notify(text: string): void {
-    if (this.#manager) native.notifyManager(this.#manager, text)
   }
 }

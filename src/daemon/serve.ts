@@ -1,6 +1,7 @@
 // Serving: listening on a socket that was bound elsewhere, and draining, so that no request is lost when the daemon stops.
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server } from 'node:net'
+import { native } from '../binding/addon.js'
 import { Connections } from './connections.js'
 
 /** A server on a socket of the daemon's. */
@@ -14,6 +15,7 @@ export interface Served {
 export function listenOn(server: Server | UdpSocket, fd: number): { served: Served; listening: Promise<void> } {
   // Before listening, since a connection may be accepted at once.
   const served = { server, connections: isStream(server) ? new Connections(server) : null }
+  if (isStream(server) && isConnection(fd)) return { served, listening: accept(server, fd) }
   const listening = new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     const listens = () => {
@@ -24,6 +26,21 @@ export function listenOn(server: Server | UdpSocket, fd: number): { served: Serv
     else server.bind({ fd }, listens)
   })
   return { served, listening }
+}
+
+/** Whether the descriptor is a connection: a superserver has accepted it, and started this process for it alone. */
+export function isConnection(fd: number): boolean {
+  return native.socketKind(fd) === 'connection'
+}
+
+/** Has the server serve that one connection, as if it had accepted it, and says that it is closed once it ends. */
+async function accept(server: Server, fd: number): Promise<void> {
+  const { Socket } = process.getBuiltinModule('node:net')
+  // As a server's own option says, and http.Server needs.
+  const { allowHalfOpen = true } = server as { allowHalfOpen?: boolean }
+  const connection = new Socket({ fd, readable: true, writable: true, allowHalfOpen })
+  connection.once('close', () => server.emit('close'))
+  server.emit('connection', connection)
 }
 
 /**

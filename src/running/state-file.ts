@@ -3,6 +3,7 @@
 import { closeSync, fstatSync, lstatSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { DaemonError, during, OptionError } from '../errors/classes.js'
 import { isName } from '../options/values.js'
+import type { ServiceUnit } from '../process/service-unit.js'
 import { controlPath, statePath } from './paths.js'
 import { openRegularFile, readAtMost } from './regular-file.js'
 
@@ -25,6 +26,8 @@ export interface State {
   supervised: boolean
   /** The moment of the start, in milliseconds since the epoch. */
   startedAt: number
+  /** The unit of a service manager that the daemon is; absent where it is none. */
+  service?: ServiceUnit
   /** How launch() was called; absent where the program calls daemonize() itself. */
   launch?: LaunchRecord
 }
@@ -205,9 +208,16 @@ function isState(found: Partial<State> | null): found is State {
     Number.isFinite(found.stopTimeout) &&
     typeof found.supervised === 'boolean' &&
     Number.isFinite(found.startedAt) &&
+    (found.service === undefined || isUnit(found.service)) &&
     (found.launch === undefined ||
       (isObject(found.launch) && typeof found.launch.program === 'string' && isObject(found.launch.options)))
   )
+}
+
+/** A unit's name becomes a word of a command line, and must not be an option. */
+function isUnit({ manager, unit, user }: Partial<ServiceUnit>): boolean {
+  const isKnown = manager === 'systemd' || manager === 'launchd'
+  return isKnown && typeof unit === 'string' && /^\w[\w:.@\\-]{0,254}$/.test(unit) && (user === undefined || user)
 }
 
 function isObject(value: unknown): value is object {

@@ -2,6 +2,7 @@
 import type { Log } from '../daemon/log-files.js'
 import type { Settings } from '../options/settings.js'
 import type { Program } from '../process/program.js'
+import type { ServiceUnit } from '../process/service-unit.js'
 import type { Known, LaunchRecord } from '../running/state-file.js'
 
 /** Describes a daemon that is to be started, with or without a supervisor; the core adds pid and addresses. */
@@ -11,11 +12,13 @@ export function knownOf(
   supervised: boolean,
   logs: readonly Log[],
   launch?: LaunchRecord,
+  service: ServiceUnit | null = null,
 ): Known {
   const { name, instance, version, stopTimeout } = settings
   const paths = [...new Set(logs.map(log => log.path))]
   const identity = { name, ...(instance !== null && { instance }), ...(version !== null && { release: version }) }
   const { arguments: words, directory } = command
-  const rest = { logs: paths, stopTimeout, supervised, startedAt: Date.now(), ...(launch && { launch }) }
+  const origin = { ...(service && { service }), ...(launch && { launch }) }
+  const rest = { logs: paths, stopTimeout, supervised, startedAt: Date.now(), ...origin }
   return { version: 1, ...identity, arguments: words, directory, ...rest }
 }

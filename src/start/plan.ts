@@ -6,6 +6,7 @@ import type { Given, Note } from '../daemon/note.js'
 import { pathsOf } from '../daemon/sockets.js'
 import type { Settings } from '../options/settings.js'
 import type { Program } from '../process/program.js'
+import { type ServiceUnit, serviceUnit } from '../process/service-unit.js'
 import { controlPath } from '../running/paths.js'
 import { type Known, type LaunchRecord, requireRoomForState, stateFiles } from '../running/state-file.js'
 import { knownOf } from './known.js'
@@ -42,7 +43,7 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     ...(pidFile &&
       filesOf(
         pidFile,
-        knownOf(settings, program, supervision !== null, logs, launching?.record),
+        knownOf(settings, program, supervision !== null, logs, launching?.record, starterOf(launching)),
         addressesToAwait(settings),
       )),
     stdin,
@@ -54,6 +55,11 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     ...(owner && { owner }),
     ...(supervision && { supervisor: supervisorPlan(settings, supervision, program, note, owner) }),
   }
+}
+
+/** The unit that whoever starts the daemon is, and exits as. A program that calls launch() goes on, and is another service. */
+function starterOf(launching: Launching | undefined): ServiceUnit | null {
+  return launching === undefined || launching.hints ? serviceUnit() : null
 }
 
 function filesOf(

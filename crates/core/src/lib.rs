@@ -28,6 +28,7 @@ pub mod place;
 pub mod plan;
 pub mod process_facts;
 pub mod resources;
+pub mod service_manager;
 pub mod signalling;
 pub mod sockets;
 pub mod start_channel;

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use daemonic_core::pidfile::Held;
+use daemonic_core::service_manager::ServiceManager;
 use daemonic_core::stdio::Tail;
 use daemonic_core::sys::exec::{Command as Program, Image, Variable};
 use daemonic_core::sys::signal::{AllBlocked, Watch};
@@ -48,7 +49,7 @@ struct SavedState {
     listeners: Vec<SavedListener>,
     workers: Vec<SavedWorker>,
     late: [Option<RawFd>; 3],
-    manager: Option<String>,
+    manager: Option<ServiceManager>,
     notify_socket: Option<SavedNotifySocket>,
 }
 
@@ -77,7 +78,6 @@ struct SavedNotifySocket {
 #[serde(deny_unknown_fields)]
 struct SavedListener {
     name: String,
-    path: Option<PathBuf>,
     shared: RawFd,
     by_slot: Vec<(usize, RawFd)>,
 }
@@ -222,7 +222,7 @@ pub fn resume(state: RawFd, environment: Environment) -> nix::Result<(Fleet, Rea
         .listeners
         .into_iter()
         .map(|saved| {
-            let mut listener = Listener::new(saved.name, saved.path, own(saved.shared));
+            let mut listener = Listener::new(saved.name, own(saved.shared), &world.config.sockets);
             listener.by_slot = saved.by_slot.into_iter().map(|(slot, number)| (slot, own(number))).collect();
             listener
         })
@@ -257,7 +257,6 @@ impl SavedListener {
     fn of(listener: &Listener) -> Self {
         Self {
             name: listener.name.clone(),
-            path: listener.path.clone(),
             shared: listener.shared.as_raw_fd(),
             by_slot: listener.by_slot.iter().map(|(&slot, socket)| (slot, socket.as_raw_fd())).collect(),
         }

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::worker::{Event, Worker};
-use super::{ClientId, Fleet, Level, Phase, ReadyBy, START_TRIES, World, pause_after_refusal};
+use super::{Announcement, ClientId, Fleet, Level, Phase, ReadyBy, START_TRIES, World, pause_after_refusal};
 use crate::clock::Millis;
 use crate::policy::{Exit, Verdict};
 
@@ -68,7 +68,7 @@ impl Fleet {
 
     fn begin_reload(&mut self, world: &mut impl World, clients: Vec<ClientId>) {
         world.log(Level::Info, "reloading");
-        world.notify("RELOADING=1");
+        world.announce(Announcement::Reloading { workers: self.slots.len() });
         world.reopen_logs();
         let queue = (0..self.slots.len()).collect();
         self.reload = Some(Reload { queue, step: Step::Watching { until: world.now() }, new: Vec::new(), clients });
@@ -166,7 +166,7 @@ impl Fleet {
     fn finish_reload(&mut self, world: &mut impl World) {
         let Some(reload) = self.reload.take() else { return };
         world.log(Level::Info, "reloaded");
-        world.notify("READY=1");
+        world.announce(Announcement::Ready);
         for client in reload.clients {
             world.answer(client, Ok(()));
         }
@@ -191,7 +191,7 @@ impl Fleet {
         let first_line = reason.lines().next().unwrap_or("").trim_end_matches("; it wrote:");
         world.log(Level::Error, &format!("the reload failed: {first_line}; those that run go on"));
         if self.phase == Phase::Running {
-            world.notify("READY=1");
+            world.announce(Announcement::Ready);
             if let Some(pid) = successor {
                 self.happens(world, pid, Event::Retire);
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Millis;
 use crate::fleet::tests::KILLED;
-use crate::fleet::{ClientId, Level, ReadyBy, Refused, World};
+use crate::fleet::{Announcement, ClientId, Level, ReadyBy, Refused, World};
 use crate::policy::Exit;
 
 const TERMED: Exit = Exit::Signal { number: libc::SIGTERM, core_dumped: false };
@@ -161,8 +161,8 @@ impl World for Kernel {
     }
     fn log(&mut self, _level: Level, _text: &str) {}
     fn set_title(&mut self, _text: &str) {}
-    fn notify(&mut self, text: &str) {
-        self.served = (text == "RELOADING=1").then(|| {
+    fn announce(&mut self, what: Announcement) {
+        self.served = matches!(what, Announcement::Reloading { .. }).then(|| {
             self.reload_began = self.now;
             self.processes.values().filter(|process| process.serves()).map(|process| process.slot).collect()
         });
