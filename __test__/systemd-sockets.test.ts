@@ -77,7 +77,7 @@ withSystemd(
 assert os.environ['LISTEN_PID'] == str(os.getpid()) and os.environ['LISTEN_FDS'] == '1'
 while True:
     client, _ = socket.socket(fileno=3).accept()
-    client.sendall(b'python'), client.close()\n`,
+    client.recv(64), client.sendall(b'python'), client.close()\n`,
     )
     for (const [name, words, answer] of [
       ['known', ['--workers', '2', known], /"address":"127\.0\.0\.1:\d+"/],

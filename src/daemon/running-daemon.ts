@@ -2,7 +2,6 @@
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server } from 'node:net'
 import type { ListenPlan } from '#native'
-import { native } from '../binding/addon.js'
 import { OptionError } from '../errors/classes.js'
 import type { ListenMap, SignalAction } from '../option-types.js'
 import type { Readiness } from '../options/readiness.js'
