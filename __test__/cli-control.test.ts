@@ -1,8 +1,9 @@
 // stop, signal, reload: what the command says and does to daemons that run, and to those that don't.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import test from 'ava'
-import { cli, isReadable, place, spawnCli, started } from './support/cli.js'
-import { asRoot, locks, NOBODY, owner, withNamespaces } from './support/locks.js'
+import { PidLock } from 'daemonic'
+import { cli, cliOnTerminal, isReadable, place, spawnCli, started } from './support/cli.js'
+import { asRoot, locks, NOBODY, owner, withNamespaces, withPython } from './support/locks.js'
 import { finished, Scene } from './support/scene.js'
 
 test('stop ends it and waits; a second one is content', async t => {
@@ -112,7 +113,10 @@ test('the nearest name is suggested', async t => {
   const { stderr, code } = await cli(scene, ['signal', 'nightli', 'HUP'])
   t.is(code, 7)
   t.regex(stderr, /^nightli: not running \(no pid file .*; did you mean `nightly`\?\)\n$/)
-  t.regex((await cli(scene, ['stop', 'nightli.pid'])).stdout, /did you mean `nightly`/)
+  const stop = await cli(scene, ['stop', 'nightli.pid'])
+  t.is(stop.code, 0, 'deploy scripts stop what may not run')
+  t.regex(stop.stdout, /^nightli: not running \(no pid file \S+\)\n$/)
+  t.is(stop.stderr, 'nightli: no such daemon; did you mean `nightly`?\n')
 })
 
 test('a stale and an empty pid file are told apart, and removed by stop', async t => {
@@ -189,4 +193,41 @@ test('a start that is refused leaves what is known of the daemon that runs', asy
     t.regex(stderr, new RegExp(`already running as pid ${pid}`))
   }
   t.is(scene.read('run/web.json'), before)
+})
+
+test('all, or --all, is every daemon: that runs for stop and reload, that is known for restart', async t => {
+  const scene = new Scene(t)
+  await started(scene, 'one', ['--workers', '1'])
+  const two = await started(scene, 'two')
+  process.kill(two, 'SIGKILL')
+  await scene.until('it has ended', () => PidLock.inspect(scene.path('run/two.pid')).state === 'free')
+  const reloaded = await cli(scene, ['reload', 'all'])
+  t.is(reloaded.code, 0, reloaded.stderr)
+  t.regex(reloaded.stdout, /^one: reloaded \([^)]*\)\n$/)
+  const restarted = await cli(scene, ['restart', '--all'])
+  t.is(restarted.code, 0, restarted.stderr)
+  t.regex(restarted.stdout, /^one: running as pid \d+ .*\ntwo: running as pid \d+ .*\n$/)
+  const stopped = await cli(scene, ['stop', 'all'])
+  t.is(stopped.code, 0, stopped.stderr)
+  t.regex(stopped.stdout, /^one: stopped .*\ntwo: stopped .*\n$/)
+  const nothing = await cli(scene, ['stop', '--all'])
+  t.deepEqual([nothing.code, nothing.stdout, nothing.stderr], [0, '', 'no daemon is running\n'])
+})
+
+test('a daemon that is called all is no other', async t => {
+  const scene = new Scene(t)
+  await started(scene, 'all')
+  const one = await started(scene, 'one')
+  t.is((await cli(scene, ['stop', 'all'])).code, 0)
+  t.is(PidLock.inspect(scene.path('run/one.pid')).pid, one)
+})
+
+withPython('what takes longer than a second is said on a terminal', async t => {
+  const scene = new Scene(t)
+  place(scene, 'never-stops', 'web.mjs')
+  t.is((await cli(scene, ['start', 'web.mjs'])).code, 0)
+  const { code, stdout } = await cliOnTerminal(scene, ['stop', 'web', '--timeout', '2s'])
+  t.is(code, 0, stdout)
+  t.regex(stdout, /web: stopping … 1\.\d s/)
+  t.notRegex(stdout, /… 0\.\d s/)
 })

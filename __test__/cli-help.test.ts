@@ -35,11 +35,14 @@ test('help of a command has its options in groups, and the defaults as they reso
 
 withPython('help is as wide as the terminal, and coloured unless NO_COLOR is set', async t => {
   const scene = new Scene(t)
-  const { stdout } = await cliOnTerminal(scene, ['help', 'start'], { columns: 60 })
-  t.true(stdout.includes('\x1b['))
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with one
-  for (const line of stdout.replaceAll(/\x1b\[\d+m/g, '').split('\r\n'))
-    t.true(line.length <= 60 || line.includes(scene.directory), line)
+  for (const columns of [100, 60, 40]) {
+    for (const args of [['help', 'start'], ['help', 'logs'], ['help']]) {
+      const { stdout } = await cliOnTerminal(scene, args, { columns })
+      t.true(stdout.includes('\x1b['))
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with one
+      for (const line of stdout.replaceAll(/\x1b\[\d+m/g, '').split('\r\n')) t.true(line.length <= columns, line)
+    }
+  }
   const plain = await cliOnTerminal(scene, ['help', 'start'], { env: { NO_COLOR: '1' } })
   t.false(plain.stdout.includes('\x1b['))
   const forced = await cli(scene, ['help', 'start'], { env: { FORCE_COLOR: '1' } })

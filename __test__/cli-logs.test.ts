@@ -1,7 +1,7 @@
 // `daemonic logs`: last lines, several files, following across rotation and truncation.
 import { appendFileSync, mkdirSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
 import test from 'ava'
-import { cli, isReadable, place, spawnCli, started } from './support/cli.js'
+import { cli, isReadable, ownLines, place, spawnCli, started } from './support/cli.js'
 import { Scene } from './support/scene.js'
 
 /** The log of a daemon that isn't there: the default file. */
@@ -185,4 +185,41 @@ test('a reader that goes away ends it quietly', async t => {
     return child.exitCode !== null
   })
   t.is(child.exitCode, 0)
+})
+
+test('without a target all logs are shown, merged and labelled', async t => {
+  const scene = new Scene(t)
+  for (const [name, says] of [
+    ['one', '2026-01-01T00:00:02Z b'],
+    ['two', '2026-01-01T00:00:01Z a'],
+  ] as const) {
+    scene.write(`${name}.mjs`, `console.log('${says}')\nsetInterval(() => {}, 1e6)`)
+    t.is((await cli(scene, ['start', `${name}.mjs`])).code, 0)
+  }
+  t.is((await cli(scene, ['start', '--name', 'silent', '--log', 'ignore', 'one.mjs'])).code, 0)
+  await scene.until('both have logged', () =>
+    ['one', 'two'].every(name => ownLines(scene, `state/${name}.log`).length === 1),
+  )
+  const { code, stdout, stderr } = await cli(scene, ['logs'])
+  t.is(code, 0, stderr)
+  t.deepEqual(
+    stdout.split('\n').filter(line => line.includes('2026-01-01')),
+    ['two | 2026-01-01T00:00:01Z a', 'one | 2026-01-01T00:00:02Z b'],
+  )
+  const none = await cli(new Scene(t), ['logs'])
+  t.deepEqual([none.code, none.stdout, none.stderr], [0, '', 'no daemons\n'])
+})
+
+test('--timestamps puts the time of arrival before lines that have none', async t => {
+  const scene = new Scene(t)
+  const path = log(scene, 'old\n')
+  const { child, seen } = following(scene, ['--timestamps', 'web'])
+  await seen('old\n')
+  appendFileSync(path, 'new\n2026-01-01T00:00:01Z own\n')
+  const text = await seen('own\n')
+  t.regex(text, /^old\n\d{4}-\d\d-\d\dT\S+Z new\n2026-01-01T00:00:01Z own\n$/)
+  child.kill()
+  const alone = await cli(scene, ['logs', '--timestamps', 'web'])
+  t.is(alone.code, 2)
+  t.regex(alone.stderr, /Expected --timestamps with --follow/)
 })

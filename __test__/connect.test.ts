@@ -1,8 +1,11 @@
 // connect(): a client's way to a daemon, and where socket files lie.
-import { mkdirSync } from 'node:fs'
+import { once } from 'node:events'
+import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer, type ListenOptions } from 'node:net'
 import test from 'ava'
 import { connect, stop } from 'daemonic'
 import { callers, inScene, launched, launchOf, launchOnce, type Told, told } from './support/launching.js'
+import { asRoot, NOBODY } from './support/locks.js'
 import { Scene } from './support/scene.js'
 
 async function answer(target: string, socket: string): Promise<string> {
@@ -69,4 +72,41 @@ test('what doesn’t run, has no such socket, or no longer answers is told apart
   })
   scene.remove('d.sock')
   await t.throwsAsync(connect(target, 'main'), { code: 'ERR_DAEMON_NOT_RUNNING' })
+})
+
+asRoot('root is connected to another user’s daemon, and to nothing else that such a daemon names', async t => {
+  const scene = new Scene(t)
+  mkdirSync(scene.path('theirs'))
+  scene.giveTo(NOBODY, 'theirs')
+  chmodSync(scene.directory, 0o755)
+  const [path, ...args] = launched('saysItsSockets')
+  const calling = callers('launches', path, {
+    name: 'd',
+    args,
+    log: 'ignore',
+    pidFile: scene.path('theirs/d.pid'),
+    listen: { unix: scene.path('theirs/d.sock'), tcp: '127.0.0.1:0' },
+  })
+  const env = { DAEMONIC_RUNTIME_DIR: scene.path('theirs'), XDG_STATE_HOME: scene.path('theirs') }
+  const { error, pid, target = '' } = told(await scene.node(calling, { uid: NOBODY, gid: NOBODY, env }))
+  t.is(error, undefined)
+  for (const name of ['unix', 'tcp']) t.is(await answer(target, name), `${name} of ${pid}`)
+  // What is root's own, and the daemon can’t reach itself.
+  let clients = 0
+  const listening = async (options: ListenOptions) => {
+    const server = createServer(client => client.on('data', () => clients++)).listen(options)
+    t.teardown(() => server.close())
+    await once(server, 'listening')
+    return server.address() as AddressInfo
+  }
+  await listening({ path: scene.path('secret.sock') })
+  const { port } = await listening({ port: 0, host: '127.0.0.1' })
+  const state = JSON.parse(readFileSync(scene.path('theirs/d.json'), 'utf8'))
+  const addresses = { unix: scene.path('secret.sock'), tcp: `127.0.0.1:${port}` }
+  writeFileSync(scene.path('theirs/d.json'), JSON.stringify({ ...state, addresses }))
+  chownSync(scene.path('theirs/d.json'), NOBODY, NOBODY)
+  for (const name of ['unix', 'tcp']) {
+    await t.throwsAsync(connect(target, name), { code: 'ERR_DAEMON_UNVERIFIED', message: /user 65534’s/ })
+  }
+  t.is(clients, 0)
 })

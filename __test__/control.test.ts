@@ -239,6 +239,9 @@ test('status tells what the daemon is, from the kernel and its own words', async
     statusText: 'serving all of them',
     logs: [scene.path('d.log')],
     stopTimeout: 1234,
+    wantedWorkers: 1,
+    restarts: 0,
+    failure: null,
   })
   t.deepEqual(Object.keys(addresses).sort(), ['admin', 'web'])
   t.regex(addresses.web ?? '', /^127\.0\.0\.1:\d+$/)
@@ -262,8 +265,11 @@ test('status tells of a start, of one that has ended, and of nothing', async t =
     logs: [],
     stopTimeout: STOP_TIMEOUT,
     workers: [],
+    wantedWorkers: null,
+    restarts: 0,
+    failure: null,
   }
-  t.deepEqual(await status(scene.path('d.pid')), { ...NOWHERE, ...rest, state: 'absent' })
+  t.deepEqual(await status(scene.path('d.pid')), { ...NOWHERE, ...rest, state: 'stopped' })
   const launcher = scene.node(program('isNeverReady'))
   const pid = await scene.until(
     'the daemon boots',
@@ -276,7 +282,7 @@ test('status tells of a start, of one that has ended, and of nothing', async t =
   await launcher
   await killed(await owner(scene))
   const before = statSync(scene.path('d.pid'))
-  t.like(await status(scene.path('d.pid')), { state: 'free', verified: false, ...rest })
+  t.like(await status(scene.path('d.pid')), { state: 'dead', verified: false, ...rest })
   t.deepEqual(statSync(scene.path('d.pid')), before)
 })
 

@@ -1,8 +1,9 @@
 // launch(): another program becomes a daemon, and its caller goes on.
-import { readdirSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
 import { processInfo, status, stop } from 'daemonic'
 import { callers, inScene, launched, launchOf, launchOnce, runDirectoryOfRoot } from './support/launching.js'
+import { LIBRARY } from './support/program.js'
 import { asRoot } from './support/root.js'
 import { fixture, type Program, Scene } from './support/scene.js'
 
@@ -58,6 +59,25 @@ test('with other modules to be loaded before the program, too: they, and it, are
   }
 })
 
+for (const ending of ['mjs', 'cjs'] as const) {
+  test(`packages that the flags import run once before it (${ending}), by the condition \`import\``, async t => {
+    const scene = new Scene(t)
+    mkdirSync(scene.path('node_modules/instrument'), { recursive: true })
+    const conditions = { import: './import.mjs', require: './require.cjs' }
+    scene.write('node_modules/instrument/package.json', JSON.stringify({ exports: conditions }))
+    const note = (what: string) => `globalThis.process.getBuiltinModule('fs').appendFileSync('ran', '${what}\\n')\n`
+    const slowly = 'await new Promise(resolve => setTimeout(resolve, 50))\n'
+    scene.write('node_modules/instrument/import.mjs', note('import') + slowly + note('imported'))
+    scene.write('node_modules/instrument/require.cjs', note('require'))
+    const program = scene.write(`d.${ending}`, `${note('main')}setInterval(() => {}, 1_000_000)`)
+    const options = { interpreterArgs: ['--import', 'instrument'], chdir: scene.directory }
+    t.is((await launchOnce(scene, [program], options)).error, undefined)
+
+    await scene.until('its main module ran', () => scene.exists('ran') && scene.read('ran').includes('main'))
+    t.is(scene.read('ran'), 'import\nimported\nmain\n')
+  })
+}
+
 test('the preload doesn’t reach its children and worker threads', async t => {
   const scene = new Scene(t)
   t.is((await launchOnce(scene, launched('tellsOfItsChildren'))).error, undefined)
@@ -70,6 +90,29 @@ asRoot('the user is taken before its first line', async t => {
   const ids = { user: 65_534, group: 65_534 }
   t.is((await launchOnce(scene, launched('tellsItsIds'), ids, runDirectoryOfRoot(scene))).error, undefined)
   t.is(scene.read('facts'), '65534 65534\n')
+})
+
+test('it logs by default, as the command’s daemons do, and no supervisor watches it unless asked', async t => {
+  const scene = new Scene(t)
+  scene.write('d.mjs', `console.log('out')\nconsole.error('err')\nsetInterval(() => {}, 1_000_000)`)
+  const { pid, target = '' } = await launchOnce(scene, ['d.mjs'], { log: undefined })
+  t.is(readFileSync(`/proc/${pid}/comm`, 'utf8'), 'd\n')
+  t.deepEqual(scene.processes(), [Number(pid)])
+  await scene.until('it has logged', () => scene.exists('state/d.log') && scene.read('state/d.log').includes('err'))
+  t.is(scene.read('state/d.log'), 'out\nerr\n')
+  t.deepEqual((await status(target)).logs, [scene.path('state/d.log')])
+})
+
+test('a relative program is found from the working directory, one of the caller’s package by its URL', async t => {
+  const scene = new Scene(t)
+  mkdirSync(scene.path('package'))
+  scene.write('package/helper.mjs', `setInterval(() => {}, 1_000_000)`)
+  const text = `import { launch, stop } from '${LIBRARY}'
+    const { code } = await launch('./helper.mjs', { name: 'd' }).catch(error => error)
+    const { target, pid } = await launch(new URL('./helper.mjs', import.meta.url), { name: 'd', log: 'ignore' })
+    console.log(code, (await stop(target)).pid === pid)`
+  const { stdout, stderr } = await scene.node(scene.write('package/caller.mjs', text), inScene(scene))
+  t.is(stdout, 'ENOENT true\n', stderr)
 })
 
 // ── Failures ─────────────────────────────────────────────────────────────────────────────
@@ -140,6 +183,30 @@ test('options that only the program itself can decide, and wrong ones, are refus
     t.is(error?.code, 'ERR_DAEMON_OPTION')
     t.regex(error?.message ?? '', says)
   }
+})
+
+test('an interpreter that starts Node as its child is refused sockets, which would not reach that', async t => {
+  const scene = new Scene(t)
+  const interpreter = scene.write('tsx', '#!/bin/sh\n"$NODE" "$@"\n')
+  chmodSync(interpreter, 0o755)
+  const { error } = await launchOnce(scene, launched('stays'), { interpreter, listen: { web: 0 } })
+  t.is(error?.code, 'ERR_DAEMON_OPTION')
+  t.regex(error?.message ?? '', /^tsx starts Node as its child.*leave the `interpreter` option out.*'--import', 'tsx'/)
+  t.deepEqual(scene.processes(), [])
+})
+
+test('a single executable application has no Node for a script, unless it names one', async t => {
+  const scene = new Scene(t)
+  // Node gives such an application its own path as argv[1].
+  const single = scene.write('single.cjs', 'process.argv[1] = process.execPath')
+  const run = { execArgv: ['--require', single] }
+  const { error } = await launchOnce(scene, launched('stays'), {}, run)
+  t.is(error?.code, 'ERR_DAEMON_UNSUPPORTED')
+  t.regex(error?.message ?? '', /single executable.*`interpreter: 'node'`/)
+  t.deepEqual(scene.processes(), [])
+  t.true(
+    (await launchOnce(scene, launched('stays'), { interpreter: process.execPath, interpreterArgs: [] }, run)).started,
+  )
 })
 
 test('a second start is refused and names the owner', async t => {

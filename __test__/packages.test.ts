@@ -7,6 +7,7 @@ import {
   existsSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -158,6 +159,33 @@ test('without cargo, binaries of other sources are left alone, and one line says
     /^setup: no cargo here, and no prebuilt binaries of these sources: install Rust with curl .*rustup\.rs .*\n$/,
   )
   t.deepEqual(readdirSync(`${copy}/native`), ['binding.d.cts'])
+})
+
+// ── What is compiled again ───────────────────────────────────────────────────────────────
+
+test('setup compiles again when a source of the published files has changed, how they are bundled included', t => {
+  const scene = new Scene(t)
+  const copy = copyOfCheckout(scene)
+  const env = withoutCargo(scene)
+  // Tools that do nothing: what setup asks of them is what it says.
+  for (const tool of ['npm', 'cargo']) {
+    rmSync(scene.path(`bin/${tool}`), { force: true })
+    chmodSync(scene.write(`bin/${tool}`, '#!/bin/sh\n'), 0o755)
+  }
+  // In the place of a link, so that the checkout's own file stays as it is.
+  const writtenAt = (file: string, seconds: number) => {
+    rmSync(`${copy}/${file}`, { force: true })
+    writeFileSync(`${copy}/${file}`, '')
+    utimesSync(`${copy}/${file}`, seconds, seconds)
+  }
+  const now = Date.now() / 1000
+  for (const [index, file] of ['index.ts', 'preload.ts', 'scripts/bundle.js'].entries()) {
+    const built = now + 1000 * (index + 1)
+    writtenAt('dist/index.js', built)
+    t.notRegex(runScript(copy, 'setup.js', env).stderr, /compiling TypeScript/)
+    writtenAt(file, built + 1)
+    t.regex(runScript(copy, 'setup.js', env).stderr, /compiling TypeScript/, file)
+  }
 })
 
 function manifest(directory: string) {

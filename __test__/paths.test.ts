@@ -30,7 +30,8 @@ asRoot('a daemon of an ordinary user is found again after the logout, and by cro
 asRoot('a user without a home has a run directory in the temporary one', async t => {
   const scene = new Scene(t)
   scene.giveTo(USER)
-  const homeless = { HOME: '/nonexistent', XDG_STATE_HOME: undefined, TMPDIR: scene.directory }
+  const directories = { XDG_STATE_HOME: undefined, DAEMONIC_STATE_DIR: undefined, TMPDIR: scene.directory }
+  const homeless = { HOME: '/nonexistent', ...directories }
   const run: RunOptions = { uid: USER, gid: USER, env: homeless }
   const { code, stderr } = await scene.node(program('becomes', { name: 'd', pidFile: true, log: true }), run)
   t.is(code, 0, stderr)

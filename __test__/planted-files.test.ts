@@ -17,10 +17,12 @@ import {
 } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 import { PidLock } from 'daemonic'
+import type { Programs } from './fixtures/hostile.js'
 import { CLI, cli, cliEnvironment, place, started } from './support/cli.js'
 import { asRoot, locks, NOBODY, owns } from './support/locks.js'
-import { type Result, type RunOptions, Scene, script } from './support/scene.js'
+import { programs, type Result, type RunOptions, Scene, script } from './support/scene.js'
 
+const hostile = programs<Programs>('hostile')
 /** Another user than {@link NOBODY}, without an account. */
 const SOMEBODY = 54_321
 /** How long a command may take that has nothing to wait for, in seconds. */
@@ -186,6 +188,29 @@ for (const [what, put] of Object.entries(HOSTILE)) {
     }
   })
 }
+
+test('a supervisor that answers without end, and never with a newline, is not waited for', async t => {
+  const scene = new Scene(t)
+  mkdirSync(scene.path('run'))
+  const { pid = 0 } = scene.spawnNode(hostile('answersWithoutEnd'))
+  await scene.until('it listens', () => scene.exists('listens'))
+  scene.write('run/d.json', JSON.stringify({ ...stateOf(scene), pid, supervised: true }))
+  chmodSync(scene.path('run/d.json'), 0o600)
+  t.is((await impatiently(scene, ['status', 'd'])).code, 0)
+  const { code, stderr } = await impatiently(scene, ['reopen', 'd'])
+  t.is(code, 1)
+  t.regex(stderr, /cannot ask the supervisor at .*d\.sock: ETIMEDOUT/)
+})
+
+test('who holds the lock of a restart is waited for as long as a restart takes, and named', async t => {
+  const scene = new Scene(t)
+  await started(scene, 'web', ['--start-timeout', '500ms', '--stop-timeout', '500ms'])
+  const holder = scene.spawnNode(locks('owns', 'run/web.restart'))
+  await owns(scene, holder, 'run/web.restart')
+  const { code, stderr } = await impatiently(scene, ['restart', 'web'])
+  t.is(code, 1)
+  t.regex(stderr, new RegExp(`^web: pid ${holder.pid} has been restarting it for 1000 ms`))
+})
 
 /** Of a line without an end only the end is shown. */
 function hasPrintedLittle(t: ExecutionContext, { code, stdout, stderr }: Result): void {

@@ -5,8 +5,11 @@ import { cli, place, started } from './support/cli.js'
 import { ofAllThreads } from './support/identity.js'
 import { launched } from './support/launching.js'
 import { asRoot, NOBODY } from './support/locks.js'
+import { LIBRARY } from './support/program.js'
 import { Scene, script } from './support/scene.js'
 
+/** The group that reads logs on Debian, of which nobody is no member. */
+const ADM = 4
 const hasStrace = spawnSync('strace', ['-V']).status === 0
 /** How long a launcher is held up after bind(2), in microseconds. */
 const WINDOW = 2_000_000
@@ -62,6 +65,64 @@ asRoot('links of the daemon’s own user lead to its logs, and so do root’s', 
   t.is(statSync(scene.path('victim/own.log')).uid, 0)
   await started(scene, 'given', ['--user', 'nobody', '--log', scene.path('log/given.log')])
   t.is(statSync(scene.path('victim/given.log')).uid, NOBODY)
+})
+
+asRoot(
+  'a log in a directory of root’s inside of one that the user can write is opened with the user’s rights',
+  async t => {
+    const scene = new Scene(t)
+    deployed(scene)
+    mkdirSync(scene.path('app/roots'))
+    const script = place(scene, 'server', 'web.mjs')
+    const { code, stderr } = await cli(scene, [
+      'start',
+      '--user',
+      'nobody',
+      '--log',
+      scene.path('app/roots/d.log'),
+      script,
+    ])
+    t.is(code, 1)
+    t.regex(stderr, /roots\/d\.log .*EACCES/)
+  },
+)
+
+asRoot('so it is with those of the user’s groups', async t => {
+  const scene = new Scene(t)
+  deployed(scene)
+  chownSync(scene.path('victim'), 0, ADM)
+  chmodSync(scene.path('victim'), 0o775)
+  await started(scene, 'web', ['--user', 'nobody', '--groups', String(ADM), '--log', scene.path('victim/web.log')])
+  t.is(statSync(scene.path('victim/web.log')).uid, NOBODY)
+})
+
+asRoot('a user that only the call names has the logs that are opened after it', async t => {
+  const scene = new Scene(t)
+  const { logs } = deployed(scene)
+  const script = scene.write(
+    'web.mjs',
+    `import { daemonize } from '${LIBRARY}'\ndaemonize({ user: 'nobody' })\nsetInterval(() => {}, 1_000)\n`,
+  )
+  const { code, stderr } = await cli(scene, ['start', '--log', `${logs}/web.log`, script])
+  t.is(code, 0, stderr)
+  t.is(statSync(`${logs}/web.log`).uid, 0)
+  renameSync(`${logs}/web.log`, `${logs}/web.log.1`)
+  t.is((await cli(scene, ['reopen', 'web'])).code, 0)
+  t.is(statSync(`${logs}/web.log`).uid, NOBODY)
+})
+
+asRoot('standard input is not read through a link in a directory above it, but with the user’s rights', async t => {
+  const scene = new Scene(t)
+  const { logs, victim } = deployed(scene)
+  chmodSync(victim, 0o700)
+  writeFileSync(`${victim}/web.in`, 'root’s')
+  linkToVictim(scene)
+  const script = place(scene, 'server', 'web.mjs')
+  for (const user of [[], ['--user', 'nobody']]) {
+    const { code, stderr } = await cli(scene, ['start', ...user, '--stdin', `${logs}/web.in`, script])
+    t.is(code, 1)
+    t.regex(stderr, user.length > 0 ? /web\.in.*EACCES/ : /web\.in.*ELOOP/)
+  }
 })
 
 asRoot('root’s daemon doesn’t write to a log of somebody else in a directory that is open to all', async t => {

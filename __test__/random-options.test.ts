@@ -93,6 +93,7 @@ const OPTIONS: { [K in keyof DaemonizeOptions]-?: Option<DaemonizeOptions[K]> | 
     ],
     bad: [[''], ['a/b'], [7]],
   },
+  title: 'it takes the place of the name, by which that is seen: titles.test.ts',
   instance: { good: [['here', () => '', '']], bad: [[''], [7]] },
   detach: { good: [[true, terminal, 0]], bad: [['yes'], [1]] },
   chdir: {

@@ -60,6 +60,29 @@ test('what is in flight at a stop is answered, on a connection that closes; idle
   t.false(scene.exists('d.pid'))
 })
 
+test('a server of the program’s own on the descriptor of a socket answers what is in flight at a stop', async t => {
+  const scene = new Scene(t)
+  const pid = await startProgram(scene, sockets('answersOnTheDescriptor'))
+  const slow = request(t, scene, '/slow')
+  await scene.until('the slow request has come', () => scene.exists('requests'))
+  process.kill(pid, 'SIGTERM')
+  await scene.until('it stops', () => /stopping on SIGTERM/.test(scene.read('d.log')))
+  await t.throwsAsync(open(t, scene), { code: 'ECONNREFUSED' })
+  scene.write('go', '')
+  const answer = await slow
+  t.is(await text(answer), 'answer to /slow')
+  t.is(answer.headers.connection, 'close')
+  await scene.empty()
+})
+
+test('close() closes a server of the program’s own on the descriptor of a socket', async t => {
+  const scene = new Scene(t)
+  const pid = await startProgram(scene, sockets('closesWithItsServerOnTheDescriptor'))
+  process.kill(pid, 'SIGUSR2')
+  await scene.empty()
+  t.is(scene.read('requests'), 'closed\n')
+})
+
 test('stop hooks run after the servers have drained', async t => {
   const scene = new Scene(t)
   const pid = await startProgram(scene, sockets('tellsWhenItHasDrained'))
@@ -106,10 +129,15 @@ test('a server that closes unasked ends the daemon with 1', async t => {
   t.regex(stderr, /error: the server on 'web' closed unasked/)
 })
 
-test('a socket that is not in `listen` is refused, and those that are named', async t => {
+test('serve() rejects for a socket that is not in `listen`, names those that are, and one that is served already', async t => {
   const scene = new Scene(t)
-  const { stderr } = await scene.node(sockets('servesAnUnknownSocket', 'wbe'))
-  t.regex(stderr, /There is no socket 'wbe' in `listen`; there is: web/)
+  await startProgram(scene, sockets('serves', 'wbe', 'web', 'web'))
+  await scene.until('it has tried', () => scene.exists('rejected') && scene.read('rejected').endsWith('end\n'))
+  t.is(
+    scene.read('rejected'),
+    "ERR_DAEMON_OPTION: There is no socket 'wbe' in `listen`; there is: web\n" +
+      "ERR_DAEMON_OPTION: The socket 'web' is served already: a socket has one server in a process\nend\n",
+  )
 })
 
 test('a Unix socket has the mode that is asked for, and a path longer than sockaddr_un works', async t => {

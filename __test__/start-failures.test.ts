@@ -1,6 +1,6 @@
 // Starts that fail: a clear error, the right exit code, and nothing left behind.
 import { execFileSync } from 'node:child_process'
-import { chmodSync, lstatSync, mkdirSync, symlinkSync } from 'node:fs'
+import { chmodSync, lstatSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import type { Programs as Daemons } from './fixtures/daemon.js'
@@ -233,4 +233,38 @@ test('a socket in a directory that is missing is refused', async t => {
 test('a pid file in a directory that is missing is refused', async t => {
   const says = /cannot create the pid file .*\/missing\/d\.pid: ENOENT, .*; the directory .*\/missing does not exist/
   isOneParagraph(t, await refused(t, new Scene(t), program('becomes', { pidFile: './missing/d.pid' }), { says }))
+})
+
+test('an empty log that it made goes with a failed start, one with something in it stays', async t => {
+  const scene = new Scene(t)
+  mkdirSync(scene.path('logs'))
+  const options = { log: './logs/d.log' }
+  const code = 7
+  await refused(t, scene, program('fails', options, { exits: 7 }), { code, says: /exited with 7/ })
+  t.deepEqual(readdirSync(scene.path('logs')), [])
+  await refused(t, scene, program('fails', options, { says: 'out of luck', exits: 7 }), { code, says: /out of luck/ })
+  t.is(scene.read('logs/d.log'), 'out of luck\n')
+})
+
+test('an empty log that was there stays', async t => {
+  const scene = new Scene(t)
+  scene.write('d.log', '')
+  await refused(t, scene, program('fails', { log: './d.log' }, { exits: 7 }), { code: 7, says: /exited with 7/ })
+  t.is(scene.read('d.log'), '')
+})
+
+test('an empty log goes with a start whose second log can’t be opened', async t => {
+  await refused(t, new Scene(t), program('becomes', { stdout: './out.log', stderr: './missing/err.log' }), {
+    says: /cannot open the log .*missing/,
+  })
+})
+
+asRoot('an empty log that it made with the user’s rights goes with a failed start', async t => {
+  const scene = new Scene(t)
+  chmodSync(scene.directory, 0o755)
+  mkdirSync(scene.path('logs'))
+  scene.giveTo(NOBODY, 'logs')
+  const options = { log: './logs/d.log', user: NOBODY, group: NOBODY }
+  await refused(t, scene, program('fails', options, { exits: 7 }), { code: 7, says: /exited with 7/ })
+  t.deepEqual(readdirSync(scene.path('logs')), [])
 })

@@ -105,24 +105,3 @@ test('stop() does, too, and any number of them at once', async t => {
   t.true(results.every(({ forced }) => !forced))
   t.deepEqual(scene.files(), ['broken', 'd.log'])
 })
-
-// ── Children of the workers ──────────────────────────────────────────────────────────────
-
-for (const killTree of [true, false]) {
-  test(`killTree: ${killTree}: a child of a worker ${killTree ? 'ends with it' : 'is the worker’s own business'}`, async t => {
-    const scene = new Scene(t)
-    const supervisor = await startSupervised(scene, supervised('hasAChild', { monitor: { killTree } }))
-    const children = () => scene.read('children').trim().split('\n').map(Number)
-    const worker = await supervisor.worker()
-    const [child = 0] = children()
-    t.true(isAlive(child))
-    process.kill(worker, 'SIGKILL')
-    await supervisor.worker([worker])
-    if (killTree) await scene.until('the child has ended', () => !isAlive(child))
-    else t.true(isAlive(child))
-    await stop(scene.path('d.pid'))
-    const [, second = 0] = children()
-    if (killTree) await scene.until('the second one has ended', () => !isAlive(second))
-    else t.true(isAlive(second))
-  })
-}

@@ -54,11 +54,11 @@ for (const [what, ...yes] of [
   })
 }
 
-const NINE = `{"supervision":{"workers":9,"scalable":true,"restart":"always","maxDelay":1,"steadyAfter":1,"watchdog":null,"maxFailures":null,"maxMemory":null,"killTree":false},"stopTimeout":1}`
+const NINE = `{"supervision":{"workers":9,"scalable":true,"restart":"always","maxDelay":1,"steadyAfter":1,"watchdog":null,"maxFailures":null,"maxMemory":null,"settle":0,"killTree":false,"reload":"auto","reloadSignal":null,"startAs":"user"},"stopTimeout":1}`
 
 test('a worker loosens nothing that the operator set', async t => {
   const scene = new Scene(t)
-  const lines = `WISHES=${NINE}\nSUPERVISION=${JSON.stringify(JSON.parse(NINE).supervision)}\n`
+  const lines = `WISHES=1 ${NINE}\nSUPERVISION=${JSON.stringify(JSON.parse(NINE).supervision)}\n`
   const { error, pid = 0 } = await launchOnce(scene, hostile('says', lines), {
     name: 'd',
     workers: 2,
@@ -113,7 +113,7 @@ function launching(scene: Scene, path: string, options: LaunchOptions = {}) {
 withPython('words that are for a channel count for nothing in a datagram', async t => {
   const scene = new Scene(t)
   const bind = `{"name":"x","host":null,"port":null,"path":"${scene.path('x.sock')}","mode":511,"backlog":1,"ipv6Only":false,"reusePort":false,"udp":false}`
-  const words = `BIND=1 ${bind}\nBIND=${bind}\nWISHES=${NINE}\nSUPERVISION=${JSON.stringify(JSON.parse(NINE).supervision)}\nREADY=1`
+  const words = `BIND=1 ${bind}\nBIND=${bind}\nWISHES=1 ${NINE}\nSUPERVISION=${JSON.stringify(JSON.parse(NINE).supervision)}\nREADY=1`
   scene.write('words', words)
   const path = shell(scene, `python3 ${notifier} "$(cat words)"\n${STAY}`)
   const { error, pid = 0 } = await launching(scene, path, { ready: 'manual', monitor: { maxFailures: 3 } })

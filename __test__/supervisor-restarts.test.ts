@@ -39,7 +39,8 @@ for (const [what, { signal, code, restarts }] of Object.entries(ENDS)) {
       const result = await end
       t.is(result.code, code, restart)
       t.regex(result.stderr, new RegExp(`info: pid ${worker} (ended with|killed by) .*, exiting\n$`), restart)
-      t.deepEqual(scene.files(), [], restart)
+      // The record of a failure stays.
+      t.deepEqual(scene.files(), restarts.includes('on-failure') ? ['d.json'] : [], restart)
     })
     await Promise.all(tried)
   })
@@ -105,7 +106,7 @@ test('after maxFailures in a row it gives up, with the worker’s code', async t
   const { code, stderr } = await end
   t.is(code, 3)
   t.regex(stderr, /error: 3 failures: pid \d+ ended with 3, giving up\n$/)
-  t.deepEqual(scene.files(), [])
+  t.deepEqual(scene.files(), ['d.json'])
 })
 
 test('the last line of its stderr, and why it ended, are in the status of the next', async t => {

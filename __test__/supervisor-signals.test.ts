@@ -25,17 +25,20 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
   })
 }
 
-test('a signal to the whole group counts once', async t => {
+test('a signal to the groups of supervisor and workers counts once', async t => {
   const scene = new Scene(t)
   // setsid(1) becomes the program: a session, and a group, of its own.
   const argv = [process.execPath, ...supervised('takesItsTimeToStop', { workers: 2 })]
   const child = scene.spawn('setsid', argv, { detach: 'false' })
   const end = finished(child)
   const supervisor = new Supervisor(scene, child.pid ?? 0)
-  const [worker = 0] = await supervisor.pids(2)
-  t.is(processInfo(worker).pgid, supervisor.pid)
+  const workers = await supervisor.pids(2)
+  t.deepEqual(
+    workers.map(pid => processInfo(pid).pgid),
+    workers,
+  )
   const stopped = () => (scene.exists('stopped') ? scene.read('stopped') : '')
-  process.kill(-supervisor.pid, 'SIGINT')
+  for (const group of [supervisor.pid, ...workers]) process.kill(-group, 'SIGINT')
   await scene.until('both are stopping', () => stopped().length > 12)
   const { code, stderr } = await end
   t.is(code, 0, stderr)

@@ -1,10 +1,11 @@
 // SIGUSR2: the supervisor executes itself anew, as after an upgrade of the package, under its running workers.
-import { chmodSync, cpSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, cpSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { PidLock, stop } from 'daemonic'
 import { address, greeting, portOf } from './support/listening.js'
+import { asRoot, NOBODY } from './support/locks.js'
 import { fixture, Scene } from './support/scene.js'
 import { foregroundSupervised, linkOf, type Supervisor, startSupervised, supervised } from './support/supervised.js'
 
@@ -170,3 +171,20 @@ for (const [what, [text, says]] of Object.entries(BROKEN)) {
     t.is(readlinkSync(`/proc/${supervisor.pid}/exe`), executable)
   })
 }
+
+asRoot('with `user`, an executable that others than root can write is not executed', async t => {
+  const scene = new Scene(t)
+  const executable = install(scene)
+  chmodSync(scene.directory, 0o755)
+  const [, ...given] = supervised('stays', { monitor: true, user: NOBODY })
+  const supervisor = await startSupervised(scene, [scene.path('fixtures/supervised.js'), ...given])
+  chownSync(scene.path('node_modules'), NOBODY, NOBODY)
+  rmSync(executable)
+  scene.write(`${PACKAGE}/native/daemonic-supervisor`, `#!/bin/sh\nid -u > '${scene.path('ran')}'\n`)
+  chmodSync(executable, 0o755)
+  supervisor.signal('SIGUSR2')
+  await supervisor.logged(
+    /error: not executed anew: others than root can write \S+\/node_modules; going on as before\n/,
+  )
+  t.false(scene.exists('ran'))
+})

@@ -26,7 +26,9 @@ const KEY = /^-----BEGIN PRIVATE KEY-----\n[\s\S]+\n-----END PRIVATE KEY-----\n$
 asRoot('it makes a key that only its user can read, and serves as that user on a low port with it', async t => {
   const scene = new Scene(t)
   const port = await lowPort()
-  const address = await started(scene, port)
+  const { address, stderr } = await started(scene, port)
+  const [path, backup] = [scene.path('key.pem'), scene.path('backup.pem')]
+  t.is(stderr, `tls-server: no key yet: made one, in ${path} and ${backup}\n`, 'once, though it runs twice')
   if (port === 0) t.log('this host has no free port below 1024 for us: any other was taken')
   const key = scene.read('key.pem')
   t.regex(key, KEY)
@@ -60,7 +62,8 @@ asRoot('a second start finds both files and changes neither', async t => {
   await started(scene)
   const before = keys(scene)
   await stop(scene.path('d.pid'))
-  const address = await started(scene)
+  const { address, stderr } = await started(scene)
+  t.is(stderr, '')
   t.deepEqual(keys(scene), before)
   t.true((await get(address)).certificate.checkPrivateKey(createPrivateKey(scene.read('key.pem'))))
 })
@@ -73,7 +76,8 @@ for (const [lost, kept] of [
     const scene = new Scene(t)
     const old = scene.write(kept, execFileSync('openssl', ['genpkey', '-algorithm', 'ed25519'], { encoding: 'utf8' }))
     const before = fingerprint(old)
-    await started(scene)
+    const { stderr } = await started(scene)
+    t.is(stderr, `tls-server: ${scene.path(lost)} was lost: restored it from ${scene.path(kept)}\n`)
     t.deepEqual(fingerprint(old), before)
     t.is(scene.read(lost), scene.read(kept))
     t.like(statSync(scene.path(lost)), { mode: 0o100400, ...nobody() })
@@ -112,7 +116,7 @@ asRoot('without openssl, or for a user that does not exist, it says so', async t
   execFileSync('ln', ['-s', execFileSync('which', ['id'], { encoding: 'utf8' }).trim(), `${bin}/id`])
   const bare = await start(scene, { PATH: bin })
   t.is(bare.code, 1)
-  t.is(bare.stderr, 'tls-server: the openssl command, which makes the certificate, is not installed\n')
+  t.regex(bare.stderr, /^tls-server: no key yet: .*\ntls-server: the openssl command, which .*, is not installed\n$/)
   const unknown = await start(scene, { TLS_USER: 'no-such-user' })
   t.is(unknown.code, 1)
   t.is(unknown.stderr, 'tls-server: there is no user no-such-user\n')
@@ -137,12 +141,12 @@ function start(scene: Scene, env: Record<string, string | undefined> = {}, port 
   return scene.node(SERVER, { env: { ...absolute, LISTEN: `127.0.0.1:${port}`, ...env } })
 }
 
-/** Gives the address on which it serves. */
-async function started(scene: Scene, port = 0): Promise<string> {
+/** Gives the address on which it serves, and what the start said. */
+async function started(scene: Scene, port = 0): Promise<{ address: string; stderr: string }> {
   const { code, stderr } = await start(scene, {}, port)
   if (code !== 0) throw new Error(`the launcher ended with ${code}: ${stderr}`)
   const { addresses } = await status(scene.path('d.pid'))
-  return addresses.https ?? ''
+  return { address: addresses.https ?? '', stderr }
 }
 
 /** A free port that only root may bind; 0 where there is none. */

@@ -17,6 +17,8 @@ export declare class Arrival {
   waitsFor(what: string): void
   /** Has the supervisor bind a socket. `listen` is its plan, as JSON. */
   bind(name: string, listen: string): Answer<Socket>
+  /** Tells the supervisor how the program wants to be supervised, as JSON, and waits until it was heard. */
+  wish(wishes: string): Refusal | null
   /**
    * Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none; `signal` that
    * of a signal that the program maps. If the supervisor dies, this process exits at once.
@@ -28,8 +30,6 @@ export declare class Arrival {
   takeStreams(): Refusal | null
   /** Completes the start: the daemon is ready. `by_program`: the program said so itself. */
   ready(pidFile: PidFile | undefined | null, byProgram: boolean): Refusal | null
-  /** Makes this worker the leader of a process group, which its supervisor ends with it. */
-  leadGroup(): Refusal | null
   /** Reports to the launcher what failed here, so that it throws the same error. */
   fail(step: string, errno: number, path?: string | undefined | null): void
 }
@@ -193,6 +193,9 @@ export interface IoPriority {
   level?: number
 }
 
+/** Tells whether the owner of a pid file has announced its exit. */
+export declare function isEnding(path: string): boolean
+
 /** Whether descriptor `fd` is the file that $JOURNAL_STREAM names: systemd.exec(5). */
 export declare function isJournalStream(fd: number, stream: string): boolean
 
@@ -201,6 +204,15 @@ export declare function isJournalStream(fd: number, stream: string): boolean
  * one would not understand this addon. A failure shows at the first start.
  */
 export declare function keepExecutable(path: string): void
+
+/** Daemon with a supervisor that seems to have been killed: its state file tells this of it. */
+export interface KilledDaemonPlan {
+  pid: number
+  session: number
+  pidSpace: string
+  invocation: string
+  user: number
+}
 
 /** Lists the names of the resources that this system can limit. */
 export declare function knownLimits(): Array<string>
@@ -258,12 +270,16 @@ export interface Outcome {
   stderr: string
   /** What the daemon waited for, with 'timeout', where it said so. */
   waiting?: string
+  /** Pids of processes that the last daemon, which was killed, may have left, and that go on. */
+  inTheWay: Array<number>
 }
 
 /** User and group to whom files are given. */
 export interface OwnerPlan {
   user: number
   group: number
+  /** Supplementary groups. */
+  groups: Array<number>
 }
 
 /** Lists the sockets that were passed to this process by $LISTEN_FDS. */
@@ -277,6 +293,7 @@ export interface PidFilePlan {
   overwrite: boolean
   /** Files beside it that are removed together with it. */
   companions: Array<string>
+  killed?: KilledDaemonPlan
 }
 
 /** Report of what the locks and the text of a pid file say. */
@@ -372,6 +389,12 @@ export declare function serviceManager(): ServiceManager | null
 /** Ignores a signal, or lets it have its default effect. */
 export declare function setDisposition(signal: number, ignore: boolean): void
 
+/**
+ * Sets a process title that is longer than the command line; does nothing where the process was not started by a launcher
+ * or supervisor of this library, which leave room for it. To be called in the daemon alone, after its arrival.
+ */
+export declare function setTitle(text: string): void
+
 /** Sends one signal to the owner of a pid file; one that isn't meant to end the daemon only once it is ready. */
 export declare function signalOwner(path: string, signal: number): Promise<Refusal | null>
 
@@ -392,7 +415,7 @@ export declare function socketKind(fd: number): 'listening' | 'connection' | 'da
  * Starts the daemon and blocks until it is ready, or until it has exited and its files are removed. The timeout is in
  * milliseconds.
  */
-export declare function start(plan: Plan, timeout: number): Answer<Outcome>
+export declare function start(plan: Plan, timeout: number): Answer<Launch>
 
 /** State file beside the pid file. */
 export interface StatePlan {
@@ -401,6 +424,8 @@ export interface StatePlan {
   draft: string
   /** A JSON object, to which `pid` and `addresses` are added. */
   text: string
+  /** Whether `session` and `pidSpace` are added, too. */
+  addsSession: boolean
   /** Addresses on which the program itself will listen. */
   addresses: Array<NamedAddress>
 }
@@ -453,3 +478,9 @@ export interface SupervisorPlan {
 
 /** Runs the event loop until it has handled an event; false without libuv. */
 export declare function turnEventLoop(): boolean
+
+/** The user who listens at the other end of a connected Unix socket; null for another kind of socket. */
+export declare function userOfListener(fd: number): number | null
+
+/** The first of these files that another user than root can change or replace: the file, or a directory above it. */
+export declare function writableByOthers(files: Array<string>): string | null

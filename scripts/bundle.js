@@ -13,6 +13,7 @@ const common = {
   platform: 'node',
   target: 'node20',
   logLevel: 'warning',
+  define: { PACKAGE_VERSION: JSON.stringify(packageVersion()) },
 }
 
 /**
@@ -32,7 +33,7 @@ const library = {
 const command = {
   ...common,
   format: 'cjs',
-  define: { 'import.meta.url': 'moduleUrl' },
+  define: { ...common.define, 'import.meta.url': 'moduleUrl' },
   banner: { js: 'const moduleUrl = require("node:url").pathToFileURL(__filename).href' },
 }
 

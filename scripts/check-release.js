@@ -7,7 +7,7 @@ import { TARGETS } from './targets.js'
 const [tag] = process.argv.slice(2)
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const changelog = readFileSync(join(root, 'CHANGELOG.md'), 'utf8')
-const { version, repository } = manifest
+const { version } = manifest
 
 const wrong = TARGETS.map(({ name }) => [
   name,
@@ -17,8 +17,10 @@ const wrong = TARGETS.map(({ name }) => [
   .map(([name, platform]) => `npm/${name} has version ${platform.version}: npm version ${version} sets it`)
 if (tag !== `v${version}`) wrong.push(`the tag is ${tag}, the version ${version}`)
 if (!changelog.includes(`\n## ${version}`)) wrong.push(`CHANGELOG.md has no section ${version}`)
-// Provenance binds a package to the repository that it names.
-if (!repository) wrong.push('package.json has no `repository`, which npm compares with where the release was built')
+// Provenance binds a package to the repository that it names; who has the package finds the project by the other two.
+for (const field of ['repository', 'homepage', 'bugs']) {
+  if (!manifest[field]) wrong.push(`package.json has no \`${field}\`: docs/releasing.md says what they are for`)
+}
 
 for (const line of wrong) console.error(`check-release: ${line}`)
 process.exitCode = wrong.length > 0 ? 1 : 0

@@ -11,7 +11,10 @@ export { root }
 const INSTALL_RUST = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal"
 
 const NATIVE_SOURCES = ['crates', 'Cargo.toml', 'Cargo.lock']
-const TS_SOURCES = ['index.ts', 'src', 'examples', '__test__', 'bench', 'tsconfig.json', 'native/binding.d.cts']
+const TS_SOURCES = [
+  ...['index.ts', 'preload.ts', 'src', 'examples', '__test__', 'bench', 'tsconfig.json', 'native/binding.d.cts'],
+  'scripts/bundle.js',
+]
 
 /**
  * Brings everything up to date, with a line on stderr for each step; silent when there is nothing to do.

@@ -2,9 +2,10 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import type { NetConnectOpts, Socket } from 'node:net'
 import { basename, dirname, resolve } from 'node:path'
-import { notRunning, OptionError } from './errors/classes.js'
+import { DaemonError, notRunning, OptionError } from './errors/classes.js'
 import { PidLock } from './pid-lock.js'
 import { findRunning, type RunningOne } from './running/find-running.js'
+import { isListener } from './running/listener.js'
 import { targetPath } from './running/paths.js'
 import { status } from './status.js'
 
@@ -19,6 +20,7 @@ const LONGEST_ADDRESS = process.platform === 'linux' ? 107 : 103
  * very moment may accept the connection and close it without an answer: a client that gets none calls launch() and
  * connects again.
  * @throws DaemonError ERR_DAEMON_NOT_RUNNING: it doesn't run, or its socket was closed just now
+ * @throws DaemonError ERR_DAEMON_UNVERIFIED: another user's daemon named a socket that isn't that user's
  * @throws OptionError the daemon has no socket of that name
  * @throws SystemCallError the pid file can't be read
  * @throws Error of node:net, if the connection fails otherwise
@@ -36,11 +38,26 @@ export async function connect(target: string, socket: string): Promise<Socket> {
     throw new OptionError('socket', `The daemon of ${path} has no socket '${socket}'; it has: ${known}`)
   }
   try {
-    return await (address.startsWith('/') ? connectUnix(address) : connected(inetAddress(address)))
+    const client = await (address.startsWith('/') ? connectUnix(address) : connected(inetAddress(address)))
+    requireListener(client, running.author, `${path}: socket '${socket}' (${address})`)
+    return client
   } catch (error) {
     if (CLOSED.has((error as NodeJS.ErrnoException).code ?? '')) throw notRunning(path, error)
     throw error
   }
+}
+
+/**
+ * Requires that the daemon's own user listens at the other end, where the address is the word of another user than this one
+ * and root: it could name any socket that this process may connect to.
+ */
+function requireListener(client: Socket, author: number | null, what: string): void {
+  if (author === null || isListener(client, author)) return
+  client.destroy()
+  throw new DaemonError(
+    `${what} is said to be user ${author}’s, and another user listens there: nothing was sent`,
+    'ERR_DAEMON_UNVERIFIED',
+  )
 }
 
 /** Lists a daemon's addresses. Only the supervisor knows those of sockets that the program asked it for later. */

@@ -4,11 +4,12 @@ import { resolve } from 'node:path'
 import { checked, native } from './binding/addon.js'
 import { DaemonError, notRunning, OptionError } from './errors/classes.js'
 import { OPTIONS } from './options/table.js'
-import { duration, or } from './options/values.js'
+import { duration, oneOf, or } from './options/values.js'
 import { PidLock } from './pid-lock.js'
-import { askSupervisor } from './running/control-socket.js'
+import { askSupervisor, type SupervisorStatus } from './running/control-socket.js'
+import { pause } from './running/find-running.js'
 import { targetPath } from './running/paths.js'
-import { companionsOf, readState } from './running/state-file.js'
+import { companionsOf, readLastState, readState } from './running/state-file.js'
 
 /** Options of stop(). */
 export interface StopOptions {
@@ -52,7 +53,7 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
   const timeout = duration('timeout', or(options.timeout, stopTimeout + KILL_DELAY))
   const start = performance.now()
   const result = checked(
-    await native.stopOwner({ path, companions: companionsOf(path), signal: number, timeout, force }),
+    await native.stopOwner({ path, companions: companionsOfStopped(path), signal: number, timeout, force }),
   )
   const elapsed = performance.now() - start
   if (!result.ended) {
@@ -60,6 +61,11 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
     throw new DaemonError(message, 'ERR_DAEMON_STOP_TIMEOUT')
   }
   return { pid: result.pid ?? null, wasRunning: result.pid !== undefined, forced: result.forced, elapsed }
+}
+
+/** Lists the files that are removed with a daemon that is to stop. The record of one that failed by itself stays. */
+function companionsOfStopped(path: string): string[] {
+  return readLastState(path)?.failure === undefined ? companionsOf(path) : []
 }
 
 /**
@@ -76,16 +82,36 @@ export async function replaceOwner(path: string, pid: number): Promise<void> {
   )
 }
 
+/** Options of signal(). */
+export interface SignalOptions {
+  /**
+   * Who gets it: `'daemon'`, the process that holds the pid file, which is the supervisor where there is one; or `'worker'`, the
+   * program itself, those that boot as soon as they are ready.
+   * @default 'daemon'
+   */
+  to?: 'daemon' | 'worker' | undefined
+}
+
 /**
  * Sends one signal to a daemon, and resolves when it is sent. A signal that asks for something other than the end waits
  * until the daemon is ready: before it listens to the signal, it would be killed by it. `target` as for stop().
  * @throws DaemonError ERR_DAEMON_NOT_RUNNING
  * @throws DaemonError ERR_DAEMON_UNVERIFIED: the kernel doesn't say who holds the file, and nothing was signalled
  * @throws SystemCallError EPERM: it is another user's
- * @throws OptionError there is no such signal
+ * @throws DaemonError ERR_DAEMON_UNSUPPORTED: its supervisor is of an older version, which signals no workers
+ * @throws OptionError there is no such signal; `to` is wrong
  */
-export async function signal(target: string, signal: NodeJS.Signals): Promise<void> {
-  checked(await native.signalOwner(resolve(targetPath(target)), signalNumber(signal)))
+export async function signal(target: string, signal: NodeJS.Signals, options: SignalOptions = {}): Promise<void> {
+  const path = resolve(targetPath(target))
+  const number = signalNumber(signal)
+  const toWorkers = oneOf('to', or(options.to, 'daemon'), ['daemon', 'worker']) === 'worker'
+  // A daemon without supervisor is the program itself.
+  if (
+    toWorkers &&
+    (await askSupervisor(runningPidFile(path), { do: 'signal', signal: number }, 'ERR_DAEMON_UNSUPPORTED'))
+  )
+    return
+  checked(await native.signalOwner(path, number))
 }
 
 /**
@@ -100,7 +126,7 @@ export async function signal(target: string, signal: NodeJS.Signals): Promise<vo
  */
 export async function reload(target: string, options: { timeout?: number | undefined } = {}): Promise<void> {
   const path = runningPidFile(target)
-  const timeout = options.timeout === undefined ? undefined : duration('timeout', options.timeout)
+  const timeout = options.timeout === undefined ? Infinity : duration('timeout', options.timeout)
   if ((await askSupervisor(path, { do: 'reload' }, 'ERR_DAEMON_RELOAD', timeout)) === null) await signal(path, 'SIGHUP')
 }
 
@@ -117,17 +143,29 @@ export async function reopenLogs(target: string): Promise<void> {
 }
 
 /**
- * Changes the number of a daemon's workers to `to`: '4', or by '+1' or '-1'.
+ * Changes the number of a daemon's workers to `to`: '4', or by '+1' or '-1'. Resolves with the number that there are then, once
+ * all of them are ready.
  * @throws DaemonError ERR_DAEMON_NOT_RUNNING
- * @throws DaemonError ERR_DAEMON_SCALE: its number of workers can't be changed
+ * @throws DaemonError ERR_DAEMON_SCALE: its number of workers can't be changed, or one of them fails again and again
  */
-export async function scale(target: string, to: string): Promise<void> {
+export async function scale(target: string, to: string): Promise<number> {
   const path = runningPidFile(target)
   if ((await askSupervisor(path, { do: 'scale', to }, 'ERR_DAEMON_SCALE')) === null) {
     throw new DaemonError(
       `${path}: it runs without a supervisor, so that there is nothing to scale`,
       'ERR_DAEMON_SCALE',
     )
+  }
+  for (;;) {
+    const status = await askSupervisor(path, { do: 'status' }, 'ERR_DAEMON_SCALE')
+    if (status === null) throw notRunning(path)
+    const { workers, slots, failing } = status as SupervisorStatus
+    const ready = workers.filter(worker => worker.ready && !worker.retiring).length
+    if (ready === slots) return slots
+    if (failing) {
+      throw new DaemonError(`${path}: ${ready} of ${slots} workers are ready: ${failing.lastExit}`, 'ERR_DAEMON_SCALE')
+    }
+    await pause()
   }
 }
 

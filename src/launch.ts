@@ -9,16 +9,17 @@ import type { Settings } from './options/settings.js'
 import { supervisionOf } from './options/supervision.js'
 import { decidedBy, LAUNCH_OPTIONS, OPTIONS, takesEffect } from './options/table.js'
 import { entries, oneOf, or, refuseUnknown, show, text } from './options/values.js'
-import { requireDirectory, requireUnix } from './process/program.js'
+import { requireDirectory, requireUnix, throughLinks } from './process/program.js'
 import { findRunning, pause, type RunningOne } from './running/find-running.js'
 import { type LaunchedProgram, launchedProgram, wordOf } from './start/launched-program.js'
-import { prepareDirectories, startError } from './start/launcher.js'
+import { type AnyLaunched, launchedFrom, prepareDirectories } from './start/launcher.js'
 import { withNames } from './start/name-errors.js'
 import { type Launching, planOf } from './start/plan.js'
-import { addressesToAwait, launcherTimeout, socketsToBind } from './start/supervisor-plan.js'
+import { checkCode } from './start/program-code.js'
+import { launcherTimeout } from './start/supervisor-plan.js'
 import { takeOver } from './start/takeover.js'
 import { failing } from './start/tell-failure.js'
-import { warnOfOthers } from './start/warnings.js'
+import { tellOfLostRace, warnOfOthers } from './start/warnings.js'
 import type { Launched } from './types.js'
 
 /** Options that launch() alone has. */
@@ -77,7 +78,8 @@ export function run(program: string, options: LaunchOptions): never {
 
 /** Checks options and program, and starts nothing. @throws OptionError, SystemCallError, as launch() does */
 export function checkLaunch(program: string, options: LaunchOptions): void {
-  requestOf(program, options)
+  const { settings, program: launched } = requestOf(program, options)
+  if (settings.supervision) checkCode(settings, settings.supervision, throughLinks(launched))
 }
 
 /** Adds a supervisor that restarts nothing, unless the options ask for another: a daemonize() call may still ask for more. */
@@ -85,9 +87,6 @@ function supervised({ settings, ...request }: Request): Request {
   const supervision = settings.supervision ?? supervisionOf({ monitor: { restart: 'no' } })
   return { ...request, launching: { ...request.launching, hints: true }, settings: { ...settings, supervision } }
 }
-
-/** A daemon with or without a pid file. */
-export type AnyLaunched = Launched<ListenMap, string | null>
 
 /** One call of launch(), checked. */
 interface Request {
@@ -103,8 +102,13 @@ function requestOf(name: string | URL, options: LaunchOptions): Request {
     throw new OptionError('options', `Expected the options to be an object, got ${show(options)}`)
   refuseUnknown('', Object.keys(options), LAUNCH_OPTIONS)
   const common = Object.entries(options).filter(([key, value]) => value !== undefined && !OWN.includes(key))
-  const { chdir, pidFile, ifRunning } = OPTIONS
-  const defaults = { name: nameOf(wordOf(name)), chdir: chdir.launchDefault, pidFile: pidFile.launchDefault }
+  const { chdir, log, pidFile, ifRunning } = OPTIONS
+  const defaults = {
+    name: nameOf(wordOf(name)),
+    chdir: chdir.launchDefault,
+    log: log.launchDefault,
+    pidFile: pidFile.launchDefault,
+  }
   const given = { ...defaults, ...Object.fromEntries(common) } as const
   const version = options.version === undefined ? null : text('version', options.version, 'a string')
   const settings = { ...normalise(given, false, true), version }
@@ -171,23 +175,13 @@ function isDescriptor(value: unknown): boolean {
 
 async function start({ settings, program, launching }: Request): Promise<AnyLaunched> {
   prepareDirectories(settings)
-  warnOfOthers(settings)
+  const before = warnOfOthers(settings)
   const plan = planOf(settings, program, launching)
   const answer = await native.launch(plan, launcherTimeout(settings, plan))
   try {
-    const { pid, addresses, outcome } = checked(answer)
-    if (outcome.kind !== 'ready') throw startError(settings, outcome)
-    return {
-      pid,
-      started: true,
-      target: settings.pidFile?.path ?? null,
-      pidFile: settings.pidFile?.path ?? null,
-      addresses: Object.fromEntries([
-        ...socketsToBind(settings).map(({ name }, index) => [name, addresses[index] ?? '']),
-        ...addressesToAwait(settings).map(({ name, address }) => [name, address]),
-      ]),
-    }
+    return launchedFrom(settings, checked(answer))
   } catch (error) {
+    tellOfLostRace(settings, before, error)
     throw withNames(settings, error)
   }
 }

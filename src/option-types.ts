@@ -24,10 +24,15 @@ export interface DaemonizeOptions<L extends ListenMap = ListenMap> extends Proce
 /** What a daemon's process is to be: the options that daemonize() and launch() have in common. */
 export interface ProcessOptions<L extends ListenMap = ListenMap> {
   /**
-   * Process title, default file names, log lines. At most 64 letters, digits, dots, dashes and underscores.
+   * Default process title and file names, log lines. At most 64 letters, digits, dots, dashes and underscores.
    * @default the script's base name
    */
   name?: string | undefined
+  /**
+   * The process title, which ps shows: any text. `daemon.setStatus()` adds to it. Files and log lines keep the name.
+   * @default `name`
+   */
+  title?: string | undefined
   /**
    * Tells daemons of one name apart, such as a project's directory: files are called NAME@HASH. HASH is the beginning of the
    * text's SHA-256; {@link targetOf} gives that name.
@@ -53,19 +58,20 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
    */
   chroot?: string | undefined
   /**
-   * The user, a name or an id, taken at the call for good; needs root. USER, LOGNAME, HOME and SHELL follow from the start on.
-   * An id without an account needs `group` too.
+   * The user, a name or an id, taken for good; needs root. It is taken at the call; under a supervisor before the program's
+   * first line (see {@link MonitorOptions.startAs}). USER, LOGNAME, HOME and SHELL follow from the start on. An id without an
+   * account needs `group` too.
    * @default the real one
    */
   user?: string | number | undefined
   /**
-   * The group, a name or an id, taken at the call for good; needs root. Without `user` and `groups` the supplementary groups
+   * The group, a name or an id, taken with the user for good; needs root. Without `user` and `groups` the supplementary groups
    * stay as they are.
    * @default the user's own
    */
   group?: string | number | undefined
   /**
-   * The supplementary groups, names or ids, taken at the call for good; needs root. `[]` is none.
+   * The supplementary groups, names or ids, taken with the user for good; needs root. `[]` is none.
    * @default the user's, as initgroups(3)
    */
   groups?: readonly (string | number)[] | undefined
@@ -191,7 +197,7 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
   drainTimeout?: number | undefined
 }
 
-/** The options of {@link launch}. Two defaults differ from daemonize()'s: `pidFile` is `true`, and `chdir` stays. */
+/** The options of {@link launch}. Three defaults differ from daemonize()'s: `pidFile` and `log` are `true`, and `chdir` stays. */
 export interface LaunchOptions<L extends ListenMap = ListenMap> extends Omit<ProcessOptions<L>, 'ready'> {
   /**
    * When the daemon is ready. As in {@link ProcessOptions.ready}; a program that isn't Node's is ready once it was executed and
@@ -270,10 +276,34 @@ export interface MonitorOptions {
    */
   settle?: number | undefined
   /**
-   * Whether a worker leads a process group of its own, which is killed with it.
-   * @default false
+   * Whether what a worker has started ends with it. Each worker leads a process group, unless it reads the controlling
+   * terminal. When it has exited, the rest of its group gets SIGTERM, and SIGKILL once `stopTimeout` is over. With false the
+   * processes go on, and may hold what the next worker needs.
+   * @default true
    */
   killTree?: boolean | undefined
+  /**
+   * How a reload has a new worker take over. `'auto'`: it starts beside the old one, which stops when the new one is ready and
+   * has settled; a program that binds its own port can't be beside itself, and then the reload is refused. `'roll-over'`: beside
+   * the old one in any case, for a program that binds its port with SO_REUSEPORT. `'restart'`: it starts when the old one has
+   * exited.
+   * @default 'auto'
+   */
+  reload?: 'auto' | 'roll-over' | 'restart' | undefined
+  /**
+   * The signal at which the program reloads by itself. A reload then sends it, and fails if a worker exits within `settle`; no
+   * worker is replaced.
+   * @default none: a reload replaces the workers
+   */
+  reloadSignal?: NodeJS.Signals | undefined
+  /**
+   * Who a Node.js program is until its call where it is to have a `user`: that user from its exec on, or `'root'`. Where only
+   * the call names the user, the first worker begins as root; its successors don't. With `'root'`, which `chroot` implies, a
+   * worker is not started where others than root can write its script, interpreter, preloads or package.json, or a directory
+   * above one of these.
+   * @default 'user'
+   */
+  startAs?: 'user' | 'root' | undefined
 }
 
 /**

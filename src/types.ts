@@ -43,7 +43,7 @@ export interface Daemon<L extends ListenMap = ListenMap> {
   /**
    * Listens on that socket. `ready: 'auto'` waits for it. At a stop the server drains: it answers what is in flight, with
    * `Connection: close`. A server that closes by itself before that ends the daemon, with the exit code 1.
-   * @throws OptionError `listen` has no socket of that name
+   * @throws OptionError `listen` has no socket of that name, or it is served already
    */
   serve(server: Server | UdpSocket, socket: keyof L & string): Promise<void>
   /** Tells the launcher and the service manager that the daemon is ready. Later calls do nothing more. */

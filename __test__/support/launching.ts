@@ -19,12 +19,12 @@ export function inScene(scene: Scene, run: RunOptions = {}): RunOptions {
   return { ...run, env: { DAEMONIC_RUNTIME_DIR: scene.directory, ...run.env } }
 }
 
-/** How a program is launched: its files are called d unless the options say otherwise. */
+/** How a program is launched: its files are called d, and there is no log, unless the options say otherwise. */
 export function launchOf(
   [path, ...args]: Program,
   options: LaunchOptions = {},
 ): [path: string, options: LaunchOptions] {
-  return [path, { name: 'd', args, ...options }]
+  return [path, { name: 'd', args, log: 'ignore', ...options }]
 }
 
 /** Runs one caller to its end. */

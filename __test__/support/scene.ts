@@ -103,8 +103,8 @@ export class Scene {
   }
 
   /** What lies in the directory, sorted. */
-  files(): string[] {
-    return readdirSync(this.directory).sort()
+  files(name = ''): string[] {
+    return readdirSync(this.path(name)).sort()
   }
 
   /** For processes of another user to work in: root alone can. */
@@ -120,7 +120,9 @@ export class Scene {
       delete inherited[name]
     const [name = '', value = ''] = this.#mark.split('=')
     const detachment = detach === 'auto' ? {} : { DAEMONIC_DETACH: detach }
-    const own = { XDG_STATE_HOME: this.directory, SCENE: this.directory, [name]: value }
+    // Root's own log directory is the system's.
+    const directories = { XDG_STATE_HOME: this.directory, DAEMONIC_STATE_DIR: this.path('state') }
+    const own = { ...directories, SCENE: this.directory, [name]: value }
     return { ...inherited, ...own, ...detachment, ...env }
   }
 

@@ -22,8 +22,12 @@ export interface Owner {
   gid: number
 }
 
-/** The key, from whichever file has it; afterwards both have. */
-export function ensureKey([path, backup]: [path: string, backup: string], owner: Owner): string {
+/** The key, from whichever file has it; afterwards both have. `tell` hears of a file that was made. */
+export function ensureKey(
+  [path, backup]: [path: string, backup: string],
+  owner: Owner,
+  tell: (text: string) => void,
+): string {
   const found = read(path)
   const saved = read(backup)
   if (found !== null && saved !== null && found !== saved) {
@@ -33,6 +37,9 @@ export function ensureKey([path, backup]: [path: string, backup: string], owner:
   // The backup first: a crash in between leaves the one file from which the other is made next time.
   if (saved === null) create(backup, key, owner)
   if (found === null) create(path, key, owner)
+  if (found === null && saved === null) tell(`no key yet: made one, in ${path} and ${backup}`)
+  else if (found === null) tell(`${path} was lost: restored it from ${backup}`)
+  else if (saved === null) tell(`${backup} was lost: restored it from ${path}`)
   return key
 }
 

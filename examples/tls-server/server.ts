@@ -21,7 +21,7 @@ const settings = {
 // What stands before daemonize() runs twice, in the launcher and in the daemon, and both times as root: so it must find
 // on the second run what it made on the first. After the call root is gone, and could neither make a key nor read it.
 const { key, certificate } = readied(() => ({
-  key: ensureKey([settings.key, settings.backup], ownerOf(settings.user)),
+  key: ensureKey([settings.key, settings.backup], ownerOf(settings.user), tell),
   certificate: selfSigned(settings.key, hostname()),
 }))
 
@@ -56,7 +56,11 @@ function readied<T>(action: () => T): T {
   }
 }
 
-function refuse(message: string, exitCode: number): never {
+function tell(message: string): void {
   console.error(`tls-server: ${message}`)
+}
+
+function refuse(message: string, exitCode: number): never {
+  tell(message)
   process.exit(exitCode)
 }

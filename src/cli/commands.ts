@@ -9,6 +9,8 @@ export interface CommandDefinition {
   readonly summary: string
   readonly description: string
   readonly options: readonly OptionDefinition[]
+  /** What a verb that acts on running daemons does to one, while that takes long. */
+  readonly progress?: string
   /** Whether everything after the first word that isn't an option is the program's. */
   readonly takesProgram?: true
   /** How many words it takes. */
@@ -25,6 +27,12 @@ const timeout = (help: string, otherwise: string): OptionDefinition => ({
   help,
   default: otherwise,
 })
+
+const ALL: OptionDefinition = {
+  name: 'all',
+  group: 'Target',
+  help: 'every daemon in the run directory; so does `all` as TARGET',
+}
 
 const MANY = [0, Infinity] as const
 
@@ -59,7 +67,8 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'stop',
-    usage: ['TARGET…'],
+    usage: ['TARGET…', '--all'],
+    progress: 'stopping',
     summary: 'end daemons, and wait until they have',
     description:
       'Sends a signal, waits until the daemon has ended, and kills it if it doesn’t in time. What doesn’t run is no error.',
@@ -74,6 +83,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       },
       timeout('how long it may take before it is killed', 'its own --stop-timeout and 2s'),
       { name: 'no-force', group: 'Target', help: 'don’t kill it at the timeout: fail' },
+      ALL,
       ...TARGET_OPTIONS,
       ...OUTPUT_OPTIONS,
     ],
@@ -82,12 +92,13 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'restart',
-    usage: ['TARGET…'],
+    usage: ['TARGET…', '--all'],
     summary: 'stop daemons, and start them as they were started',
     description:
-      'Stops what runs, and starts it with the same arguments and options, in the same directory, with the environment of this call. What has crashed is started too, if NAME.json is still there: after a SIGKILL of the supervisor it is; one that ends by itself takes it along.',
+      'Stops what runs, and starts it with the same arguments and options, in the same directory, with the environment of this call. What has failed or was killed is started too.',
     options: [
       timeout('how long it may take to stop', 'its own --stop-timeout and 2s'),
+      ALL,
       ...TARGET_OPTIONS,
       ...OUTPUT_OPTIONS,
     ],
@@ -96,24 +107,22 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'reload',
-    usage: ['TARGET…'],
+    usage: ['TARGET…', '--all'],
+    progress: 'reloading',
     summary: 'reopen logs and roll workers over, nothing dropped',
     description:
       'Reopens the logs, then replaces the workers one by one: a new one must be ready before an old one stops.',
-    options: [timeout('how long it may take', 'none'), ...TARGET_OPTIONS, ...OUTPUT_OPTIONS],
+    options: [timeout('how long it may take', 'none'), ALL, ...TARGET_OPTIONS, ...OUTPUT_OPTIONS],
     words: MANY,
     completes: 'targets',
   },
   {
     name: 'reopen',
     usage: ['TARGET…', '--all'],
+    progress: 'reopening its logs',
     summary: 'reopen logs that were moved, for logrotate',
     description: 'Opens the logs again whose files were moved or removed.',
-    options: [
-      { name: 'all', group: 'Target', help: 'every daemon in the run directory' },
-      ...TARGET_OPTIONS,
-      ...OUTPUT_OPTIONS,
-    ],
+    options: [ALL, ...TARGET_OPTIONS, ...OUTPUT_OPTIONS],
     words: MANY,
     completes: 'targets',
   },
@@ -125,7 +134,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
       'A table of name, pid, state, uptime, workers, restarts, memory, cpu, listening addresses and status text.',
     options: [
       { name: 'watch', short: 'w', group: 'Target', help: 'redraw every second, with charts of cpu and memory' },
-      { name: 'clean', group: 'Target', help: 'remove the files that crashed daemons left' },
+      { name: 'clean', group: 'Target', help: 'remove what daemons left that failed or were killed' },
       {
         name: 'probe',
         kind: 'choice',
@@ -142,11 +151,17 @@ export const COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: 'logs',
-    usage: ['TARGET…'],
-    summary: 'show what daemons wrote',
+    usage: ['[TARGET…]'],
+    summary: 'show what daemons wrote; without a target all of this user',
     description: 'The last lines of their logs; with several files in the order of the times that lines begin with.',
     options: [
       { name: 'follow', short: 'f', group: 'Target', help: 'go on, also when the file is rotated or truncated' },
+      {
+        name: 'timestamps',
+        short: 't',
+        group: 'Target',
+        help: 'with --follow: the time of arrival before lines that begin with none',
+      },
       {
         name: 'lines',
         short: 'n',
@@ -172,16 +187,29 @@ export const COMMANDS: readonly CommandDefinition[] = [
   {
     name: 'signal',
     usage: ['TARGET SIGNAL'],
+    progress: 'waiting until it is ready',
     summary: 'send a signal to a daemon',
     description:
-      'Sends one signal to the process that holds the pid file; one that doesn’t end a process waits until the daemon is ready.',
-    options: [...OUTPUT_OPTIONS],
+      'Sends one signal to the process that holds the pid file; one that doesn’t end a process waits until the daemon is ready. HUP is a reload there. With --to worker the program itself gets it.',
+    options: [
+      {
+        name: 'to',
+        kind: 'choice',
+        value: 'WHOM',
+        choices: ['daemon', 'worker'],
+        group: 'Target',
+        help: 'the process that holds the pid file, or the program that it supervises',
+        default: 'daemon',
+      },
+      ...OUTPUT_OPTIONS,
+    ],
     words: [2, 2],
     completes: 'targets',
   },
   {
     name: 'scale',
     usage: ['TARGET N|+N|-N'],
+    progress: 'scaling',
     summary: 'change the number of workers',
     description: 'Sets the number of workers, or adds to it or takes from it.',
     options: [...OUTPUT_OPTIONS],
@@ -230,5 +258,8 @@ export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] =
   ['1', 'already running; stop left it running; anything else'],
   ['2', 'usage: the message names the option and what it expects'],
   ['7', 'signal, reload, reopen, scale of what doesn’t run'],
-  ['status', '0 running, 1 dead with a pid file, 3 not running, 4 unknown; with --probe 0 for yes, 1 for no'],
+  [
+    'status',
+    '0 running, 1 failing, failed or dead, 3 stopped, 4 unknown; 0 without a TARGET; with --probe 0 for yes, 1 for no',
+  ],
 ]

@@ -1,6 +1,7 @@
 // Help, laid out by commander from the tables of commands and options.
 import { styleText } from 'node:util'
 import { Command, Option } from 'commander'
+import measure from 'fast-string-truncated-width'
 import { COMMANDS, type CommandDefinition } from './commands.js'
 import { GROUPS, type OptionDefinition } from './option-table.js'
 
@@ -24,6 +25,9 @@ const CLOSING = `
 /** The longest line that is easy to read, in columns. */
 const WIDEST = 100
 
+/** The narrowest help whose options and explanations stand side by side, in columns. */
+const SIDE_BY_SIDE = 70
+
 /** Lays out the help of `command`, or the overview of all commands. */
 export function helpText(command: CommandDefinition | undefined, places: Places, { width, hasColors }: Look): string {
   const help = command ? commandHelp(command, places) : overview()
@@ -31,10 +35,35 @@ export function helpText(command: CommandDefinition | undefined, places: Places,
   help.configureHelp({
     helpWidth: Math.min(width, WIDEST),
     minWidthToWrap: 10,
+    ...(width < SIDE_BY_SIDE && {
+      formatItem: (term: string, _: number, text: string) => `  ${term}\n${indented(text, 6, width)}`,
+    }),
     ...(hasColors && { styleTitle: style('bold'), styleOptionTerm: style('cyan'), styleSubcommandTerm: style('cyan') }),
   })
   help.configureOutput({ getOutHasColors: () => hasColors })
-  return command ? help.helpInformation() : `${help.helpInformation()}${CLOSING}`
+  const text = command ? help.helpInformation() : `${help.helpInformation()}${CLOSING}`
+  const lines = text.split('\n').map(line => {
+    if (measure(line).width <= width) return line
+    const margin = line.length - line.trimStart().length
+    return `${' '.repeat(margin)}${indented(line.trim(), margin + 2, width).trimStart()}`
+  })
+  return lines.join('\n')
+}
+
+/** Wraps a text to `width` columns, with a margin. A word that is too long by itself is broken. */
+function indented(text: string, margin: number, width: number): string {
+  const room = Math.max(1, width - margin)
+  const lines: string[] = []
+  let line = ''
+  for (let word of text.split(/\s+/)) {
+    if (line !== '' && measure(`${line} ${word}`).width > room) {
+      lines.push(line)
+      line = ''
+    }
+    for (; measure(word).width > room; word = word.slice(room)) lines.push(word.slice(0, room))
+    line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line].map(each => ' '.repeat(margin) + each).join('\n')
 }
 
 function overview(): Command {

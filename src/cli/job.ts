@@ -15,6 +15,7 @@ import {
 import type { Output } from './print.js'
 import { whileWaiting } from './progress.js'
 import type { Target } from './targets.js'
+import { withTypeScript } from './typescript.js'
 import { refuseUnit } from './unit.js'
 
 /** A daemon that is to be started: its name, the program, and the options of launch(). */
@@ -39,23 +40,19 @@ export function jobOf({ name, config }: NamedConfig, lineOptions: StartOptions =
   const { script, program, ...options } = config
   const interpreter = script === undefined ? { interpreter: null } : {}
   const env = lineOptions.env && { ...options.env, ...lineOptions.env }
+  const all = withDefaults({ name, ...interpreter, ...options, ...lineOptions, ...(env && { env }) }, verb)
   return {
     name: lineOptions.name ?? options.name ?? name,
     program: script === undefined ? (program ?? '') : resolve(script),
-    options: withDefaults({ name, ...interpreter, ...options, ...lineOptions, ...(env && { env }) }, verb),
+    options: script === undefined ? all : withTypeScript(script, all),
   }
 }
 
-/**
- * Fills in the verb's defaults: `start` leaves a log and a pid file, `run` is for callers that keep both themselves.
- */
+/** Fills in the verb's defaults: `start` leaves a log and a pid file, `run` is for callers that keep both themselves. */
 export function withDefaults(options: StartOptions, verb: StartVerb): StartOptions {
-  return {
-    ...options,
-    ...(verb === 'run'
-      ? { log: options.log ?? 'inherit', stdin: options.stdin ?? 'inherit', pidFile: options.pidFile ?? false }
-      : { log: options.log ?? true, pidFile: options.pidFile ?? true }),
-  }
+  if (verb === 'start') return options
+  const { log = 'inherit', stdin = 'inherit', pidFile = false } = options
+  return { ...options, log, stdin, pidFile }
 }
 
 /** Starts the job's daemon, and prints that it is ready. @throws what launch() does; Interruption at Ctrl-C */
@@ -88,7 +85,7 @@ export function targetOfJob(job: Job): Target {
 }
 
 /** Returns the name to print: where the pid file is the default one, the TARGET that the other verbs take. */
-function shownName({ name, options: { pidFile, instance } }: Job): string {
+function shownName({ name, options: { pidFile = true, instance } }: Job): string {
   return pidFile === true ? targetOf(name, instance) : name
 }
 

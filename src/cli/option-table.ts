@@ -43,6 +43,8 @@ export interface OptionDefinition extends OptionSyntax {
   /** What its value is read as; absent for a flag. */
   readonly kind?: Kind
   readonly choices?: readonly string[]
+  /** A flag that stands for the value false. */
+  readonly isNegation?: true
   /** The option of launch() that it is, as `nice` or `monitor.restart`; absent where launch() has none. */
   readonly api?: string
   readonly group: Group
@@ -79,6 +81,22 @@ const COMMAND_FLAGS = [
     repeatable: true,
     group: 'Program',
     help: 'add what the file assigns; --env wins',
+  },
+  {
+    name: 'node-args',
+    kind: 'text',
+    value: 'ARGS',
+    repeatable: true,
+    group: 'Program',
+    help: 'several such arguments, separated by spaces: --node-args="--max-old-space-size=512 --enable-source-maps"',
+  },
+  {
+    name: 'import',
+    kind: 'text',
+    value: 'MODULE',
+    repeatable: true,
+    group: 'Program',
+    help: 'a module that Node.js loads before SCRIPT',
   },
   {
     name: 'overwrite-pid-file',

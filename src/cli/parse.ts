@@ -1,6 +1,7 @@
 // The command line of `daemonic`: a verb, its options, and targets or a program. Nothing is looked up.
 
 import { COMMANDS, type CommandDefinition } from './commands.js'
+import { instead, insteadOfOption } from './foreign-words.js'
 import type { Invocation } from './invocation.js'
 import { parseLine, suggestion } from './library.js'
 import { OUTPUT_OPTIONS } from './option-table.js'
@@ -31,6 +32,8 @@ export function parse(argv: readonly string[]): Invocation {
 /** The error for a word that is no command, with the nearest one that is. */
 export function unknownCommand(name: string): UsageError {
   if (name.startsWith('-')) return new UsageError(`Expected a command before the option ${name}`)
+  const other = instead(name)
+  if (other !== undefined) return new UsageError(other)
   const known = COMMANDS.map(each => each.name)
   return new UsageError(`Unknown command '${name}'${suggestion(name, known)}`)
 }
@@ -40,6 +43,7 @@ function parseWords(command: CommandDefinition, args: readonly string[]): Invoca
     options: command.options,
     read,
     refuse: message => new UsageError(message),
+    explain: insteadOfOption,
     // `-12` is a number, not the options 1 and 2.
     isWord: argument => command.name === 'scale' && /^-\d+$/.test(argument),
     // What follows a script is the script's.

@@ -2,7 +2,7 @@
 import { isTerminal, write } from './print.js'
 
 /** How long nothing is shown, in milliseconds: a line that is gone at once would only flicker. */
-const SHOWN_AFTER = 300
+const SHOWN_AFTER = 1_000
 /** How often the line is redrawn, in milliseconds. */
 const DRAWN_EVERY = 100
 const FRAMES = '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏'

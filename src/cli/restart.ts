@@ -9,18 +9,22 @@ import { reportFailure } from './failures.js'
 import type { Invocation } from './invocation.js'
 import { Interruption, type Job, jobOf, printStarted, startOne } from './job.js'
 import {
+  AlreadyRunningError,
   checkLaunch,
   DaemonError,
   draftState,
   during,
   launch,
+  OPTIONS,
   PidLock,
   prepareDirectory,
+  readLastState,
   readState,
   readStateToExecute,
   runningTime,
   type StartOptions,
   type State,
+  scale,
   statePath,
 } from './library.js'
 import type { Output } from './print.js'
@@ -38,7 +42,7 @@ export async function restart(invocation: Invocation, output: Output): Promise<n
     try {
       if (job) prepareDirectory(target.path)
       else if (!existsSync(dirname(target.path))) lastState(target)
-      await oneAtATime(target, async () => {
+      await oneAtATime(target, timeout, async () => {
         if (await wasRestartedMeanwhile(target, output)) return
         if (restartUnit(target, output)) return
         if (!job) return startAgain(target, timeout, output)
@@ -66,13 +70,25 @@ async function restartsOf(invocation: Invocation): Promise<{ target: Target; job
  * Keeps two restarts of one daemon apart: each would stop what the other has started. The second waits for the first,
  * and then finds the daemon restarted.
  */
-async function oneAtATime(target: Target, action: () => Promise<void>): Promise<void> {
-  const lock = await PidLock.wait(`${target.path.replace(/\.pid$/, '')}.restart`)
+async function oneAtATime(target: Target, stopTimeout: number | undefined, action: () => Promise<void>): Promise<void> {
+  const timeout = timeOfRestart(target, stopTimeout)
+  const lock = await PidLock.wait(`${target.path.replace(/\.pid$/, '')}.restart`, { timeout }).catch(error => {
+    if (!(error instanceof AlreadyRunningError)) throw error
+    const who = error.pid === null ? 'another process' : `pid ${error.pid}`
+    throw new DaemonError(`${who} has been restarting it for ${timeout} ms: see what that waits for`, error.code)
+  })
   try {
     await action()
   } finally {
     lock.release()
   }
+}
+
+/** Gives the time that a restart by another command may take: that of a stop and a start, in milliseconds. */
+function timeOfRestart(target: Target, stopTimeout: number | undefined): number {
+  const state = readLastState(target.path)
+  const { startTimeout = OPTIONS.startTimeout.default } = (state?.launch?.options ?? {}) as StartOptions
+  return Math.ceil((stopTimeout ?? state?.stopTimeout ?? OPTIONS.stopTimeout.default) + startTimeout)
 }
 
 /**
@@ -102,12 +118,22 @@ async function startAgain(target: Target, timeout: number | undefined, output: O
     await stopIfRunning(target, timeout, output)
     const begin = performance.now()
     const launched = await startLikeLast()
+    if (last.scaledTo !== undefined)
+      await scale(target.path, String(last.scaledTo)).catch(noteUnlessBug(target, output))
     printStarted(target.name, launched, performance.now() - begin, output)
   } catch (error) {
     if (!existsSync(statePath(target.path))) copy.publish()
     throw error
   } finally {
     copy.discard()
+  }
+}
+
+/** Notes that a daemon which runs again could not be scaled as it was: its program may have changed. */
+function noteUnlessBug({ name }: Target, output: Output): (error: unknown) => void {
+  return error => {
+    if (!(error instanceof DaemonError)) throw error
+    output.note(`${name}: not as many workers as before: ${error.message}`)
   }
 }
 

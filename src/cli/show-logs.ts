@@ -5,10 +5,11 @@ import { reportFailure } from './failures.js'
 import { follow } from './follow.js'
 import type { Invocation } from './invocation.js'
 import { DaemonError, during, logPath, readLastState, status as statusOf, visible } from './library.js'
-import { type Line, lastLines, merged, opened } from './log-lines.js'
+import { type Line, lastLines, merged, opened, timeOf } from './log-lines.js'
 import { unexpected } from './parse-value.js'
 import { isTerminal, type Output, writeOrEnd } from './print.js'
-import { absence, type Target } from './targets.js'
+import { absence, everyTarget, type Target } from './targets.js'
+import { UsageError } from './usage.js'
 
 /** How many of the last lines are shown unless --lines says otherwise. */
 const LINES = 100
@@ -27,14 +28,19 @@ export async function logs(invocation: Invocation, output: Output): Promise<numb
   const count = options.get<number>('lines') ?? (options.has('since') ? Number.POSITIVE_INFINITY : LINES)
   if (count < 0) throw unexpected('--lines', 'a whole number from 0', String(count))
   const since = options.get<number>('since')
-  const targets = await targetsOf(invocation)
+  if (options.has('timestamps') && !options.has('follow')) {
+    throw new UsageError('Expected --timestamps with --follow: when a line arrived earlier is not kept', 'logs')
+  }
+  const isListing = invocation.words.length === 0 && !options.has('config')
+  const targets = isListing ? everyTarget() : await targetsOf(invocation)
+  if (targets.length === 0) output.note('no daemons')
   const found: LogFile[][] = []
   let exitCode = 0
   for (const target of targets) {
     let files: LogFile[] = []
     try {
       files = await filesOf(target)
-      if (files.length === 0) throw new DaemonError(await whyNoLog(target), 'ERR_DAEMON_LOG')
+      if (files.length === 0 && !isListing) throw new DaemonError(await whyNoLog(target), 'ERR_DAEMON_LOG')
     } catch (error) {
       exitCode = Math.max(exitCode, reportFailure(error, target, output, options))
     }
@@ -57,10 +63,20 @@ export async function logs(invocation: Invocation, output: Output): Promise<numb
   show(merged(starts.map(({ lines }) => lines)).slice(count === 0 ? Number.POSITIVE_INFINITY : -count))
   if (!options.has('follow') || starts.length === 0) return exitCode
   await follow(
-    starts.map(({ file: { path, label }, fd, end }) => ({ path, fd, end, print: text => show([{ text, label }]) })),
+    starts.map(({ file: { path, label }, fd, end }) => ({
+      path,
+      fd,
+      end,
+      print: text => show([{ text: options.has('timestamps') ? stamped(text) : text, label }]),
+    })),
     message => output.note(message),
   )
   return 0
+}
+
+/** Puts the present time before a line that begins with none. */
+function stamped(text: string): string {
+  return Number.isNaN(timeOf(text)) ? `${new Date().toISOString()} ${text}` : text
 }
 
 function show(lines: readonly (Pick<Line, 'text'> & { label: string })[]): void {

@@ -1,22 +1,13 @@
 // status: a table of daemons, printed once or redrawn with --watch.
-import { rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { targetsOf } from './chosen-targets.js'
 import { extra } from './extra.js'
 import type { Invocation } from './invocation.js'
-import {
-  companionsOf,
-  DaemonError,
-  json,
-  PidLock,
-  readLastState,
-  status as statusOf,
-  unlockedProcess,
-} from './library.js'
+import { DaemonError, json, readLastState, removeRecord, status as statusOf, unlockedProcess } from './library.js'
 import { columns, hasColors, isTerminal, type Output, write, writeOrEnd } from './print.js'
 import { probe } from './probe.js'
 import type { Row } from './table.js'
-import { absence, everyTarget, type Target } from './targets.js'
+import { absence, everyTarget, nearest, type Target } from './targets.js'
 import { UsageError } from './usage.js'
 
 /** How often --watch looks, in milliseconds. */
@@ -41,7 +32,7 @@ export async function status(invocation: Invocation, output: Output): Promise<nu
     write(1, table(rows, { width: columns(1), hasColors: hasColors(1) }))
     if (!isListing) explainAbsent(rows, output)
   }
-  await offerCleaning(rows.filter(isLeftover), options.has('clean'), output)
+  cleanUp(rows.filter(isLeftover), options.has('clean'), output)
   return exitCode
 }
 
@@ -61,64 +52,46 @@ async function rowOf({ name, path }: Target): Promise<Row> {
   }
 }
 
-/** Returns the exit code of the LSB: 0 running, 1 dead with a pid file, 3 not running, 4 unknown. */
-function exitCodeOf(row: Row): number {
-  if (row.state === 'unknown') return 4
-  if (row.state === 'absent') return 3
-  if (row.state === 'free') return row.pid === null ? 3 : 1
-  return 0
+/** Returns the exit code of the LSB: 0 running, 1 failing, failed or dead, 3 stopped, 4 unknown. */
+function exitCodeOf({ state }: Row): number {
+  if (state === 'unknown') return 4
+  if (state === 'stopped') return 3
+  return state === 'failing' || state === 'failed' || state === 'dead' ? 1 : 0
 }
 
 /** Notes why a daemon isn't running or can't be looked at. */
 function explainAbsent(rows: readonly Row[], output: Output): void {
   for (const row of rows) {
     if (row.state === 'unknown') output.note(`${row.name}: ${row.error.message}`)
-    else if (row.state === 'absent' || row.state === 'free') {
-      output.note(`${row.name}: not running (${absence({ name: row.name, path: row.pidFile })})`)
+    else if (row.state === 'failed' || row.state === 'dead' || row.state === 'stopped') {
+      const target = { name: row.name, path: row.pidFile }
+      output.note(`${row.name}: not running (${absence(target)}${nearest(target)})`)
     }
   }
 }
 
-/** Tells whether a crashed daemon left its pid file or its state file behind. */
-function isLeftover(row: Row): boolean {
-  if (unlockedProcess(row.pidFile) !== null) return false
-  return row.state === 'free' && (row.pid !== null || readLastState(row.pidFile) !== null)
+/** Tells whether a daemon that doesn't run left its pid file or its state file behind. */
+function isLeftover({ state, pidFile }: Row): boolean {
+  if (state === 'failed' || state === 'dead') return unlockedProcess(pidFile) === null
+  return state === 'stopped' && readLastState(pidFile) !== null
 }
 
-/** Removes the files of crashed daemons where --clean was given or the user agrees; else says how to. */
-async function offerCleaning(leftovers: readonly Row[], isAsked: boolean, output: Output): Promise<void> {
+/** Removes what daemons left that don't run where --clean was given; else says how to. */
+function cleanUp(leftovers: readonly Row[], isAsked: boolean, output: Output): void {
   if (leftovers.length === 0) return
-  const names = leftovers.map(({ name }) => name).join(', ')
-  const isOffered = !isAsked && !output.isJson && isTerminal(0) && isTerminal(1)
-  if (!isAsked && !isOffered) {
-    if (!output.isJson)
-      output.note(`left by crashed daemons: ${names}; \`daemonic status --clean\` removes their files`)
+  if (!isAsked) {
+    const names = leftovers.map(({ name }) => name).join(', ')
+    if (!output.isJson) {
+      output.note(
+        `not running any more: ${names}; \`daemonic restart NAME\` starts one again, \`daemonic status --clean\` forgets them`,
+      )
+    }
     return
   }
-  if (isOffered && !(await isAgreed(`left by crashed daemons: ${names}; remove their files? [y/N] `))) return
-  for (const row of leftovers) {
-    removeFiles(row)
-    output.note(`${row.name}: removed ${row.pidFile}`)
+  for (const { name, pidFile } of leftovers) {
+    removeRecord(pidFile)
+    output.note(`${name}: removed what it left (${pidFile})`)
   }
-}
-
-/** Removes a crashed daemon's files while it holds the lock, so that those of a start that comes now are left alone. */
-function removeFiles({ pidFile }: Row): void {
-  const companions = companionsOf(pidFile)
-  const lock = PidLock.acquire(pidFile)
-  for (const path of companions) rmSync(path, { force: true })
-  lock.release()
-}
-
-async function isAgreed(question: string): Promise<boolean> {
-  const { createInterface } = await import('node:readline/promises')
-  const dialog = createInterface({ input: process.stdin, output: process.stderr })
-  const answer = await Promise.race([
-    dialog.question(question),
-    new Promise<string>(resolve => dialog.once('close', () => resolve(''))),
-  ])
-  dialog.close()
-  return /^y(es)?$/i.test(answer.trim())
 }
 
 async function watch(targets: () => readonly Target[], output: Output): Promise<number> {

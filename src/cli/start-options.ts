@@ -20,6 +20,7 @@ export function launchOptions(options: OptionValues): StartOptions {
     ...present('env', environment(options)),
     ...present('listen', listen(options)),
     ...present('limits', limits(options)),
+    ...present('interpreterArgs', interpreterArgs(options)),
     ...(options.has('preserve') && { preserve: options.all<number>('preserve') }),
   }
 }
@@ -56,6 +57,15 @@ function readEnvironment(path: string): object {
   }
 }
 
+/** Lists the interpreter's arguments: modules first, as Node.js loads them before all else. */
+function interpreterArgs(options: OptionValues): string[] {
+  return [
+    ...options.all<string>('import').flatMap(module => ['--import', module]),
+    ...options.all<string>('node-args').flatMap(each => each.split(/\s+/).filter(Boolean)),
+    ...options.all<string>('interpreter-arg'),
+  ]
+}
+
 /** Sockets by name. Those without a name are http, http2, http3 and so on. */
 function listen(options: OptionValues): Record<string, string> {
   const sockets: Record<string, string> = {}
@@ -80,7 +90,12 @@ function limits(options: OptionValues): Record<string, unknown> {
  */
 export function monitorOf(options: OptionValues, config: StartOptions = {}): StartOptions['monitor'] {
   const parts = START_OPTIONS.filter(({ name, api }) => api?.startsWith('monitor.') && options.has(name))
-  const given = Object.fromEntries(parts.map(({ name, api = '' }) => [api.replace('monitor.', ''), options.get(name)]))
+  const given = Object.fromEntries(
+    parts.map(({ name, api = '', isNegation }) => [
+      api.replace('monitor.', ''),
+      isNegation ? false : options.get(name),
+    ]),
+  )
   const own = typeof config.monitor === 'object' ? config.monitor : {}
   if (options.has('monitor')) return { ...own, restart: 'on-failure', ...given }
   if (parts.length === 0) return config.monitor

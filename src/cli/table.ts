@@ -3,6 +3,7 @@ import { styleText } from 'node:util'
 import measure from 'fast-string-truncated-width'
 import type { Look } from './help.js'
 import { type DaemonStatus, plain } from './library.js'
+import { ago, duration, size } from './units.js'
 
 /** What `status` found out about a target, or why it could not. */
 export type Row = (DaemonStatus & { pidFile: string }) | Unknown
@@ -19,6 +20,8 @@ interface Column {
   title: string
   /** The order of leaving out: where the columns don't all fit, the one with the highest number goes first. */
   dispensable: number
+  /** Whether it is shown even if it is empty in every row. */
+  isAlwaysShown?: true
   isRight?: boolean
   text(row: Row, history: History | undefined): string
 }
@@ -37,36 +40,37 @@ const NONE = '-'
 const NARROWEST = 4
 
 const COLUMNS: readonly Column[] = [
-  { title: 'NAME', dispensable: 0, text: row => row.name },
-  { title: 'PID', dispensable: 2, isRight: true, text: row => textOf(row, ({ pid }) => pid) },
-  { title: 'STATE', dispensable: 1, text: row => stateOf(row) },
+  { title: 'NAME', dispensable: 0, isAlwaysShown: true, text: row => row.name },
+  { title: 'PID', dispensable: 5, isAlwaysShown: true, isRight: true, text: row => textOf(row, ({ pid }) => pid) },
+  { title: 'STATE', dispensable: 1, isAlwaysShown: true, text: row => row.state },
   {
     title: 'UPTIME',
-    dispensable: 3,
+    dispensable: 6,
     isRight: true,
     text: row => textOf(row, ({ uptime }) => uptime && duration(uptime)),
   },
-  { title: 'WORKERS', dispensable: 8, isRight: true, text: row => textOf(row, workers) },
-  { title: 'RESTARTS', dispensable: 9, isRight: true, text: row => textOf(row, restarts) },
+  { title: 'WORKERS', dispensable: 2, isRight: true, text: row => textOf(row, workers) },
+  {
+    title: 'RESTARTS',
+    dispensable: 3,
+    isRight: true,
+    text: row => textOf(row, ({ wantedWorkers, restarts }) => (wantedWorkers === null ? null : restarts)),
+  },
   {
     title: 'MEMORY',
-    dispensable: 4,
+    dispensable: 7,
     isRight: true,
     text: row => textOf(row, () => (memory(row) > 0 ? size(memory(row)) : null)),
   },
   { title: '', dispensable: 10, text: (_, history) => chart(history?.memory) },
-  { title: 'CPU', dispensable: 5, isRight: true, text: (row, history) => cpuText(row, history) },
+  { title: 'CPU', dispensable: 8, isRight: true, text: (row, history) => cpuText(row, history) },
   { title: '', dispensable: 10, text: (_, history) => chart(history?.cpu) },
   {
     title: 'LISTENING',
-    dispensable: 6,
+    dispensable: 9,
     text: row => textOf(row, ({ addresses }) => Object.values(addresses).join(' ')),
   },
-  {
-    title: 'STATUS',
-    dispensable: 7,
-    text: row => (row.state === 'unknown' ? row.error.message : textOf(row, s => s.statusText)),
-  },
+  { title: 'STATUS', dispensable: 4, text: statusText },
 ]
 
 /** Lays out the table; it ends with a newline. `histories`, by pid file, become charts. */
@@ -77,7 +81,7 @@ export function table(rows: readonly Row[], look: Look, histories?: ReadonlyMap<
   }))
   // A column that is empty in every row is left out.
   const used = cells.filter(
-    ({ texts, column }) => column.dispensable < 3 || texts.some(text => text !== NONE && text !== ''),
+    ({ texts, column }) => column.isAlwaysShown || texts.some(text => text !== NONE && text !== ''),
   )
   const widths = new Map(used.map(each => [each, Math.max(...[each.column.title, ...each.texts].map(widthOf))]))
   for (const cell of used) {
@@ -105,11 +109,18 @@ function longestName(width: number): number {
   return Math.max(NARROWEST, Math.floor(width / 3))
 }
 
-/** Leaves out the most dispensable columns until the rest fits; a column of free text is narrowed before it is left out. */
+/**
+ * Leaves out the most dispensable columns until the rest fits. The text of STATUS is narrowed first, to a third, and any
+ * column of free text before it is left out.
+ */
 function fitting<C extends { column: Column }>(cells: readonly C[], widths: Map<C, number>, limit: number): C[] {
   const total = (some: readonly C[]) =>
     some.reduce((sum, cell) => sum + (widths.get(cell) ?? 0), GAP.length * (some.length - 1))
   let shown = [...cells]
+  const status = cells.find(({ column }) => column.title === 'STATUS')
+  const wide = status ? (widths.get(status) ?? 0) : 0
+  if (status)
+    widths.set(status, Math.max(Math.min(wide, Math.floor(limit / 3)), wide - Math.max(0, total(cells) - limit)))
   for (;;) {
     const excess = total(shown) - limit
     if (excess <= 0) return shown
@@ -143,7 +154,8 @@ function cutTo(text: string, limit: number): string {
 
 function colored(line: string, { state }: Row, { hasColors }: Look): string {
   if (!hasColors || state === 'running') return line
-  return style(state === 'starting' ? 'yellow' : state === 'absent' ? 'dim' : 'red', line)
+  const isPassing = state === 'starting' || state === 'ending'
+  return style(isPassing ? 'yellow' : state === 'stopped' ? 'dim' : 'red', line)
 }
 
 function style(format: 'bold' | 'yellow' | 'dim' | 'red', text: string): string {
@@ -158,26 +170,21 @@ function textOf(row: Row, part: (row: Known) => string | number | null | undefin
   return value === null || value === undefined || value === '' ? NONE : String(value)
 }
 
-function stateOf(row: Row): string {
-  switch (row.state) {
-    case 'free':
-      return row.pid === null ? 'stopped' : 'dead'
-    case 'absent':
-      return 'stopped'
-    default:
-      return row.state
-  }
-}
-
-function workers({ workers }: Known): string | null {
-  if (workers.length === 0) return null
+/** Counts the workers that are ready and, if that differs, those that there are to be: `3/4`. */
+function workers({ workers, wantedWorkers }: Known): string | null {
+  if (wantedWorkers === null) return null
   const ready = workers.filter(each => each.ready).length
-  return ready === workers.length ? String(ready) : `${ready}/${workers.length}`
+  return ready === wantedWorkers ? String(ready) : `${ready}/${wantedWorkers}`
 }
 
-function restarts({ workers }: Known): number | null {
-  const counts = workers.map(worker => (worker as { restarts?: number }).restarts)
-  return counts.some(count => count !== undefined) ? counts.reduce<number>((sum, count) => sum + (count ?? 0), 0) : null
+/** Says what goes or went wrong; else what the daemon says of itself. */
+function statusText(row: Row): string {
+  if (row.state === 'unknown') return row.error.message
+  if (row.failure === null) return row.statusText ?? NONE
+  const { lastExit, restartIn, exitCode, failedAt } = row.failure
+  const why = lastExit ?? 'it could not be started'
+  if (failedAt !== null) return `exit code ${exitCode}, ${ago(failedAt)}: ${why}`
+  return restartIn === null ? why : `next start in ${duration(restartIn)}: ${why}`
 }
 
 /** Adds up the resident memory of a daemon's workers, in bytes. */
@@ -202,24 +209,6 @@ function cpuText(row: Row, history: History | undefined): string {
 
 function percent(value: number): string {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)}%`
-}
-
-/** Shortens a time: `2d 3h`, `4h 5m`, `6m 7s`, `8s`. */
-export function duration(ms: number): string {
-  const seconds = Math.floor(ms / 1_000)
-  const [minutes, hours, days] = [Math.floor(seconds / 60), Math.floor(seconds / 3_600), Math.floor(seconds / 86_400)]
-  if (days > 0) return `${days}d ${hours % 24}h`
-  if (hours > 0) return `${hours}h ${minutes % 60}m`
-  if (minutes > 0) return `${minutes}m ${seconds % 60}s`
-  return `${seconds}s`
-}
-
-/** Shortens a number of bytes: `512B`, `1.5K`, `12M`. */
-export function size(bytes: number): string {
-  const units = ['B', 'K', 'M', 'G', 'T']
-  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10))
-  const value = bytes / 2 ** (10 * power)
-  return `${value < 10 && power > 0 ? value.toFixed(1) : Math.round(value)}${units[power]}`
 }
 
 const BARS = '▁▂▃▄▅▆▇█'

@@ -5,6 +5,7 @@ import {
   type PidFileState,
   PidLock,
   pidFilesInRunDirectory,
+  readFailure,
   readLastState,
   runDirectory,
   show,
@@ -12,6 +13,7 @@ import {
   targetPath,
   unlockedProcess,
 } from './library.js'
+import { ago } from './units.js'
 import { UsageError } from './usage.js'
 
 /** A daemon that a verb acts on. */
@@ -39,17 +41,25 @@ export function parseTarget(given: string): Target {
   return { name: given.replace(/\.pid$/, ''), path: resolve(targetPath(given)) }
 }
 
-/** Lists the daemons in the run directory, running or left over. Pid files of other software there are passed over. */
+/** Lists the daemons in the run directory, those that run and those that left something. Pid files of other software there are passed over. */
 export function everyTarget(): Target[] {
   return pidFilesInRunDirectory()
-    .filter(path => readLastState(path) !== null || isLocked(path))
+    .filter(path => readLastState(path) !== null || isRunning({ path }))
     .map(path => ({ name: basename(path, '.pid'), path }))
 }
 
-/** Explains why a daemon isn't running: `no pid file /run/x.pid; did you mean 'y'?`. */
-export function absence({ name, path }: Target): string {
+/** Tells whether a process holds the daemon's pid file. */
+export function isRunning({ path }: Pick<Target, 'path'>): boolean {
+  const { state } = lookAt(path)
+  return state === 'running' || state === 'starting'
+}
+
+/** Explains why a daemon isn't running: `no pid file /run/x.pid`. */
+export function absence({ path }: Target): string {
   const { state, pid } = lookAt(path)
-  if (state === 'absent') return `no pid file ${path}${nearest(name, path)}`
+  const failure = readFailure(path)
+  if (failure) return `failed ${ago(failure.at)}: ${failure.lastExit}`
+  if (state === 'absent') return `no pid file ${path}`
   if (pid === null && !isEmpty(path)) return `${path} is no pid file`
   if (pid === null) return `its pid file ${path} is empty`
   if (unlockedProcess(path) !== null)
@@ -71,9 +81,10 @@ export function lookAt(path: string): PidFileState {
   }
 }
 
-/** Suggests a target that is spelled much like `name`; '' if there is none. */
-function nearest(name: string, path: string): string {
-  if (path !== resolve(runDirectory(), `${name}.pid`)) return ''
+/** Suggests a daemon that is spelled much like one of which nothing is known: `; did you mean \`y\`?`; '' if none is. */
+export function nearest({ name, path }: Target): string {
+  if (path !== resolve(runDirectory(), `${name}.pid`) || readLastState(path) || lookAt(path).state !== 'absent')
+    return ''
   try {
     return suggestion(
       name,
@@ -82,9 +93,4 @@ function nearest(name: string, path: string): string {
   } catch {
     return ''
   }
-}
-
-function isLocked(path: string): boolean {
-  const { state } = lookAt(path)
-  return state === 'running' || state === 'starting'
 }

@@ -1,9 +1,10 @@
 // help, version, completion: the verbs that print a text and touch no daemon.
 import { readFileSync } from 'node:fs'
 import { COMMANDS, SHELLS } from './commands.js'
+import { defaultName } from './default-name.js'
 import { extra } from './extra.js'
 import type { Invocation } from './invocation.js'
-import { logPath, nameOf, runPath } from './library.js'
+import { logPath, runPath } from './library.js'
 import { unknownCommand } from './parse.js'
 import { unexpected } from './parse-value.js'
 import { columns, hasColors, write } from './print.js'
@@ -21,7 +22,7 @@ export async function showHelp(invocation: Invocation | null): Promise<number> {
     invocation?.command.name === 'help' ? invocation.words : [invocation?.command.name, invocation?.words[0]]
   const command = COMMANDS.find(({ name }) => name === word)
   if (word !== undefined && !command) throw unknownCommand(word)
-  const name = script === undefined ? 'NAME' : nameOf(script)
+  const name = script === undefined ? 'NAME' : defaultName(script)
   const places = { pidFile: runPath(`${name}.pid`), log: logPath(name), name }
   write(fd, helpText(command, places, { width: columns(fd), hasColors: hasColors(fd) }))
   return 0

@@ -1,10 +1,10 @@
 // A program's own command line, as command() takes it: a verb, options of the daemon's among the program's, the rest.
-import { OptionError } from '../errors/classes.js'
 import type { DaemonizeOptions } from '../option-types.js'
 import { nameOf } from '../options/name.js'
 import { pidFilePath } from '../options/pid-file.js'
 import { OPTIONS as DAEMON_OPTIONS } from '../options/table.js'
 import { suggestion } from '../options/values.js'
+import type { Detail } from '../options/verbosity.js'
 import { type OptionSyntax, type OptionValues, parseLine } from './option-parser.js'
 
 /** The words that a program's command line may begin with. */
@@ -15,56 +15,87 @@ export type Verb = (typeof VERBS)[number]
 /** A program's command line in its parts. */
 export interface CommandLine {
   verb: Verb
+  /** Whether the line names the verb. */
+  isNamed: boolean
   /** The options of the daemon that the line gives. */
   options: DaemonizeOptions
   /** The program's own arguments. */
   rest: readonly string[]
+  /** How much is to be told; undefined without -v. */
+  detail: Detail | undefined
 }
 
 /** The options of the daemon on a program's command line. What begins with a dash and isn't among them is the program's. */
 const OPTIONS: readonly OptionSyntax[] = [
-  { name: 'detach', help: 'the same as start' },
-  { name: 'no-chdir', help: 'stay in this directory' },
-  { name: 'pid-file', value: 'FILE', isValueOptional: true, repeatable: true, help: 'where the pid file lies' },
+  { name: 'detach', repeatable: true, help: 'the same as start' },
+  { name: 'no-chdir', repeatable: true, help: 'stay in this directory' },
+  { name: 'pid-file', value: 'FILE', optionalValue: 'next', repeatable: true, help: 'where the pid file lies' },
   { name: 'overwrite-pid-file', help: 'start although the file is locked; the other process goes on' },
   { name: 'monitor', help: 'restart it when it fails' },
   { name: 'verbose', short: 'v', isShortOnly: true, repeatable: true, help: 'log more; twice or thrice: yet more' },
+  { name: 'help', help: 'show this help' },
 ]
 
-/** Parses a program's command line. @throws OptionError a word that is no verb */
+/** Open vSwitch's spellings. Its --pidfile takes a file after an equals sign alone: the next word is a database. */
+const OTHER_SPELLINGS: readonly OptionSyntax[] = [
+  {
+    name: 'pidfile',
+    standsFor: 'pid-file',
+    value: 'FILE',
+    optionalValue: 'inline',
+    repeatable: true,
+    help: 'the same as --pid-file',
+  },
+  { name: 'overwrite-pidfile', standsFor: 'overwrite-pid-file', help: 'the same as --overwrite-pid-file' },
+]
+
+/**
+ * Parses a program's command line. The options are taken wherever they stand before `--`; what is none of them is the
+ * program's, in the order given. Without a verb the line runs the program: in the background with --detach.
+ */
 export function commandLineOf(argv: readonly string[]): CommandLine {
   const [first = '', ...others] = argv
-  const isVerb = (VERBS as readonly string[]).includes(first)
-  if (['-h', '--help'].includes(first)) return { verb: 'help', options: {}, rest: others }
-  if (first !== '' && !isVerb && !first.startsWith('-')) {
-    throw new OptionError(
-      'command',
-      `Unknown command '${first}'${suggestion(first, VERBS)}; there are ${VERBS.join(', ')}`,
-    )
-  }
-  const args = isVerb ? others : argv
-  const { values, words, afterDashes } = parseLine(args, { options: OPTIONS, read: (_, text) => text })
-  const detaches = values.has('detach')
-  // Options alone mean what they mean to Open vSwitch: in the background with --detach, else in the foreground.
-  const verb = isVerb ? (first as Verb) : detaches ? 'start' : values.isEmpty ? 'help' : 'run'
+  const isNamed = isVerb(first)
+  const options = [...OPTIONS, ...OTHER_SPELLINGS]
+  const { values, words, afterDashes } = parseLine(isNamed ? others : argv, { options, read: (_, text) => text })
+  const given = isNamed ? first : 'run'
   return {
-    verb: verb === 'run' && detaches ? 'start' : verb,
+    verb: values.has('help') || first === '-h' ? 'help' : given === 'run' && values.has('detach') ? 'start' : given,
+    isNamed,
     options: optionsOf(values),
     rest: [...words, ...(afterDashes ? ['--', ...afterDashes] : [])],
+    detail: values.logLevel,
   }
+}
+
+function isVerb(word: string): word is Verb {
+  return (VERBS as readonly string[]).includes(word)
+}
+
+/** Says what is wrong with a line where the program takes no arguments; null where nothing is. */
+export function unexpected({ rest: [argument], isNamed }: CommandLine): string | null {
+  if (argument === undefined) return null
+  if (!isNamed && !argument.startsWith('-')) return `Unknown command '${argument}'${suggestion(argument, VERBS)}`
+  const names = OPTIONS.filter(({ isShortOnly }) => !isShortOnly).map(({ name }) => `--${name}`)
+  const nearest = argument.startsWith('-') ? suggestion(argument, names) : ''
+  return `Unexpected argument '${argument}': the program takes none${nearest}`
+}
+
+/** Notes that the program is handed a word that may have been meant as a verb; null where there is none such. */
+export function mistaken({ rest: [word = ''], isNamed }: CommandLine): string | null {
+  const nearest = isNamed ? '' : suggestion(word, VERBS)
+  return nearest === '' ? null : `'${word}' is no command, and was handed on to the program${nearest}`
 }
 
 function optionsOf(values: OptionValues): DaemonizeOptions {
   // Without a file --pid-file says no more than that there is one: a file that was named wins.
   const file = values.all<string | true>('pid-file').findLast(each => each !== true)
   const pidFile = file ?? (values.has('pid-file') ? true : undefined)
-  const { logLevel } = values
   return {
     ...(values.has('no-chdir') && { chdir: false }),
     ...(values.has('monitor') && { monitor: true }),
     ...(pidFile !== undefined && { pidFile }),
     ...(values.has('overwrite-pid-file') && { pidFile: { path: file ?? '', overwrite: true } }),
-    ...(logLevel !== undefined && { env: { DAEMONIC_LOG: logLevel } }),
   }
 }
 
@@ -72,7 +103,6 @@ function optionsOf(values: OptionValues): DaemonizeOptions {
 export function merged(options: DaemonizeOptions, line: DaemonizeOptions): DaemonizeOptions {
   const { pidFile = true, log = true } = options
   const both = { ...options, log, pidFile, ...line }
-  if (options.env || line.env) both.env = { ...options.env, ...line.env }
   if (typeof line.pidFile === 'object' && line.pidFile.path === '') {
     both.pidFile = { path: pidFileOf({ ...options, pidFile }) ?? '', overwrite: true }
   }
@@ -100,7 +130,7 @@ export function commandHelp(options: DaemonizeOptions = {}): string {
   return `Daemon:\n${rows.join('')}`
 }
 
-function written({ name, short, isShortOnly, value, isValueOptional }: OptionSyntax): string {
+function written({ name, short, isShortOnly, value }: OptionSyntax): string {
   if (isShortOnly) return `-${short}`
-  return isValueOptional ? `--${name}[=${value}]` : `--${name}`
+  return value === undefined ? `--${name}` : `--${name}[=${value}]`
 }

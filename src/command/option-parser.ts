@@ -1,19 +1,22 @@
 // A command line, taken apart by a table of options: for the command `daemonic`, and for a program's own by command().
 import { parseArgs } from 'node:util'
 import { suggestion } from '../options/values.js'
+import { type Detail, detailFor } from '../options/verbosity.js'
 
 /** How an option is written. */
 export interface OptionSyntax {
   /** The name without dashes. */
   readonly name: string
+  /** Another spelling, by the name that it stands for. */
+  readonly standsFor?: string
   /** The letter of the short form. */
   readonly short?: string
   /** Only the short form exists. */
   readonly isShortOnly?: true
   /** What stands for the value in help. Absent: a flag, which takes none. */
   readonly value?: string
-  /** The value may be left out, and follows only with an equals sign. */
-  readonly isValueOptional?: true
+  /** The value may be left out. It follows after an equals sign; with 'next' also as the next word, where that has no dash. */
+  readonly optionalValue?: 'inline' | 'next'
   readonly repeatable?: true
   readonly help: string
 }
@@ -25,6 +28,8 @@ export interface Grammar<O extends OptionSyntax> {
   readonly read: (option: O, text: string) => unknown
   /** Makes the error for an argument that is none of the options. Absent: such an argument is a word, left as it stands. */
   readonly refuse?: (message: string) => Error
+  /** Says what an option that isn't known here is called here; undefined if it isn't known either. */
+  readonly explain?: (rawName: string) => string | undefined
   /** Whether an argument is a word although it begins with a dash. */
   readonly isWord?: (argument: string) => boolean
   /** Whether everything from the first word on belongs to somebody else. */
@@ -71,8 +76,8 @@ export class OptionValues {
   }
 
   /** What DAEMONIC_LOG is to be in the daemon's environment; undefined without -v. */
-  get logLevel(): string | undefined {
-    return ['info', 'debug', 'trace'][Math.min(this.verbosity, 3) - 1]
+  get logLevel(): Detail | undefined {
+    return detailFor(this.verbosity)
   }
 }
 
@@ -84,14 +89,17 @@ export function parseLine<O extends OptionSyntax>(args: readonly string[], gramm
   const values = new OptionValues()
   const words: string[] = []
   let previous = -1
-  for (const token of tokensOf(args, grammar.options)) {
+  const tokens = tokensOf(args, grammar.options)
+  let value: Token | undefined
+  for (const [position, token] of tokens.entries()) {
+    if (token === value) continue
     const { kind, index } = token
     const argument = args[index] ?? ''
     const isRepeated = index === previous // -ab is two tokens
     previous = index
     if (kind === 'option-terminator') return { values, words, afterDashes: args.slice(index + 1) }
     if (kind === 'option' && isOption(token, argument, grammar)) {
-      takeOption(token, values, grammar)
+      value = takeOption(token, values, grammar, tokens[position + 1])
     } else if (kind === 'positional' && grammar.endsAtWord?.(values)) {
       return { values, words: args.slice(index), afterDashes: null }
     } else if (!isRepeated) {
@@ -102,8 +110,8 @@ export function parseLine<O extends OptionSyntax>(args: readonly string[], gramm
 }
 
 function tokensOf(args: readonly string[], options: readonly OptionSyntax[]): readonly Token[] {
-  const syntax = ({ short, value, isValueOptional }: OptionSyntax) => ({
-    type: value === undefined || isValueOptional ? ('boolean' as const) : ('string' as const),
+  const syntax = ({ short, value, optionalValue }: OptionSyntax) => ({
+    type: value === undefined || optionalValue ? ('boolean' as const) : ('string' as const),
     ...(short !== undefined && { short }),
   })
   const { tokens } = parseArgs({
@@ -121,7 +129,8 @@ function isOption<O extends OptionSyntax>(token: OptionToken, argument: string, 
   if (grammar.isWord?.(argument)) return false
   if (grammar.refuse) return true
   const option = find(token, grammar)
-  const isWhole = [token.rawName, `${token.rawName}=${token.value}`].includes(argument)
+  // -vv is -v twice; -vx is something else.
+  const isWhole = [token.rawName, `${token.rawName}=${token.value}`].includes(argument) || /^-(\w)\1+$/.test(argument)
   return option !== undefined && isWhole && (!token.inlineValue || option.value !== undefined)
 }
 
@@ -129,21 +138,32 @@ function find<O extends OptionSyntax>({ name, rawName }: OptionToken, { options 
   return options.find(option => option.name === name && !(option.isShortOnly && rawName.startsWith('--')))
 }
 
-function takeOption<O extends OptionSyntax>(token: OptionToken, values: OptionValues, grammar: Grammar<O>): void {
-  const { rawName, value, inlineValue } = token
+/** Adds the option's value; gives `next` where that is the value, and no word. */
+function takeOption<O extends OptionSyntax>(
+  token: OptionToken,
+  values: OptionValues,
+  grammar: Grammar<O>,
+  next?: Token,
+): Token | undefined {
+  const { rawName, inlineValue } = token
   const refuse = (message: string) => grammar.refuse?.(message) ?? new Error(message)
   const option = find(token, grammar)
   if (!option) {
     const names = grammar.options.map(({ name }) => `--${name}`)
-    throw refuse(`Unknown option ${rawName}${suggestion(rawName, names)}`)
+    const explained = grammar.explain?.(rawName)
+    throw refuse(explained ?? `Unknown option ${rawName}${suggestion(rawName, names)}`)
   }
+  const name = option.standsFor ?? option.name
   if (option.value === undefined) {
-    if (inlineValue) throw refuse(`Expected ${rawName} to stand alone, got the value '${value}'`)
-    values.add(option.name, true)
-    return
+    if (inlineValue) throw refuse(`Expected ${rawName} to stand alone, got the value '${token.value}'`)
+    values.add(name, true)
+    return undefined
   }
-  if (value === undefined && !option.isValueOptional)
+  const isNext = token.value === undefined && option.optionalValue === 'next' && next?.kind === 'positional'
+  const value = isNext ? next.value : token.value
+  if (value === undefined && !option.optionalValue)
     throw refuse(`Expected ${option.value} after ${rawName}: ${option.help}`)
-  if (values.has(option.name) && !option.repeatable) throw refuse(`Expected ${rawName} once, got it twice`)
-  values.add(option.name, value === undefined ? true : grammar.read(option, value))
+  if (values.has(name) && !option.repeatable) throw refuse(`Expected ${rawName} once, got it twice`)
+  values.add(name, value === undefined ? true : grammar.read(option, value))
+  return isNext ? next : undefined
 }

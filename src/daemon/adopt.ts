@@ -5,7 +5,7 @@ import type { DaemonizeOptions } from '../option-types.js'
 import { normalise } from '../options/normalise.js'
 import { only } from '../options/resources.js'
 import { decidedBy } from '../options/table.js'
-import { recordStopTimeout } from '../running/state-file.js'
+import { recordInState } from '../running/state-file.js'
 import { ASKED_BY, apply, changesOf } from './apply.js'
 import type { Given } from './note.js'
 import type { RunningDaemon } from './running-daemon.js'
@@ -35,23 +35,28 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   const isAsked = (change: keyof typeof ASKED_BY) =>
     calls(...ASKED_BY[change]) && !(change === 'environment' && isGiven('env'))
 
+  // Before the wishes: further workers, which these may ask for, have the sockets then.
+  const sockets = daemon.bind(listen)
+  const { resources, ...others } = changesOf(wanted)
+  const asked = only(resources, name => calls(name))
   // What the call wants wins over the default, not over what was given. A supervisor heeds it as long as this process has
   // not given up its rights: before `apply`.
+  const becomes = calls(...IDENTITY) && Object.keys(wanted.identity.change).length > 0
   const supervises = !SUPERVISION.some(isGiven) && daemon.isSupervised
   daemon.request({
+    ...(becomes && { identity: wanted.identity.change, resources: asked }),
     ...(supervises && wanted.supervision && { supervision: wanted.supervision }),
     ...(calls('stopTimeout') && { stopTimeout: Math.ceil(wanted.stopTimeout) }),
     ...(calls('idleTimeout') && { endsIdle: wanted.idleTimeout !== null }),
   })
-  if (calls('stopTimeout') && daemon.pidFile) recordStopTimeout(daemon.pidFile.path, wanted.stopTimeout)
-  const sockets = daemon.bind(listen)
-  const { resources, ...others } = changesOf(wanted)
+  if (calls('stopTimeout') && daemon.pidFile) recordInState(daemon.pidFile.path, { stopTimeout: wanted.stopTimeout })
   const changes = Object.entries(others).filter(([change]) => isAsked(change as keyof typeof ASKED_BY))
-  apply({ ...Object.fromEntries(changes), resources: only(resources, name => calls(name)) }, daemon.parent)
+  apply({ ...Object.fromEntries(changes), resources: asked }, daemon.parent)
   daemon.adopt({
     sockets,
     listen,
     ...(calls('name') && { name: wanted.name }),
+    ...(calls('name', 'title') && !isGiven('title') && { title: wanted.title }),
     ...(calls('stopTimeout') && { stopTimeout: wanted.stopTimeout }),
     ...(calls('drainTimeout') && { drainTimeout: wanted.drainTimeout }),
     ...(calls('idleTimeout') && { idleTimeout: wanted.idleTimeout }),

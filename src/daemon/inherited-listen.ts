@@ -11,6 +11,7 @@ import type { ListenSocket } from '../types.js'
 interface ListeningDaemon {
   readonly sockets: Readonly<Record<string, ListenSocket>>
   inherit(server: Server, socket: ListenSocket, name: string): Promise<void>
+  watch(server: Server | UdpSocket, fd: number): void
   serves(name: string): void
   servesElsewhere(address: string): void
 }
@@ -19,7 +20,7 @@ interface ListeningDaemon {
 interface Wish {
   port?: unknown
   path?: unknown
-  fd?: unknown
+  fd?: number
 }
 
 type Listen = (this: Server, ...args: unknown[]) => Server
@@ -53,7 +54,7 @@ export function forgetListening(): void {
   datagrams.length = 0
 }
 
-/** Has bind() of every UDP socket from now on say so where it binds the descriptor of one in `listen`. */
+/** Has every UDP socket from now on belong to the daemon where it binds the descriptor of one in `listen`. */
 function watchBind(): void {
   replaced.bind = true
   const { Socket } = process.getBuiltinModule('node:dgram')
@@ -62,7 +63,10 @@ function watchBind(): void {
     const { fd } = wishOf(args)
     const daemon = current
     const name = fd === undefined ? undefined : datagrams.find(each => daemon?.sockets[each]?.fd === fd)
-    if (daemon && name !== undefined) onceListening(this, () => daemon.serves(name))
+    if (daemon && name !== undefined && fd !== undefined) {
+      daemon.watch(this, fd)
+      onceListening(this, () => daemon.serves(name))
+    }
     return original.apply(this, args)
   } as typeof Socket.prototype.bind
 }
@@ -78,6 +82,7 @@ function replaceListen(): void {
     const name = streams.find(each => isWished(daemon.sockets[each], wish))
     const socket = name === undefined ? undefined : daemon.sockets[name]
     if (name === undefined || socket === undefined || wish.fd !== undefined) {
+      if (name !== undefined && wish.fd !== undefined) daemon.watch(this, wish.fd)
       onceListening(this, () => {
         if (name !== undefined) daemon.serves(name)
         else if (wish.fd === undefined) daemon.servesElsewhere(describe(this.address()))

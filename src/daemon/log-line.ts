@@ -2,14 +2,15 @@
 import type { Console } from 'node:console'
 import { native } from '../binding/addon.js'
 import { DaemonError } from '../errors/classes.js'
+import type { Detail } from '../options/verbosity.js'
 
-/** How grave a line is. */
-export type LogLevel = 'info' | 'warning' | 'error'
+/** How grave a line is, or how much of a detail. */
+export type LogLevel = Detail | 'warning' | 'error'
 
 let stderr: Console | undefined
 
 /** Priorities of syslog(3), by level. */
-const PRIORITIES: Readonly<Record<LogLevel, number>> = { error: 3, warning: 4, info: 6 }
+const PRIORITIES: Readonly<Record<LogLevel, number>> = { error: 3, warning: 4, info: 6, debug: 7, trace: 7 }
 
 /**
  * Writes one line on stderr: `2026-01-31T12:00:00.000Z NAME[PID] info: TEXT`; for the journal with its priority. It never fails:

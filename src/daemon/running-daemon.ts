@@ -2,12 +2,15 @@
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server } from 'node:net'
 import type { ListenPlan } from '#native'
+import { checked, native } from '../binding/addon.js'
 import { OptionError } from '../errors/classes.js'
 import type { ListenMap, SignalAction } from '../option-types.js'
 import type { Readiness } from '../options/readiness.js'
 import type { Settings } from '../options/settings.js'
+import { type Detail, isTold } from '../options/verbosity.js'
 import type { PidLock } from '../pid-lock.js'
 import { nextTurn } from '../process/next-turn.js'
+import { setTitle } from '../process/title.js'
 import type { Daemon, ListenSocket } from '../types.js'
 import { Idleness } from './idle.js'
 import { forgetListening, inheritListening } from './inherited-listen.js'
@@ -15,10 +18,11 @@ import { type Log, Logs } from './log-files.js'
 import { describeError, type LogLevel, logLine } from './log-line.js'
 import { ManagerChannel } from './manager-channel.js'
 import { unregister } from './registry.js'
-import { isConnection, listenOn } from './serve.js'
+import { isConnection, listenOn, servedBy } from './serve.js'
 import { SignalActions } from './signal-actions.js'
 import { listenHere, releaseSockets, removeFiles } from './sockets.js'
 import { type StartedBy, Starting, type StartingDaemon } from './starting.js'
+import { StatusRecord } from './status-record.js'
 import { type StopHook, Stopping, type StoppingDaemon } from './stopping.js'
 import { SupervisorChannel, type Wishes } from './supervisor-channel.js'
 
@@ -40,6 +44,7 @@ export interface Origin extends StartedBy {
 /** What a later daemonize() adds to a daemon that was started from outside. */
 export interface Adoption {
   name?: string
+  title?: string
   ready?: Readiness
   stopTimeout?: number
   drainTimeout?: number | null
@@ -54,6 +59,7 @@ export interface Adoption {
 export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, StoppingDaemon {
   readonly pid = process.pid
   name: string
+  #title: string
   readonly detached: boolean
   readonly startDirectory: string
   readonly worker: number
@@ -69,6 +75,8 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   readonly #starting: Starting
   readonly #stopping: Stopping
   readonly #reloadHooks: (() => unknown)[] = []
+  /** Where others read the status; a supervisor has it of its workers by itself. */
+  readonly #statusRecord: StatusRecord | null
   readonly #idleness = new Idleness(isIdle => this.#onIdleness(isIdle))
   #idleTimeout: number | null
   #saysReload = false
@@ -76,16 +84,19 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   readonly #served = new Set<number>()
   /** Those of them that are a client's connection: its end is the daemon's. */
   readonly #connections = new Set<number>()
+  readonly #watched = new WeakSet<Server | UdpSocket>()
 
   constructor(origin: Origin) {
     const { settings, arrival } = origin
     this.name = settings.name
+    this.#title = settings.title
     this.detached = origin.detached
     this.isKnown = origin.isKnown
     this.startDirectory = origin.startDirectory
     this.worker = origin.worker
     this.pidFile = origin.pidFile
     this.sockets = origin.sockets
+    this.#statusRecord = origin.pidFile && new StatusRecord(origin.pidFile.path)
     this.#logs = new Logs(origin.logs)
     this.#idleTimeout = settings.idleTimeout
     this.#starting = new Starting(this, origin)
@@ -104,9 +115,13 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
         'reopen-logs': () => this.#reopenAndLog(),
       },
       this.isSupervised,
+      (signal, action) => this.detail('trace', `${signal}: ${typeof action === 'function' ? 'a function' : action}`),
     )
     this.#map(settings.signals, settings.givenSignals)
     inheritListening(this, Object.keys(origin.sockets))
+    const files = this.pidFile ? `, pid file ${this.pidFile.path}` : ''
+    this.detail('info', `started in the ${this.detached ? 'background' : 'foreground'} as pid ${this.pid}${files}`)
+    if (isTold('debug')) this.log('debug', surroundings())
     this.#starting.waitFor(settings.ready, this.#given(settings.listen))
   }
 
@@ -114,31 +129,44 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     return this.#stopping.signal
   }
 
-  serve(server: Server | UdpSocket, socket: string): Promise<void> {
+  async serve(server: Server | UdpSocket, socket: string): Promise<void> {
     const target = this.sockets[socket]
     if (!target) {
       const known = Object.keys(this.sockets).join(', ') || 'none'
       throw new OptionError('listen', `There is no socket '${socket}' in \`listen\`; there is: ${known}`)
     }
-    // Another promise: readiness, which looks at the first, must not make a failure count as handled.
-    return this.inherit(server, target, socket).then(() => {
-      server.once('close', () => this.#onClosedServer(socket))
-    })
+    if (this.#served.has(target.fd)) {
+      throw new OptionError('listen', `The socket '${socket}' is served already: a socket has one server in a process`)
+    }
+    // This promise is another one than readiness looks at: that must not make a failure count as handled.
+    await this.inherit(server, target, socket)
+    server.once('close', () => this.#onClosedServer(socket))
   }
 
   /** Serves a socket by a server that does not know of daemons, and may close when it likes. @internal */
-  inherit(server: Server | UdpSocket, { fd }: ListenSocket, socket: string): Promise<void> {
-    this.#served.add(fd)
+  inherit(server: Server | UdpSocket, target: ListenSocket, socket: string): Promise<void> {
     // Now: its number may be another file's by the time that it has closed.
-    if (isConnection(fd)) this.#connections.add(fd)
-    const { served, listening } = listenOn(server, fd)
-    this.#idleness.watch(served)
-    this.#stopping.addServed(served)
+    if (isConnection(target.fd)) this.#connections.add(target.fd)
+    this.watch(server, target.fd)
+    const listening = listenOn(server, target)
     listening.then(
       () => this.serves(socket),
       () => {}, // the program handles it, or it is an uncaught error
     )
     return listening
+  }
+
+  /**
+   * Drains a server when the daemon stops, and counts its clients for idleness: call it before it listens on `fd`. A server
+   * may listen again. @internal
+   */
+  watch(server: Server | UdpSocket, fd: number): void {
+    this.#served.add(fd)
+    if (this.#watched.has(server)) return
+    this.#watched.add(server)
+    const served = servedBy(server)
+    this.#idleness.watch(served)
+    this.#stopping.addServed(served)
   }
 
   /** Notes that a server of this process listens on a socket. @internal */
@@ -165,14 +193,17 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     if (this.#starting.isOver) return
     this.#starting.finish(byProgram)
     this.#manager.ready()
+    this.detail('info', `ready after ${Math.round(performance.now())} ms`)
     this.#idleness.start(this.#idleTimeout)
     setImmediate(() => this.#logs.remember()).unref()
   }
 
   setStatus(text: string): void {
     const line = text.replaceAll(/\s+/g, ' ')
-    process.title = `${this.name}: ${line}`
+    this.detail('trace', `status: ${line}`)
+    setTitle(`${this.#title}: ${line}`)
     this.pidFile?.assertOwnership()
+    this.#statusRecord?.set(line)
     this.#manager.status(line)
     this.#supervisor?.tell(`STATUS=${line}`)
   }
@@ -201,7 +232,9 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
 
   reopenLogs({ all = false }: { all?: boolean | undefined } = {}): number {
     try {
-      return this.#logs.reopen(all)
+      const count = this.#logs.reopen(all)
+      this.detail('info', `reopened ${count} log${count === 1 ? '' : 's'}`)
+      return count
     } finally {
       this.pidFile?.assertOwnership()
     }
@@ -230,9 +263,13 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   }
 
   /** Takes what a later daemonize() adds. @internal */
-  adopt({ name, ready, stopTimeout, drainTimeout, idleTimeout, sockets, listen, signals }: Adoption): void {
+  adopt({ name, title, ready, stopTimeout, drainTimeout, idleTimeout, sockets, listen, signals }: Adoption): void {
     this.isKnown = true
-    if (name !== undefined) process.title = this.name = name
+    if (name !== undefined) this.name = name
+    if (title !== undefined) {
+      this.#title = title
+      setTitle(title)
+    }
     Object.assign(this.sockets, sockets)
     inheritListening(this, Object.keys(sockets))
     this.#map(signals, new Set(signals.map(([signal]) => signal)))
@@ -277,6 +314,11 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     logLine(this.name, level, text)
   }
 
+  /** Writes a line that DAEMONIC_LOG asks for. @internal */
+  detail(level: Detail, text: string): void {
+    if (isTold(level)) this.log(level, text)
+  }
+
   /** Gives the names of those sockets that this process has: with `ready: 'port'` the program binds them itself. */
   #given(listen: readonly ListenPlan[]): string[] {
     return listen.map(({ name }) => name).filter(name => name in this.sockets)
@@ -311,9 +353,10 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   async #reload(): Promise<void> {
     this.#manager.reloading()
     this.#reopenAndLog()
-    for (const hook of this.#reloadHooks) {
+    for (const [index, hook] of this.#reloadHooks.entries()) {
       try {
         await hook()
+        this.detail('debug', `reload hook ${index + 1} of ${this.#reloadHooks.length} is done`)
       } catch (error) {
         this.log('error', `a reload hook failed: ${describeError(error)}`)
       }
@@ -337,4 +380,12 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     this.log('error', `the server on '${socket}' closed unasked`)
     void this.stop(1)
   }
+}
+
+/** Describes what this process is, as the kernel has it. */
+function surroundings(): string {
+  const { umask, pgid, sid } = checked(native.processFacts(process.pid))
+  const mask = umask === undefined ? '' : `, umask ${umask.toString(8).padStart(3, '0')}`
+  const ids = `user ${process.geteuid?.()}, group ${process.getegid?.()}, process group ${pgid}, session ${sid}`
+  return `working directory ${process.cwd()}${mask}, ${ids}`
 }

@@ -2,7 +2,13 @@
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server } from 'node:net'
 import { native } from '../binding/addon.js'
+import { DaemonError } from '../errors/classes.js'
+import type { ListenSocket } from '../types.js'
 import { Connections } from './connections.js'
+
+const NO_DESCRIPTORS =
+  'this runtime’s server can’t listen on a socket that was bound for it: leave `listen` out and let the server listen on its ' +
+  'port itself, or run the program with Node'
 
 /** A server on a socket of the daemon's. */
 export interface Served {
@@ -11,21 +17,35 @@ export interface Served {
   readonly connections: Connections | null
 }
 
-/** Notes what the server accepts, and has it listen on descriptor `fd`; resolves once it does. */
-export function listenOn(server: Server | UdpSocket, fd: number): { served: Served; listening: Promise<void> } {
-  // Before listening, since a connection may be accepted at once.
-  const served = { server, connections: isStream(server) ? new Connections(server) : null }
-  if (isStream(server) && isConnection(fd)) return { served, listening: accept(server, fd) }
-  const listening = new Promise<void>((resolve, reject) => {
+/** Notes what the server accepts: before it listens, since a connection may be accepted at once. */
+export function servedBy(server: Server | UdpSocket): Served {
+  return { server, connections: isStream(server) ? new Connections(server) : null }
+}
+
+/**
+ * Has the server listen on a socket of the daemon's; resolves once it does. Rejects with a DaemonError
+ * ERR_DAEMON_UNSUPPORTED where the runtime's servers can't.
+ */
+export function listenOn(server: Server | UdpSocket, { fd, address }: ListenSocket): Promise<void> {
+  if (isStream(server) && isConnection(fd)) return accept(server, fd)
+  return new Promise((resolve, reject) => {
     server.once('error', reject)
     const listens = () => {
       server.off('error', reject)
-      resolve()
+      if (!isStream(server) || listensAt(server, address)) return resolve()
+      server.close()
+      reject(new DaemonError(NO_DESCRIPTORS, 'ERR_DAEMON_UNSUPPORTED'))
     }
     if (isStream(server)) server.listen({ fd }, listens)
     else server.bind({ fd }, listens)
   })
-  return { served, listening }
+}
+
+/** Whether that is its address. Bun's http.Server ignores the descriptor that it is given, and takes some free port. */
+function listensAt(server: Server, address: string): boolean {
+  const actual = server.address()
+  if (actual === null || typeof actual === 'string') return true
+  return address.endsWith(`:${actual.port}`)
 }
 
 /** Whether the descriptor is a connection: a superserver has accepted it, and started this process for it alone. */
@@ -85,6 +105,8 @@ interface Handle {
 function stopAccepting(server: Server & { _handle?: Handle | null }): void {
   const { _handle: handle } = server
   if (!server.listening || !handle) return
+  // Bun's handle is another object. There a close() of the program's own hears that the server is closed already.
+  if (!('close' in handle)) return void server.close()
   const address = server.address()
   handle.close()
   server._handle = {

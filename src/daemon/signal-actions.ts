@@ -21,13 +21,16 @@ const FROM_TERMINAL: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT']
 export class SignalActions {
   readonly #words: Actions
   readonly #isSupervised: boolean
+  readonly #note: (signal: NodeJS.Signals, action: SignalAction) => void
   readonly #actions = new Map<NodeJS.Signals, SignalAction>()
   readonly #listeners = new Map<NodeJS.Signals, Listener>()
   readonly #lastAt = new Map<NodeJS.Signals, number>()
 
-  constructor(words: Actions, isSupervised: boolean) {
+  /** `note` hears of each signal that is obeyed. */
+  constructor(words: Actions, isSupervised: boolean, note: (signal: NodeJS.Signals, action: SignalAction) => void) {
     this.#words = words
     this.#isSupervised = isSupervised
+    this.#note = note
   }
 
   /** Maps a signal to an action, in place of the one that it had. */
@@ -61,6 +64,7 @@ export class SignalActions {
   obey(signal: NodeJS.Signals): unknown {
     const action = this.#actions.get(signal)
     if (action === undefined || action === 'ignore' || this.#isCopy(signal)) return
+    this.#note(signal, action)
     if (typeof action === 'function') return action(signal)
     if (action === 'default') return process.kill(process.pid, signal)
     return this.#words[action](signal)

@@ -21,6 +21,7 @@
 import type { AsyncLocalStorage } from 'node:async_hooks'
 import { constants } from 'node:os'
 import { tolerateAborts } from '../errors/uncaught.js'
+import type { Detail } from '../options/verbosity.js'
 import { nextTurn } from '../process/next-turn.js'
 import { describeError, type LogLevel } from './log-line.js'
 import { closeServed, drain, type Served } from './serve.js'
@@ -38,6 +39,8 @@ export interface StoppingDaemon {
   readonly isKnown: boolean
   readonly signals: SignalActions
   log(level: LogLevel, text: string): void
+  /** Logs what DAEMONIC_LOG asks for. */
+  detail(level: Detail, text: string): void
   /** Tells service manager, supervisor and pid file that the daemon stops. */
   announceStop(): void
   /** Gives back what the daemon holds, so that the process can go on without it. */
@@ -64,6 +67,8 @@ export class Stopping {
   /** Ends the wait for the hook that is running where this is asked. */
   #insideHook: AsyncLocalStorage<() => void> | undefined
   #isUnderWay = false
+  /** The moment of the first request, by performance.now(). */
+  #since = 0
   #sequence: Promise<void> | undefined
   #exitCode: number | undefined
 
@@ -197,7 +202,10 @@ export class Stopping {
     const untolerate = tolerateAborts()
     this.#abort.abort(new DOMException(`${this.#daemon.name} is stopping`, 'AbortError'))
     await this.#drain(signal, as)
-    for (const { hook } of [...this.#stopHooks].toReversed()) await this.#attempt(() => hook(signal))
+    for (const [index, { hook }] of [...this.#stopHooks].toReversed().entries()) {
+      await this.#attempt(() => hook(signal))
+      this.#daemon.detail('debug', `stop hook ${index + 1} of ${this.#stopHooks.size} is done`)
+    }
     clearTimeout(late)
     untolerate()
   }
@@ -209,8 +217,11 @@ export class Stopping {
       this.#call(listener, as ?? 'SIGTERM', unawaited),
     )
     const hooks = [...this.#drainHooks].toReversed().map(({ hook }) => this.#attempt(() => hook(signal)))
+    const counted = `${this.#served.length} servers, ${hooks.length} drain hooks and ${heard.length} listeners`
+    this.#daemon.detail('debug', `draining ${counted}, for ${limit} ms at most`)
     const drains = this.#served.map(each => drain(each, true))
     await within(limit, Promise.all([...heard, ...hooks, ...drains]))
+    this.#daemon.detail('debug', 'drained')
     const left = this.#served.reduce((sum, each) => sum + closeServed(each), 0)
     if (left > 0) {
       const connections = left === 1 ? '1 connection was' : `${left} connections were`
@@ -242,12 +253,15 @@ export class Stopping {
   #announce(signal: NodeJS.Signals | null): void {
     this.#isUnderWay = true
     this.#daemon.log('info', signal ? `stopping on ${signal}` : 'stopping')
+    this.#since = performance.now()
     this.#daemon.announceStop()
   }
 
   #exit(): never {
     if (this.#exitCode !== undefined) process.exitCode = this.#exitCode
     if (this.#failures.length > 0 && !process.exitCode) process.exitCode = 1
+    const time = Math.round(performance.now() - this.#since)
+    this.#daemon.detail('info', `exits with ${process.exitCode ?? 0} after ${time} ms of stopping`)
     process.exit()
   }
 

@@ -1,7 +1,8 @@
 // The worker's end of the channel to its supervisor: it obeys its orders, asks it for sockets, and tells it how it is.
-import type { Arrival, ListenPlan } from '#native'
+import type { Arrival, ListenPlan, Resources } from '#native'
 import { checked } from '../binding/addon.js'
 import { errorOf } from '../errors/classes.js'
+import type { Identity } from '../options/identity.js'
 import { inWholeUnits, type Supervision } from '../options/supervision.js'
 import type { ListenSocket } from '../types.js'
 import { type Share, signalName } from './signal-actions.js'
@@ -11,6 +12,9 @@ const BEATS = 4
 
 /** What a program's own call wants of its supervisor, and the start left open. */
 export interface Wishes {
+  /** Who it becomes at the call, and the resources that go with that: its successors are so from their exec on. */
+  identity?: Identity['change']
+  resources?: Resources
   supervision?: Supervision
   /** In milliseconds. */
   stopTimeout?: number
@@ -62,12 +66,14 @@ export class SupervisorChannel {
     return Object.fromEntries(bound.map(({ name, fd, address }) => [name, { fd, address }]))
   }
 
-  /** Asks to be supervised as the program wishes. @throws SystemCallError it can't lead a process group */
+  /**
+   * Asks to be supervised as the program wishes, and waits until that was heard.
+   * @throws SystemCallError the supervisor doesn't answer
+   */
   request({ supervision, ...others }: Wishes): void {
-    // This worker was started before the supervisor knew, and can make itself a group; others are started in theirs.
-    const refusal = supervision?.killTree ? this.#arrival.leadGroup() : null
-    if (refusal) throw errorOf(refusal)
-    this.tell(`WISHES=${JSON.stringify({ ...others, ...(supervision && { supervision: inWholeUnits(supervision) }) })}`)
+    const wishes = { ...others, ...(supervision && { supervision: inWholeUnits(supervision) }) }
+    const unheard = this.#arrival.wish(JSON.stringify(wishes))
+    if (unheard) throw errorOf(unheard)
     // A service manager may have one where the program asks for none.
     if (supervision) this.#beatFor(supervision.watchdog ?? this.#watchdog)
   }

@@ -1,7 +1,9 @@
 // One family of errors with stable codes; every message tells a person what to do next.
 import { getSystemErrorMap } from 'node:util'
 import type { Refusal } from '#native'
+import { brand } from './brand.js'
 import { explain, type SystemCall } from './explain.js'
+import { endReadably } from './uncaught.js'
 
 /** The base of every error that this library throws. `code` is stable; `exitCode` is for a command to exit with, never 0. */
 export class DaemonError extends Error {
@@ -13,8 +15,12 @@ export class DaemonError extends Error {
     this.name = new.target.name
     this.code = code
     this.exitCode = exitCode
+    endReadably()
   }
 }
+
+/** How many frames an OptionError keeps: those of this library must not leave none of the program's. */
+const FRAMES = 50
 
 /** Reports a wrong option; nothing was started. `option` is its path, such as `listen.http`. */
 export class OptionError extends DaemonError {
@@ -24,6 +30,11 @@ export class OptionError extends DaemonError {
   constructor(option: string, message: string) {
     super(message, 'ERR_DAEMON_OPTION', 2)
     this.option = option
+    const { stackTraceLimit } = Error
+    // A runtime with frozen intrinsics keeps its own limit.
+    Reflect.set(Error, 'stackTraceLimit', Math.max(stackTraceLimit, FRAMES))
+    Error.captureStackTrace(this, new.target)
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
   }
 }
 
@@ -84,6 +95,9 @@ export class StartError extends DaemonError {
     this.stderr = outcome.stderr
   }
 }
+
+const FAMILY = { DaemonError, OptionError, SystemCallError, AlreadyRunningError, StartError }
+for (const [name, member] of Object.entries(FAMILY)) brand(member, name)
 
 /** Makes the error that a refusal of the core stands for. */
 export function errorOf(refusal: Refusal): DaemonError {

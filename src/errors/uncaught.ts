@@ -1,27 +1,59 @@
 // Errors that nobody catches: those of this library end the process with one paragraph for a person, and no stack.
 import { writeSync } from 'node:fs'
 import { inspect } from 'node:util'
-import { type DaemonError, OptionError } from './classes.js'
+import { isOfLibrary } from './brand.js'
+
+/** What is read of an error of this library, whichever of its copies made it. */
+interface Uncaught {
+  message: string
+  stack?: string
+  code: string
+  exitCode: number
+}
 
 /** Milliseconds between two tries to write to a full pipe. */
 const RETRY = 5
 
+let isWatching = false
+
 /**
- * Throws `error` so that, should it stay uncaught, it is printed without a stack and the process exits with its exit
- * code; an OptionError keeps its stack, which shows the line to mend. Caught errors and later crashes stay as in any
- * program: the listener acts on this very object alone, and is removed once the event loop turns.
+ * From now on, an error of this library that stays uncaught, thrown or as a rejection, is printed as one paragraph and the
+ * process exits with its exit code. A program that handles uncaught errors itself decides what becomes of them, and a
+ * thread's errors belong to who started it.
  */
-export function throwReadably(error: DaemonError): never {
-  // A program that listens for uncaught errors decides itself what becomes of them.
-  if (!(error instanceof OptionError) && process.listenerCount('uncaughtException') === 0) {
-    const listener = (thrown: unknown) => {
-      write(thrown === error ? `${error.message}\n` : `${inspect(thrown)}\n`)
-      process.exit(thrown === error ? error.exitCode : 1)
-    }
-    process.on('uncaughtException', listener)
-    setImmediate(() => process.off('uncaughtException', listener))
+export function endReadably(): void {
+  if (isWatching) return
+  isWatching = true
+  // A monitor changes nothing for other errors: Node treats them as if it were not there.
+  process.on('uncaughtExceptionMonitor', error => {
+    if (process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback()) return
+    if (isOfLibrary(error) && process.getBuiltinModule('node:worker_threads').isMainThread) end(error)
+  })
+}
+
+function end(error: unknown): never {
+  if (!isOfLibrary(error)) {
+    write(`${inspect(error)}\n`)
+    process.exit(1)
   }
-  throw error
+  const ours = error as unknown as Uncaught
+  write(`${paragraph(ours)}\n`)
+  process.exit(ours.exitCode)
+}
+
+/** Gives the message; of a wrong option, which is a bug, also the lines of the program that led to it. */
+function paragraph({ message, code, stack = '' }: Uncaught): string {
+  if (code !== 'ERR_DAEMON_OPTION') return message
+  const frames = stack.split('\n').filter(line => /^ {4}at /.test(line) && !/\bnode:|<anonymous>\)$/.test(line))
+  const others = frames.filter(frame => !isOwnFrame(frame))
+  return [`OptionError: ${message}`, ...(others.length > 0 ? others : frames)].join('\n')
+}
+
+/** Whether a line of a stack is in this library: its bundles lie in one directory, and nothing else does. */
+function isOwnFrame(frame: string): boolean {
+  const own: string | undefined = import.meta.url
+  const [, file] = /(?:\(|at )(file:.*?):\d+:\d+\)?$/.exec(frame) ?? []
+  return own !== undefined && file !== undefined && new URL('.', file).href === new URL('.', own).href
 }
 
 /**
@@ -34,9 +66,7 @@ export function tolerateAborts(): () => void {
     if (!isAbort(reason) && process.listenerCount('unhandledRejection') === 1) throw reason
   }
   const onException = (error: unknown) => {
-    if (isAbort(error) || process.listenerCount('uncaughtException') > 1) return
-    write(`${inspect(error)}\n`)
-    process.exit(1)
+    if (!isAbort(error) && process.listenerCount('uncaughtException') === 1) end(error)
   }
   process.on('unhandledRejection', onRejection).on('uncaughtException', onException)
   return () => void process.off('unhandledRejection', onRejection).off('uncaughtException', onException)

@@ -1,6 +1,7 @@
 // User, group and root directory: names resolved to ids once, while the user database can still be read.
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { Account, IdentityChange } from '#native'
 import { checked, native } from '../binding/addon.js'
 import { OptionError, SystemCallError } from '../errors/classes.js'
@@ -96,8 +97,9 @@ function unique(groups: readonly number[]): number[] {
 function unprivileged({ user, group, groups }: Identity['change']): Identity['change'] {
   if (user !== undefined && user !== process.getuid?.()) throw forbidden('setuid', 'setresuid')
   if (group !== undefined && group !== process.getgid?.()) throw forbidden('setgid', 'setresgid')
-  const present = new Set([...(process.getgroups?.() ?? []), process.getgid?.()])
-  if (groups && (groups.some(each => !present.has(each)) || groups.length < present.size))
+  // Node lists the group of the process among them, whether it is or not.
+  const others = (list: readonly number[]) => unique(list.filter(each => each !== process.getgid?.())).sort()
+  if (groups && !isDeepStrictEqual(others(groups), others(process.getgroups?.() ?? [])))
     throw forbidden('setgroups', 'setgroups')
   return {}
 }

@@ -44,6 +44,7 @@ export function normalise(
   const ready = or(options.ready, OPTIONS.ready.default)
   return {
     name,
+    title: options.title === undefined ? name : text('title', options.title, 'a string'),
     instance,
     version: null,
     identity,

@@ -10,6 +10,8 @@ import type { Supervision } from './supervision.js'
 /** The options of a start as the code uses them. Times are milliseconds. */
 export interface Settings extends Streams, Signals {
   name: string
+  /** The process title. */
+  title: string
   /** What tells daemons of one name apart; null where there is one of the name. */
   instance: string | null
   /** The release of the program, as launch() was given it. */

@@ -50,16 +50,17 @@ const SIGNALS: SignalMap = {
 /** The options, in the order in which messages and documents list them. */
 export const OPTIONS = {
   name: { takesEffect: ['launcher', 'call'], decidedBy: 'each' },
+  title: { takesEffect: ['call'], decidedBy: 'each' },
   instance: { takesEffect: ['launcher', 'call'], decidedBy: 'start' },
   detach: { takesEffect: ['launcher'], decidedBy: 'program', default: 'auto' },
   chdir: { takesEffect: ['call'], decidedBy: 'each', default: '/', launchDefault: false },
   umask: { takesEffect: ['call'], decidedBy: 'each', default: 0o022 },
   chroot: { takesEffect: ['call'], decidedBy: 'identity' },
-  user: { takesEffect: ['call'], decidedBy: 'identity' },
-  group: { takesEffect: ['call'], decidedBy: 'identity' },
-  groups: { takesEffect: ['call'], decidedBy: 'identity' },
+  user: { takesEffect: ['exec', 'call'], decidedBy: 'identity' },
+  group: { takesEffect: ['exec', 'call'], decidedBy: 'identity' },
+  groups: { takesEffect: ['exec', 'call'], decidedBy: 'identity' },
   stdin: { takesEffect: ['launcher'], decidedBy: 'start', default: 'ignore' },
-  log: { takesEffect: ['launcher'], decidedBy: 'start', default: 'ignore' },
+  log: { takesEffect: ['launcher'], decidedBy: 'start', default: 'ignore', launchDefault: true },
   stdout: { takesEffect: ['launcher'], decidedBy: 'start' },
   stderr: { takesEffect: ['launcher'], decidedBy: 'start' },
   preserve: { takesEffect: ['exec'], decidedBy: 'start', default: [] },
@@ -96,7 +97,10 @@ export const MONITOR_OPTIONS = {
   watchdog: {},
   maxMemory: {},
   settle: { default: 1_000 },
-  killTree: { default: false },
+  killTree: { default: true },
+  reload: { default: 'auto' },
+  reloadSignal: {},
+  startAs: { default: 'user' },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: { readonly default?: unknown } }
 
 /** The names of the options whose row in the table has this in it. */
@@ -131,6 +135,8 @@ export interface Flag {
   readonly kind?: string
   readonly choices?: readonly string[]
   readonly repeatable?: true
+  /** The flag stands for the value false. */
+  readonly isNegation?: true
   /** The group of help that shows it: a `Group` of src/cli/option-table.ts. */
   readonly group: string
   readonly help: string
@@ -147,6 +153,14 @@ export const FLAGS = {
     group: 'Identity',
     help: 'what it is called, and its files',
     default: 'SCRIPT’s base name without extension',
+  },
+  title: {
+    name: 'title',
+    kind: 'text',
+    value: 'TEXT',
+    group: 'Identity',
+    help: 'what ps shows',
+    default: 'NAME',
   },
   instance: {
     name: 'instance',
@@ -320,7 +334,14 @@ export const FLAGS = {
     help: 'what runs SCRIPT',
     default: 'this Node.js',
   },
-  interpreterArgs: null,
+  interpreterArgs: {
+    name: 'interpreter-arg',
+    kind: 'text',
+    value: 'ARG',
+    repeatable: true,
+    group: 'Program',
+    help: 'an argument of what runs SCRIPT, before it: --interpreter-arg=--trace-warnings',
+  },
   ifRunning: {
     name: 'if-running',
     kind: 'choice',
@@ -392,5 +413,35 @@ export const MONITOR_FLAGS = {
     help: 'a new worker serves for so long before a reload stops the first old one',
     default: '1s',
   },
-  killTree: { name: 'kill-tree', group: 'Supervision', help: 'end a worker’s whole process group with it' },
+  killTree: {
+    name: 'no-kill-tree',
+    isNegation: true,
+    group: 'Supervision',
+    help: 'leave the rest of a worker’s process group alone when the worker has ended',
+  },
+  reload: {
+    name: 'reload',
+    kind: 'choice',
+    value: 'HOW',
+    choices: ['auto', 'roll-over', 'restart'],
+    group: 'Supervision',
+    help: 'auto: a new worker beside the old one, refused where it binds its own port; roll-over: always beside it; restart: stop the old one first',
+    default: 'auto',
+  },
+  reloadSignal: {
+    name: 'reload-signal',
+    kind: 'signal',
+    value: 'SIGNAL',
+    group: 'Supervision',
+    help: 'a reload sends the program this signal, as HUP, instead of replacing it',
+  },
+  startAs: {
+    name: 'start-as',
+    kind: 'choice',
+    value: 'WHO',
+    choices: ['user', 'root'],
+    group: 'Supervision',
+    help: 'who a Node.js script with a --user is until its daemonize() call, from its second start on at the latest',
+    default: 'user',
+  },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: Flag }

@@ -1,7 +1,7 @@
 // The program that runs: how to start it again, in every runtime, and where that can't be done.
 import { readFileSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
-import { isAbsolute } from 'node:path'
+import { isAbsolute, join, resolve } from 'node:path'
 import { noAddon } from '../binding/no-addon.js'
 import { DaemonError, SystemCallError } from '../errors/classes.js'
 
@@ -17,10 +17,13 @@ export interface Program {
    * the supervisor does all that for it. @default true
    */
   loadsLibrary?: boolean
+  /** The script among the arguments; absent where there is none. */
+  script?: string
 }
 
-// Read when the library is loaded, before the program changes its directory. Null if the directory has been removed.
-const startDirectory = currentDirectory()
+// Read when the library is loaded: later the program may change its directory, its arguments and its title. Null if the
+// directory has been removed.
+const startDirectory = directoryOfScript() ?? currentDirectory()
 
 /**
  * Gives what starts the running program again.
@@ -31,7 +34,8 @@ export function sameProgram(): Program {
   const { execPath, execArgv, argv } = process
   const directory = requireStartDirectory()
   if (!('deno' in process.versions) && !isSingleExecutable()) refuseTextOnly(execArgv, argv[1])
-  return { path: execPath, arguments: commandLine(), directory }
+  const script = isSingleExecutable() ? undefined : argv[1]
+  return { path: execPath, arguments: commandLine(), directory, ...(script !== undefined && { script }) }
 }
 
 /** Gives the command line that started this process, as far as its runtime tells. */
@@ -51,7 +55,8 @@ export function throughLinks(program: Program): Program {
   if (!isAbsolute(PWD) || PWD === directory || !isSameFile(PWD, directory)) return program
   const moved = (word: string) => (word.startsWith(`${directory}/`) ? PWD + word.slice(directory.length) : word)
   const [first = '', ...words] = program.arguments
-  return { ...program, directory: PWD, arguments: [first, ...words.map(moved)] }
+  const script = program.script === undefined ? {} : { script: moved(program.script) }
+  return { ...program, ...script, directory: PWD, arguments: [first, ...words.map(moved)] }
 }
 
 function isSameFile(one: string, other: string): boolean {
@@ -77,6 +82,27 @@ function required(directory: string | null): string {
   if (directory !== null) return directory
   const detail = 'the directory where it was started has been removed: change to one that exists'
   throw new SystemCallError({ step: 'chdir', syscall: 'getcwd', errno: constants.errno.ENOENT, detail })
+}
+
+/**
+ * Gives the directory where Node was started with a relative path of its script, though the program may have left it before
+ * it loaded the library: Node has made that path absolute, and /proc has it as it was. Null where they don't tell.
+ */
+function directoryOfScript(): string | null {
+  const { argv, versions } = process
+  const [, script, ...args] = argv
+  if ('bun' in versions || 'deno' in versions || script === undefined) return null
+  try {
+    const word = readFileSync('/proc/self/cmdline', 'utf8')
+      .split('\0')
+      .slice(0, -1)
+      .at(-1 - args.length)
+    if (word === undefined || isAbsolute(word)) return null
+    const directory = script.slice(0, -join('/', word).length) || '/'
+    return resolve(directory, word) === script && statSync(directory).isDirectory() ? directory : null
+  } catch {
+    return null // no /proc, or the directory has been removed
+  }
 }
 
 function currentDirectory(): string | null {

@@ -14,6 +14,7 @@ type Request =
   | { do: 'reopen-logs' }
   /** `to` is `4`, `+1` or `-1`. */
   | { do: 'scale'; to: string }
+  | { do: 'signal'; signal: number }
 
 /** The answer to `status`. Times are milliseconds, sizes bytes. */
 export interface SupervisorStatus {
@@ -23,6 +24,11 @@ export interface SupervisorStatus {
   phase: 'starting' | 'running' | 'reloading' | 'stopping'
   uptime: number
   addresses: Readonly<Record<string, string>>
+  /** The number of workers that there are to be. */
+  slots: number
+  restarts: number
+  /** The worker that exits again and again; null if none does. */
+  failing: { failures: number; lastExit: string | null; restartIn: number | null } | null
   workers: {
     pid: number
     worker: number
@@ -42,6 +48,8 @@ type Answer = { ok: true } | { ok: false; error: string }
 
 /** The answer of a supervisor that is executing itself anew (SIGUSR2): ask again. */
 const RETRY = 'retry'
+/** How long an answer may take to what a supervisor does at once, in milliseconds. */
+const ANSWER_TIMEOUT = 10_000
 /** How long such a supervisor may be without a socket, in milliseconds. */
 const ABSENCE = 1_000
 
@@ -55,7 +63,7 @@ export async function askSupervisor(
   path: string,
   request: Request,
   code: string,
-  timeout = Infinity,
+  timeout = ANSWER_TIMEOUT,
 ): Promise<{ ok: true } | null> {
   const deadline = performance.now() + Math.min(timeout, ABSENCE)
   for (;;) {

@@ -1,13 +1,15 @@
 // Finding the daemon that a pid file belongs to, once it is neither starting nor stopping.
 import { checked, native } from '../binding/addon.js'
 import { PidLock } from '../pid-lock.js'
-import { readState, type State } from './state-file.js'
+import { readWithAuthor, type State } from './state-file.js'
 
 /** A daemon that runs and is ready. */
 export interface RunningOne {
   pid: number
   /** What its state file holds; null where the launcher could not write one. */
   state: State | null
+  /** The user whose word that is; null for this user's own word, and root's. */
+  author: number | null
 }
 
 /** How much later than the pid a state file may appear, in milliseconds. */
@@ -57,8 +59,10 @@ async function isSettled(path: string, deadline: number): Promise<boolean> {
 async function withState(path: string, pid: number): Promise<RunningOne> {
   const deadline = performance.now() + STATE_DELAY
   for (;;) {
-    const state = readState(path, pid)
-    if (state !== null || performance.now() > deadline || PidLock.inspect(path).pid !== pid) return { pid, state }
+    const { state, author } = readWithAuthor(path, pid) ?? { state: null, author: null }
+    if (state !== null || performance.now() > deadline || PidLock.inspect(path).pid !== pid) {
+      return { pid, state, author }
+    }
     await pause()
   }
 }

@@ -9,15 +9,14 @@ import { DaemonError, during } from '../errors/classes.js'
 const HASH_LENGTH = 12
 
 /**
- * Lists the pid files in the run directory; other software's may be among them.
+ * Lists the pid files in the run directory, also those that are gone while a state file is there. Other software's files
+ * may be among them.
  * @throws DaemonError EPERM: the directory is another user's
  */
 export function pidFilesInRunDirectory(): string[] {
   requireTrustedRunDirectory()
-  return readdirIfThere(runDirectory())
-    .filter(file => file.endsWith('.pid'))
-    .sort()
-    .map(runPath)
+  const files = readdirIfThere(runDirectory()).filter(file => /\.(pid|json)$/.test(file))
+  return [...new Set(files.map(file => file.replace(/\.json$/, '.pid')))].sort().map(runPath)
 }
 
 /**

@@ -1,9 +1,11 @@
 // The state file, a JSON file beside the pid file: what is known of a daemon besides its pid. It is believed only while its
 // pid owns the lock. Others may be able to put a file there, so that its owner decides what it is believed for.
 import { closeSync, fstatSync, lstatSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import type { KilledDaemonPlan } from '#native'
 import { DaemonError, during, OptionError } from '../errors/classes.js'
 import { isName } from '../options/values.js'
 import type { ServiceUnit } from '../process/service-unit.js'
+import { isOfThisBoot } from './boot.js'
 import { controlPath, statePath } from './paths.js'
 import { openRegularFile, readAtMost } from './regular-file.js'
 
@@ -12,6 +14,10 @@ export interface State {
   version: 1
   name: string
   instance?: string
+  /** The process title, where that isn't the name. */
+  title?: string
+  /** The last text of setStatus(), where there is no supervisor. */
+  statusText?: string
   /** The program's version: the `version` option of launch(). */
   release?: string
   pid: number
@@ -28,8 +34,35 @@ export interface State {
   startedAt: number
   /** The unit of a service manager that the daemon is; absent where it is none. */
   service?: ServiceUnit
+  /** The id of the start, which every process under its supervisor has as DAEMONIC_INVOCATION_ID, and their user. */
+  invocation?: string
+  user?: number
+  /** The daemon's session, and where and when that number means it; only beside `invocation`. */
+  session?: number
+  pidSpace?: string
+  /** The boot of the system in which it was started; absent where the system doesn't tell. */
+  bootId?: string
+  /** The number of workers that scale() or a signal has set, for a restart. */
+  scaledTo?: number
+  /** How the daemon failed for good after it was ready: then the file stays, as the record of that. */
+  failure?: FailureRecord
   /** How launch() was called; absent where the program calls daemonize() itself. */
   launch?: LaunchRecord
+}
+
+/** The failure that ended a daemon, as its supervisor writes it. */
+export interface FailureRecord {
+  /** The daemon's exit code, 128 + N for signal N. */
+  exitCode: number
+  /** How its last worker exited, with the last line of that one's stderr. */
+  lastExit: string
+  /** How many failures there were in a row. */
+  failures: number
+  /** How often workers had been restarted, and how many workers there were to be. */
+  restarts: number
+  workers: number
+  /** The moment, in milliseconds since the epoch. */
+  at: number
 }
 
 /** The arguments of launch(), for a restart from `directory`. A variable of null in `env` stands for `undefined`. */
@@ -43,8 +76,8 @@ const LONGEST = 8 * 1024 * 1024
 /** The bits of a mode that let others write. */
 const OTHERS_WRITE = 0o022
 
-/** What is known before there is a process; the core adds the pid and the addresses. */
-export type Known = Omit<State, 'pid' | 'addresses'>
+/** What is known before there is a process; the core adds the rest. */
+export type Known = Omit<State, 'pid' | 'addresses' | 'session' | 'pidSpace'>
 
 /**
  * Writes the state file of a daemon: beside its path first, then renamed into place, so that readers find all of it or
@@ -89,10 +122,10 @@ export function draftState(
   return { publish: () => orDiscard(() => renameSync(draft, statePath(pidFile))), discard }
 }
 
-/** Changes the stopTimeout, in milliseconds, in the state file of this very process. */
-export function recordStopTimeout(pidFile: string, stopTimeout: number): void {
+/** Changes the state file of this very process, where it may. */
+export function recordInState(pidFile: string, change: Partial<Pick<State, 'stopTimeout' | 'statusText'>>): void {
   const state = readState(pidFile, process.pid)
-  if (state !== null) writeState(pidFile, { ...state, stopTimeout })
+  if (state !== null) writeState(pidFile, { ...state, ...change })
 }
 
 /** Returns the paths that {@link writeState} of this process writes: the state file and its draft. */
@@ -122,13 +155,33 @@ export function requireRoomForState(pidFile: string): void {
 }
 
 /**
+ * Reads what the next start has to know of a daemon that was killed, so that the processes which it left can be told from
+ * others. Only a file of this user or root is believed.
+ */
+export function killedDaemon(pidFile: string): KilledDaemonPlan | null {
+  const found = find(pidFile)
+  if (found === null || !isOurs(found)) return null
+  const { pid, session, pidSpace, invocation, user, failure } = found.state
+  if (failure !== undefined) return null // it ended by itself, and its processes with it
+  if (session === undefined || pidSpace === undefined || invocation === undefined || user === undefined) return null
+  return { pid, session, pidSpace, invocation, user }
+}
+
+/**
  * Reads the state of the daemon that runs as `pid`; null if the file is another daemon's, or can't be read. A file of the
  * daemon's own user is believed, too: what it says is shown, and never executed.
  */
 export function readState(pidFile: string, pid: number | null): State | null {
+  return readWithAuthor(pidFile, pid)?.state ?? null
+}
+
+/** Reads the same, with the user whose word it is; null for this user's own word, and root's. */
+export function readWithAuthor(pidFile: string, pid: number | null): { state: State; author: number | null } | null {
   const found = find(pidFile)
   if (pid === null || found?.state.pid !== pid) return null
-  return isOurs(found) || found.owner === userOf(pid, pidFile) ? found.state : null
+  const { state, owner } = found
+  if (isOurs(found)) return { state, author: null }
+  return owner === userOf(pid, pidFile) ? { state, author: owner } : null
 }
 
 /** Reads the last state that was written, of a daemon that may have exited, to show it; null if there is none. */
@@ -136,6 +189,15 @@ export function readLastState(pidFile: string): State | null {
   const found = find(pidFile)
   if (found === null) return null
   return isOurs(found) || found.owner === ownerOf(pidFile) ? found.state : null
+}
+
+/**
+ * Reads how the daemon failed for good, to show it; null if it didn't, or if the system was booted since then: what failed
+ * before that has merely stopped.
+ */
+export function readFailure(pidFile: string): FailureRecord | null {
+  const last = readLastState(pidFile)
+  return last?.failure && isOfThisBoot(last) ? last.failure : null
 }
 
 /**
@@ -199,6 +261,8 @@ function isState(found: Partial<State> | null): found is State {
     Number.isSafeInteger(found.pid) &&
     isName(found.name) &&
     isOptionalText(found.instance) &&
+    isOptionalText(found.title) &&
+    isOptionalText(found.statusText) &&
     isOptionalText(found.release) &&
     isTexts(found.arguments) &&
     typeof found.directory === 'string' &&
@@ -209,6 +273,13 @@ function isState(found: Partial<State> | null): found is State {
     typeof found.supervised === 'boolean' &&
     Number.isFinite(found.startedAt) &&
     (found.service === undefined || isUnit(found.service)) &&
+    isOptionalText(found.invocation) &&
+    isOptionalId(found.user) &&
+    isOptionalId(found.session) &&
+    isOptionalText(found.pidSpace) &&
+    isOptionalText(found.bootId) &&
+    (found.scaledTo === undefined || Number.isSafeInteger(found.scaledTo)) &&
+    (found.failure === undefined || isFailure(found.failure)) &&
     (found.launch === undefined ||
       (isObject(found.launch) && typeof found.launch.program === 'string' && isObject(found.launch.options)))
   )
@@ -220,12 +291,28 @@ function isUnit({ manager, unit, user }: Partial<ServiceUnit>): boolean {
   return isKnown && typeof unit === 'string' && /^\w[\w:.@\\-]{0,254}$/.test(unit) && (user === undefined || user)
 }
 
+function isFailure(found: Partial<FailureRecord>): found is FailureRecord {
+  return (
+    isObject(found) &&
+    Number.isSafeInteger(found.exitCode) &&
+    typeof found.lastExit === 'string' &&
+    Number.isSafeInteger(found.failures) &&
+    Number.isSafeInteger(found.restarts) &&
+    Number.isSafeInteger(found.workers) &&
+    Number.isFinite(found.at)
+  )
+}
+
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function isTexts(value: unknown): value is string[] {
   return Array.isArray(value) && value.every(each => typeof each === 'string')
+}
+
+function isOptionalId(value: unknown): boolean {
+  return value === undefined || (Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32)
 }
 
 function isOptionalText(value: unknown): boolean {

@@ -10,6 +10,7 @@ import { PidLock } from '../pid-lock.js'
 import { mainModuleEvaluated } from '../process/main-module.js'
 import { commandLine, requireStartDirectory, sameProgram } from '../process/program.js'
 import { serviceUnit } from '../process/service-unit.js'
+import { setTitle } from '../process/title.js'
 import { prepareDirectory, statePath } from '../running/paths.js'
 import { requireRoomForState, writeState } from '../running/state-file.js'
 import type { Daemon } from '../types.js'
@@ -41,7 +42,7 @@ const noted = () => {}
 
 function becomeDaemon(settings: Settings): Daemon {
   const evaluated = mainModuleEvaluated()
-  const { name, pidFile: file } = settings
+  const { pidFile: file } = settings
   if (file) prepareDirectory(file.path)
   if (file) requireRoomForState(file.path)
   const pidFile =
@@ -54,7 +55,7 @@ function becomeDaemon(settings: Settings): Daemon {
     const changes = changesOf(settings)
     // The directory stays, but nothing stays outside of a new root.
     apply({ ...changes, directory: changes.identity.chroot === undefined ? false : changes.directory })
-    process.title = name
+    setTitle(settings.title)
     keepTerminalSignals(settings)
     if (pidFile) {
       const addresses = Object.fromEntries(Object.entries(sockets).map(([key, { address }]) => [key, address]))

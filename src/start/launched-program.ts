@@ -1,13 +1,13 @@
 // The program that launch() executes: its file, what runs it, and with which flags.
 import { constants as access, accessSync, realpathSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
-import { delimiter, join, resolve } from 'node:path'
+import { basename, delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { OptionError, SystemCallError } from '../errors/classes.js'
+import { DaemonError, OptionError, SystemCallError } from '../errors/classes.js'
 import type { LaunchOptions } from '../option-types.js'
 import { expected, text } from '../options/values.js'
 import { preloadFlags } from '../process/preload-flag.js'
-import type { Program } from '../process/program.js'
+import { isSingleExecutable, type Program } from '../process/program.js'
 
 /** What launch() executes. */
 export interface LaunchedProgram extends Program {
@@ -32,7 +32,8 @@ export function launchedProgram(program: unknown, options: LaunchOptions, direct
     const file = executable(name)
     return { path: file, arguments: [file, ...args], directory, file, loadsLibrary: false }
   }
-  const path = options.interpreter === undefined ? process.execPath : executable(interpreterOf(options.interpreter))
+  const path = options.interpreter === undefined ? thisNode() : executable(interpreterOf(options.interpreter))
+  refuseTsx(path, options.listen)
   const loadsLibrary = isNode() && realpathSync(path) === realpathSync(process.execPath)
   const flags =
     options.interpreterArgs === undefined
@@ -45,6 +46,7 @@ export function launchedProgram(program: unknown, options: LaunchOptions, direct
     arguments: [path, ...(loadsLibrary ? preloadFlags() : []), ...flags, file, ...args],
     directory,
     file,
+    script: file,
     loadsLibrary,
   }
 }
@@ -58,6 +60,26 @@ export function wordOf(program: unknown): string {
 
 function interpreterOf(value: unknown): string {
   return text('interpreter', value, 'a path, a command or null')
+}
+
+/** @throws DaemonError ERR_DAEMON_UNSUPPORTED: it is one file with the program that runs, and runs nothing else */
+function thisNode(): string {
+  if (!isSingleExecutable()) return process.execPath
+  throw new DaemonError(
+    'launch() was called in a single executable application, which runs no other script: name what runs it, such as ' +
+      "`interpreter: 'node'`, or `interpreter: null` for a program that is executed itself",
+    'ERR_DAEMON_UNSUPPORTED',
+  )
+}
+
+/** Refuses tsx where there are sockets: it starts Node as its child, and passes them no further. */
+function refuseTsx(path: string, listen: LaunchOptions['listen'] = {}): void {
+  if (basename(path) !== 'tsx' || Object.keys(listen).length === 0) return
+  throw new OptionError(
+    'interpreter',
+    'tsx starts Node as its child, which would not get the sockets of `listen`: leave the `interpreter` option out, ' +
+      "and let this Node load it by `interpreterArgs: ['--import', 'tsx']` (NODE_OPTIONS='--import tsx')",
+  )
 }
 
 function strings(option: string, value: unknown): string[] {
@@ -101,7 +123,8 @@ function requireScript(file: string, loadsLibrary: boolean): void {
   asExecError(file, () => accessSync(loadsLibrary ? resolvedScript(file) : file, access.R_OK))
 }
 
-function resolvedScript(file: string): string {
+/** Gives the file that Node runs for a script without its extension, or for a directory. */
+export function resolvedScript(file: string): string {
   try {
     return process.getBuiltinModule('node:module').createRequire(file).resolve(file)
   } catch {
@@ -124,7 +147,7 @@ function missing(path: string, detail: string): SystemCallError {
 }
 
 function isNode(): boolean {
-  return !('bun' in process.versions) && !('deno' in process.versions)
+  return !isSingleExecutable() && !('bun' in process.versions) && !('deno' in process.versions)
 }
 
 /** Gives those flags of this Node that a program file can be run with. */

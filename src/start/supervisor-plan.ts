@@ -1,15 +1,17 @@
 // The native supervisor's configuration: the settings in the words of crates/supervisor/src/config.rs.
 import { lstatSync } from 'node:fs'
-import type { ListenPlan, NamedAddress, OwnerPlan, Plan, SupervisorPlan } from '#native'
+import type { ListenPlan, NamedAddress, Plan, SupervisorPlan } from '#native'
 import { supervisorPath } from '../binding/addon.js'
 import type { Note } from '../daemon/note.js'
 import { OptionError } from '../errors/classes.js'
 import type { Settings } from '../options/settings.js'
 import { inWholeUnits, type Supervision } from '../options/supervision.js'
 import { decidedBy } from '../options/table.js'
-import { type Program, throughLinks } from '../process/program.js'
+import { isTold } from '../options/verbosity.js'
+import type { Program } from '../process/program.js'
 import { controlPath } from '../running/paths.js'
 import { stateFiles } from '../running/state-file.js'
+import { codeOf } from './program-code.js'
 
 /** Milliseconds that the launcher waits beyond startTimeout, for the supervisor to say why it failed. */
 const LAUNCHER_PATIENCE = 2_000
@@ -28,11 +30,10 @@ export function supervisorPlan(
   supervision: Supervision,
   program: Program,
   note: Note,
-  owner: OwnerPlan | undefined,
 ): SupervisorPlan {
   const { loadsLibrary = true } = program
-  const { path, arguments: args, directory } = throughLinks(program)
-  const { name, pidFile, resources, preserve } = settings
+  const { path, arguments: args, directory } = program
+  const { name, title, pidFile, resources, preserve } = settings
   const control = pidFile && controlPath(pidFile.path)
   const conflict = settings.listen.find(socket => socket.path !== undefined && socket.path === control)
   if (conflict) {
@@ -45,8 +46,11 @@ export function supervisorPlan(
   requireRoomFor(control)
   const config = {
     name,
+    title,
     executable: supervisorPath(),
     program: { path, arguments: args, directory },
+    code: codeOf(program, settings),
+    identity: settings.identity.change,
     foreign: loadsLibrary ? null : foreignContext(settings),
     ready: readinessOf(settings),
     // The supervisor has the pid file, not the worker.
@@ -55,7 +59,6 @@ export function supervisorPlan(
     control,
     sockets: socketsToBind(settings).map(({ fd, ...socket }) => ({ ...socket, passed: fd !== undefined })),
     logs: note.logs,
-    owner,
     resources,
     preserve,
     supervision: inWholeUnits(supervision),
@@ -64,15 +67,17 @@ export function supervisorPlan(
     endsIdle: settings.idleTimeout !== null,
     open: openOptions(note),
     outlivesLauncher: note.given !== null,
-    verbosity: verbosityOf(settings),
+    // 1 logs from `debug` on.
+    verbosity: isTold('debug', settings.environment) ? 1 : 0,
   }
   return { executable: supervisorPath(), config: JSON.stringify(config) }
 }
 
 /** What whoever started the daemon left to the program's own call; nothing where that call itself starts it. */
-function openOptions({ given }: Note): Record<'supervision' | 'stopTimeout' | 'idleTimeout', boolean> {
+function openOptions({ given }: Note): Record<'identity' | 'supervision' | 'stopTimeout' | 'idleTimeout', boolean> {
   const isOpen = (...names: string[]) => given !== null && !names.some(name => given.keys.includes(name))
   return {
+    identity: isOpen(...decidedBy('identity')),
     supervision: isOpen(...decidedBy('supervision')),
     stopTimeout: isOpen('stopTimeout'),
     idleTimeout: isOpen('idleTimeout'),
@@ -114,13 +119,7 @@ export function socketsToBind({ ready, listen }: Settings): Settings['listen'] {
   return ready === 'port' ? [] : listen
 }
 
-/** What the supervisor applies before the exec of a program that does not load this library. */
-function foreignContext({ identity, umask, chdir }: Settings): object {
-  return { ...identity.change, umask: umask === false ? null : umask, directory: chdir === false ? null : chdir }
-}
-
-/** 0 logs from `info` on, 1 from `debug`. The command's -v sets the variable DAEMONIC_LOG. */
-function verbosityOf({ environment }: Settings): number {
-  const given = environment.find(({ name }) => name === 'DAEMONIC_LOG')
-  return ['debug', 'trace'].includes((given ? given.value : process.env.DAEMONIC_LOG) ?? '') ? 1 : 0
+/** What the supervisor applies, besides the identity, before the exec of a program that does not load this library. */
+function foreignContext({ umask, chdir }: Settings): object {
+  return { umask: umask === false ? null : umask, directory: chdir === false ? null : chdir }
 }

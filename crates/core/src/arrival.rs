@@ -17,8 +17,13 @@ use crate::sys::{memory_file, process};
 pub const MARKER: &str = "DAEMONIC_START";
 /// Variables of sd_listen_fds(3).
 pub const LISTEN_PID: &str = "LISTEN_PID";
+/// Number of sockets that were passed.
 pub const LISTEN_FDS: &str = "LISTEN_FDS";
+/// Names of the sockets that were passed, between colons.
 pub const LISTEN_FDNAMES: &str = "LISTEN_FDNAMES";
+
+/// Least length of the note, in characters, filled up with blanks: a long process title is written over the marker.
+const TITLE_ROOM: usize = 2048;
 
 /// Role of this process, by who started it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -33,16 +38,23 @@ pub enum Role {
 /// Content of [`MARKER`]: the numbers of the descriptors that were passed, and the identity of the channel.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Marker {
+    /// Who started this process.
     pub role: Role,
     /// None after a takeover in the foreground: then no launcher waits for this process.
     pub channel: Option<RawFd>,
     /// Identifies the channel: another program that inherited the variable has another file under that number.
     channel_id: FileId,
+    /// Number of the first socket that was passed.
     pub first_socket: RawFd,
+    /// Memory file of the supervisor's configuration.
     pub config: Option<RawFd>,
+    /// Claimed pid file.
     pub pid_file: Option<RawFd>,
+    /// Output that stdout becomes at the call of daemonize().
     pub stdout_at_call: Option<RawFd>,
+    /// Output that stderr becomes at the call of daemonize().
     pub stderr_at_call: Option<RawFd>,
+    /// Output that stderr becomes when the daemon is ready.
     pub stderr_at_ready: Option<RawFd>,
 }
 
@@ -77,7 +89,9 @@ impl Marker {
         let [channel, lock, out, error, late, config] =
             [self.channel, self.pid_file, self.stdout_at_call, self.stderr_at_call, self.stderr_at_ready, self.config]
                 .map(number);
-        format!("{role} {channel} {device} {inode} {lock} {out} {error} {late} {config} {first_socket} {note} ")
+        format!(
+            "{role} {channel} {device} {inode} {lock} {out} {error} {late} {config} {first_socket} {note:<TITLE_ROOM$} "
+        )
     }
 
     /// Reads marker, note and pid out of the variable's value.
@@ -111,6 +125,7 @@ impl Marker {
 /// exec.
 #[derive(Debug)]
 pub struct Arrival {
+    /// Who started this process.
     pub role: Role,
     /// Pid of the process that forked this one, and with which it is killed: a daemon until it is ready, a worker for
     /// good.
@@ -118,17 +133,29 @@ pub struct Arrival {
     /// Channel to the launcher, closed once the daemon is ready; or to the supervisor.
     channel: Option<OwnedFd>,
     answers: Arc<Answers>,
+    /// Claimed pid file, to be registered as [`Held`].
     pub pid_file: Option<OwnedFd>,
+    /// Output that stdout becomes at the call of daemonize().
     pub stdout_at_call: Option<OwnedFd>,
+    /// Output that stderr becomes at the call of daemonize().
     pub stderr_at_call: Option<OwnedFd>,
+    /// Output that stderr becomes when the daemon is ready.
     pub stderr_at_ready: Option<OwnedFd>,
     /// Configuration, where this process is a supervisor.
     pub config: Option<OwnedFd>,
+    /// Number of the first socket that was passed: see [`passed_sockets`].
     pub first_socket: RawFd,
+    /// Text that the launcher passed on: [`crate::plan::Plan::note`].
     pub note: String,
 }
 
 impl Arrival {
+    /// Takes what was passed to this process, if a launcher or a supervisor has started it. Call it once.
+    #[must_use]
+    pub fn of_this_process() -> Option<Self> {
+        Self::take(&std::env::var(MARKER).ok()?)
+    }
+
     /// Takes the descriptors that `marker` names, if it was made for this very process. Call it once.
     #[must_use]
     pub fn take(marker: &str) -> Option<Self> {
@@ -216,10 +243,13 @@ impl Arrival {
         self.answers.wait_for_socket()
     }
 
-    /// Makes this worker the leader of a process group, which its supervisor ends with it. A worker that is started
-    /// later leads one from its beginning.
-    pub fn lead_group(&self) -> Result<()> {
-        Ok(process::lead_process_group().during(Step::Process, "setpgid")?)
+    /// Tells the supervisor how the program wants to be supervised: a line of JSON. Blocks until it was heard, since the
+    /// supervisor heeds it only while this process has its rights.
+    pub fn wish(&self, wishes: &str) -> Result<()> {
+        let Some(channel) = self.channel.as_ref().filter(|_| self.role == Role::Worker) else { return Ok(()) };
+        let line = format!("WISHES={} {}\n", self.answers.expect(), wishes.replace('\n', " "));
+        fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Channel, "send")?;
+        self.answers.wait_for_grant()
     }
 
     /// Whether a launcher or a supervisor waits for this process to be ready.

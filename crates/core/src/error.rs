@@ -1,5 +1,6 @@
 //! Errors: step, system call, errno and path, from the place of the failure to the message that a person reads.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -13,22 +14,47 @@ pub enum Error {
     /// A system call failed.
     System(Failure),
     /// The pid file is locked by a running (or starting) daemon.
-    Running { path: PathBuf, pid: Option<i32> },
+    Running {
+        /// The pid file.
+        path: PathBuf,
+        /// Pid of the process, where the kernel says it.
+        pid: Option<i32>,
+    },
     /// Another process has a read lock on the byte that excludes a second daemon.
-    Blocked { path: PathBuf, pid: Option<i32> },
+    Blocked {
+        /// The pid file.
+        path: PathBuf,
+        /// Pid of the process, where the kernel says it.
+        pid: Option<i32>,
+    },
     /// No process locks the pid file.
-    NotRunning { path: PathBuf },
+    NotRunning {
+        /// The pid file.
+        path: PathBuf,
+    },
     /// The pid file is locked, but the kernel doesn't confirm by which process: none may be signalled.
-    Unverified { path: PathBuf, pid: Option<i32>, reason: &'static str },
+    Unverified {
+        /// The pid file.
+        path: PathBuf,
+        /// Pid that the text of the file says.
+        pid: Option<i32>,
+        /// Why the kernel doesn't confirm it.
+        reason: &'static str,
+    },
 }
 
 /// System call that failed, at a named step of the work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
+    /// Step of the work.
     pub step: Step,
+    /// System call that failed.
     pub syscall: &'static str,
+    /// Error that it gave.
     pub errno: Errno,
+    /// File that it was about.
     pub path: Option<PathBuf>,
+    /// What a person needs to know beyond that.
     pub detail: Option<String>,
 }
 
@@ -37,7 +63,7 @@ macro_rules! steps {
         /// Named steps of the work. The TypeScript side says for each of them what could not be done.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
-        pub enum Step { $($variant,)* }
+        pub enum Step { $(#[doc = concat!("The step “", $name, "”.")] $variant,)* }
 
         impl Step {
             const ALL: &'static [(Step, &'static str)] = &[$((Step::$variant, $name),)*];
@@ -170,6 +196,35 @@ impl Failure {
         self
     }
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.step.name(), self.syscall)?;
+        if let Some(path) = &self.path {
+            write!(out, " {}", path.display())?;
+        }
+        write!(out, ": {}", self.errno.desc())?;
+        self.detail.as_ref().map_or(Ok(()), |detail| write!(out, " ({detail})"))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = |pid: &Option<i32>| pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
+        match self {
+            Self::System(failure) => failure.fmt(out),
+            Self::Running { path, pid } => write!(out, "{} is locked by {}", path.display(), by(pid)),
+            Self::Blocked { path, pid } => write!(out, "{} is read-locked by {}", path.display(), by(pid)),
+            Self::NotRunning { path } => write!(out, "no process locks {}", path.display()),
+            Self::Unverified { path, reason, .. } => {
+                write!(out, "the owner of {} is not known: {reason}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+impl std::error::Error for Error {}
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {

@@ -111,7 +111,8 @@ pub fn command<'a>(
         variables.push(Variable { text: format!("{LISTEN_PID}=").into_bytes(), ends_in_pid: true });
     }
     if let Some(marker) = marker {
-        variables.push(Variable { text: format!("{}={marker}", arrival::MARKER).into_bytes(), ends_in_pid: true });
+        // First, right behind the arguments: there a title goes on that is longer than they are.
+        variables.insert(0, Variable { text: format!("{}={marker}", arrival::MARKER).into_bytes(), ends_in_pid: true });
     }
     Ok(Command { path: c_path(program, Step::Exec)?, arguments, variables })
 }

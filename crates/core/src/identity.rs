@@ -13,8 +13,11 @@ use crate::sys::{credentials, process};
 /// New root directory and new ids. All names are resolved before the root changes.
 #[derive(Debug, Default, Clone)]
 pub struct Change {
+    /// New root directory.
     pub chroot: Option<std::path::PathBuf>,
+    /// User id.
     pub user: Option<u32>,
+    /// Group id.
     pub group: Option<u32>,
     /// New supplementary groups; None keeps them.
     pub groups: Option<Vec<u32>>,
@@ -22,13 +25,26 @@ pub struct Change {
     pub dumpable: bool,
 }
 
+impl Change {
+    /// Whether it names a user or groups.
+    #[must_use]
+    pub fn has_ids(&self) -> bool {
+        self.user.is_some() || self.group.is_some() || self.groups.is_some()
+    }
+}
+
 /// Entry of the user database.
 #[derive(Debug)]
 pub struct Account {
+    /// User id.
     pub uid: u32,
+    /// Id of the user's group.
     pub gid: u32,
+    /// Name of the user.
     pub name: String,
+    /// Home directory.
     pub home: String,
+    /// Login shell.
     pub shell: String,
 }
 

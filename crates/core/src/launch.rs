@@ -8,12 +8,14 @@ use std::time::Duration;
 use crate::arrival::Role;
 use crate::error::{During, Result, Step};
 use crate::handover::{Handover, OWN_DESCRIPTORS, command, joined, pair};
+use crate::log_file::MadeLog;
 use crate::middle::{self, Leftovers};
 use crate::middle_order::{MiddleOrder, Numbering};
 use crate::own_executable;
 use crate::pending_start::PendingStart;
 use crate::pidfile::{Claim, Sweep, claim};
 use crate::plan::{PidFile, Plan, Supervisor};
+use crate::remnants;
 use crate::resources::Resources;
 use crate::sockets::{self, Bound};
 use crate::state_file::StateWriter;
@@ -33,6 +35,7 @@ pub fn begin(plan: &Plan, timeout: Duration) -> Result<PendingStart> {
     let captured = (!plan.outlives_launcher).then(Captured::new);
     let signals = captured.transpose().during(Step::Signal, "sigaction")?;
     let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
+    let remnants = remnants::clear_away(plan);
     let sockets = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => sockets,
         Err(error) => {
@@ -43,9 +46,14 @@ pub fn begin(plan: &Plan, timeout: Duration) -> Result<PendingStart> {
         }
     };
     let leftovers = leftovers(plan, claimed.as_ref(), &sockets);
-    start_middle(plan, claimed, sockets, leftovers.clone(), signals)
-        .inspect_err(|_| leftovers.remove())?
-        .with_pid(timeout)
+    let mut made = Vec::new();
+    let started = start_middle(plan, claimed, sockets, leftovers.clone(), signals, &mut made).inspect_err(|_| {
+        leftovers.remove();
+        made.iter().for_each(MadeLog::remove_if_empty);
+    })?;
+    let mut start = started.with_pid(made, timeout)?;
+    start.in_the_way = remnants.left;
+    Ok(start)
 }
 
 fn start_middle(
@@ -54,6 +62,7 @@ fn start_middle(
     sockets: Vec<Bound>,
     leftovers: Leftovers,
     signals: Option<Captured>,
+    made: &mut Vec<MadeLog>,
 ) -> Result<PendingStart> {
     // The numbers of the daemon come first, those of the middle follow, those of the launcher lie above both.
     let first = Handover::lowest(sockets.len(), &plan.preserve);
@@ -61,7 +70,7 @@ fn start_middle(
     let lowest = first + 3 + OWN_DESCRIPTORS + MIDDLE_DESCRIPTORS + RawFd::try_from(inherited).unwrap_or(0);
     let above = |file: OwnedFd, step| fd::duplicate_above(&file, lowest).during(step, "fcntl");
 
-    let mut streams = Streams::open(plan, lowest)?;
+    let mut streams = Streams::open(plan, lowest, made)?;
     let tail = streams.tail.take();
     let (channel, to_launcher) = pair(lowest)?;
     let (from_daemon, to_middle) = pair(lowest)?;

@@ -13,8 +13,11 @@ use crate::sys::limit::{self, Resource, rlim_t};
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(try_from = "LimitText", into = "LimitText")]
 pub struct Limit {
+    /// Resource that is limited.
     pub resource: Resource,
+    /// Limit that the kernel enforces.
     pub soft: rlim_t,
+    /// Ceiling up to which a process may raise the soft limit.
     pub hard: rlim_t,
 }
 

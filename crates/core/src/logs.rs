@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use nix::fcntl::OFlag;
 
 use crate::error::{During, Result, Step};
+use crate::log_file;
 use crate::plan::{FileOwner, LogFile};
-use crate::stdio::open_log;
 use crate::sys::fd;
 use crate::sys::path::c_path;
 
@@ -23,13 +23,13 @@ pub struct Appended {
 
 /// Opens `path` again and puts it under `number`, if the path no longer names the file that is open there. Writers
 /// notice nothing, since dup2(2) replaces the open file atomically. True if it was replaced.
-pub fn reopen(number: RawFd, path: &str, mode: u32, owner: Option<FileOwner>) -> Result<bool> {
+pub fn reopen(number: RawFd, path: &str, mode: u32, owner: Option<&FileOwner>) -> Result<bool> {
     let open = fd::stat_raw(number).during(Step::Log, "fstat")?;
     let named = fd::stat_path(&c_path(path.as_ref(), Step::Log)?, true);
     if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)) {
         return Ok(false);
     }
-    let file = open_log(&LogFile { path: path.into(), mode, truncate: false }, owner)?;
+    let file = log_file::open(&LogFile { path: path.into(), mode, truncate: false }, owner)?.0;
     fd::place(file.as_raw_fd(), number).during(Step::Dup2, "dup2").map_err(|failure| failure.at(path))?;
     if number > 2 {
         fd::close_at_exec(number).during(Step::Log, "fcntl")?;

@@ -1,6 +1,7 @@
 //! The middle process, between launcher and daemon: daemonic's own executable, in a role of its own. It leads the new
 //! session, starts the daemon, and exits when the daemon is ready.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
@@ -19,10 +20,10 @@ use crate::start_channel::{StartLine, StartLines, say};
 use crate::stdio::STDERR_KEPT;
 use crate::sys::exec::Image;
 use crate::sys::process_handle::ProcessHandle;
-use crate::sys::{close, fd, fork, memory_file, process, signal};
+use crate::sys::{close, descendants, fd, fork, memory_file, process, signal};
 
 /// First argument of the executable in this role. The numbers of the order and of the channel to the launcher follow.
-pub const MIDDLE: &str = "--middle";
+const MIDDLE: &str = "--middle";
 
 /// Time between two rounds of freeing the older part of a daemon's stderr that is a memory file, in milliseconds.
 const STDERR_TRIM_INTERVAL: u16 = 1000;
@@ -34,7 +35,9 @@ const READ_SIZE: usize = 4096;
 /// Files that are removed after a failed start.
 #[derive(Debug, Clone, Default)]
 pub struct Leftovers {
+    /// Pid file, with the files beside it.
     pub pid_file: Option<Sweep>,
+    /// Sockets in the file system.
     pub sockets: Vec<SocketFile>,
 }
 
@@ -63,9 +66,21 @@ pub fn arguments(executable: CString, order: RawFd, launcher: RawFd) -> Vec<CStr
     [executable].into_iter().chain(texts.into_iter().filter_map(|text| CString::new(text).ok())).collect()
 }
 
-/// Runs the middle process, as which this very process was started; returns the exit code. The launcher blocked all
-/// signals.
-pub fn run(order: RawFd, launcher: RawFd) -> i32 {
+/// Runs the middle process if this very process was started as that; returns its exit code. `arguments` are those of the
+/// process, without `argv[0]`. To be called before anything else: nothing of the program may run in this role.
+pub fn run_if_asked(arguments: &[String]) -> Option<i32> {
+    let [role, order, launcher] = arguments else { return None };
+    if role != MIDDLE {
+        return None;
+    }
+    Some(match (order.parse(), launcher.parse()) {
+        (Ok(order), Ok(launcher)) => run(order, launcher),
+        _ => 2,
+    })
+}
+
+/// Runs the middle process; returns the exit code. The launcher blocked all signals.
+fn run(order: RawFd, launcher: RawFd) -> i32 {
     process::set_name(c"daemonic-middle");
     // An order of another build can't be read, and its launcher doesn't go on when it reads this line.
     if !say(launcher, &format!("BUILD={BUILD}")) {
@@ -73,6 +88,8 @@ pub fn run(order: RawFd, launcher: RawFd) -> i32 {
     }
     let Some(order) = MiddleOrder::read(&fd::adopt(order)) else { return 1 };
     close_inherited(&order);
+    // Where that isn't possible, what a failed start leaves outside of the daemon's process group goes on.
+    let _ = descendants::adopt_orphans();
     match start_daemon(&order) {
         Ok(daemon) => {
             close::close_all_but(&sorted([order.launcher, order.daemon].into_iter().chain(order.stderr_memory)));
@@ -231,12 +248,12 @@ impl<'a> Watch<'a> {
         self.from_launcher.as_ref().is_some_and(|channel| say(channel.as_raw_fd(), line))
     }
 
-    /// Kills the daemon if it still runs, and its children if they stayed in its process group; then removes its files.
-    /// Returns the status. The daemon is reaped only after its group was signalled: until then no other group gets its
-    /// number.
+    /// Kills the daemon if it still runs, with everything that it has started; then removes its files. Returns the status.
+    /// The daemon is reaped only after its group was signalled: until then no other group gets its number.
     fn kill_and_reap(&self) -> i32 {
         process::kill_child_and_group(self.daemon);
         let status = process::wait(self.daemon).unwrap_or(0);
+        descendants::end_children(&BTreeSet::new());
         self.order.leftovers.remove();
         status
     }

@@ -6,6 +6,7 @@
 //! | `SIGNAL=signal` | | do what the program has mapped this signal to |
 //! | `LOG=1 2` | an open file | put the file under these numbers |
 //! | `SOCKET=number address` | a listening socket | answer to the worker's `BIND=number …` |
+//! | `GRANTED=number` | | answer to the worker's `WISHES=number …`: it was heard |
 //! | `REFUSED=number errno path` | | answer to the worker's `BIND=number …` |
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -19,8 +20,8 @@ use crate::error::{During, Failure, Result, Step};
 use crate::lines::Lines;
 use crate::sys::{fd, passing};
 
-/// Time that the answer to `BIND=…` may take. A supervisor answers at once, unless it was suspended.
-const BIND_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time that an answer may take. A supervisor answers at once, unless it was suspended.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause before the channel is read again where the system had no room for what came.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -35,10 +36,17 @@ pub enum Order {
     Exit,
 }
 
-/// Answer to `BIND=…`: a socket with its address, or why there is none.
-type Bound = std::result::Result<(OwnedFd, String), (Errno, PathBuf)>;
+/// What a supervisor answers to a request.
+#[derive(Debug)]
+enum Answer {
+    /// A socket with its address.
+    Socket(OwnedFd, String),
+    /// The wishes were heard.
+    Granted,
+    Refused(Errno, PathBuf),
+}
 
-/// Passes the answer to `BIND=…` from the thread that reads the orders to the thread that waits for it.
+/// Passes an answer from the thread that reads the orders to the thread that waits for it.
 #[derive(Debug, Default)]
 pub struct Answers {
     asked: Mutex<Asked>,
@@ -49,7 +57,7 @@ pub struct Answers {
 #[derive(Debug, Default)]
 struct Asked {
     request: u64,
-    answer: Option<Bound>,
+    answer: Option<Answer>,
 }
 
 impl Answers {
@@ -61,24 +69,36 @@ impl Answers {
         asked.request
     }
 
-    fn put(&self, request: u64, bound: Bound) {
+    fn put(&self, request: u64, answer: Answer) {
         let mut asked = self.lock();
         if asked.request == request {
-            asked.answer = Some(bound);
+            asked.answer = Some(answer);
             self.changed.notify_all();
         }
     }
 
-    /// Blocks until the answer to the last request is there.
+    /// Blocks until the socket is there that was asked for last.
     pub fn wait_for_socket(&self) -> Result<(OwnedFd, String)> {
-        let waited = self.changed.wait_timeout_while(self.lock(), BIND_TIMEOUT, |asked| asked.answer.is_none());
+        match self.wait() {
+            Some(Answer::Socket(socket, address)) => Ok((socket, address)),
+            Some(Answer::Refused(errno, path)) => Err(Failure::new(Step::Listen, "bind", errno).at(path).into()),
+            Some(Answer::Granted) | None => Err(Failure::new(Step::Listen, "recvmsg", Errno::ETIMEDOUT).into()),
+        }
+    }
+
+    /// Blocks until the supervisor has heard the wishes that were sent last.
+    pub fn wait_for_grant(&self) -> Result<()> {
+        match self.wait() {
+            Some(Answer::Granted) => Ok(()),
+            _ => Err(Failure::new(Step::Channel, "recvmsg", Errno::ETIMEDOUT).into()),
+        }
+    }
+
+    fn wait(&self) -> Option<Answer> {
+        let waited = self.changed.wait_timeout_while(self.lock(), ANSWER_TIMEOUT, |asked| asked.answer.is_none());
         let (mut asked, _) = waited.unwrap_or_else(PoisonError::into_inner);
         asked.request += 1; // the answer may still come, and is too late then
-        match asked.answer.take() {
-            Some(Ok(bound)) => Ok(bound),
-            Some(Err((errno, path))) => Err(Failure::new(Step::Listen, "bind", errno).at(path).into()),
-            None => Err(Failure::new(Step::Listen, "recvmsg", Errno::ETIMEDOUT).into()),
-        }
+        asked.answer.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Asked> {
@@ -140,15 +160,22 @@ impl Orders {
             }
             ("SOCKET", answer) => {
                 let (request, address) = answer.split_once(' ')?;
-                let file = self.file.take().ok_or((Errno::EMFILE, PathBuf::from(address)));
-                self.answers.put(request.parse().ok()?, file.map(|file| (file, address.to_owned())));
+                let answer = match self.file.take() {
+                    Some(file) => Answer::Socket(file, address.to_owned()),
+                    None => Answer::Refused(Errno::EMFILE, address.into()),
+                };
+                self.answers.put(request.parse().ok()?, answer);
+                None
+            }
+            ("GRANTED", request) => {
+                self.answers.put(request.parse().ok()?, Answer::Granted);
                 None
             }
             ("REFUSED", answer) => {
                 let mut words = answer.splitn(3, ' ');
                 let request = words.next()?.parse().ok()?;
                 let errno = Errno::from_raw(words.next()?.parse().ok()?);
-                self.answers.put(request, Err((errno, words.next()?.into())));
+                self.answers.put(request, Answer::Refused(errno, words.next()?.into()));
                 None
             }
             _ => None,
@@ -192,6 +219,12 @@ pub fn hand_log(channel: BorrowedFd<'_>, file: BorrowedFd<'_>, numbers: &[RawFd]
 pub fn hand_socket(channel: BorrowedFd<'_>, request: u64, socket: BorrowedFd<'_>, address: &str) -> Result<()> {
     let line = format!("SOCKET={request} {address}\n");
     Ok(passing::send(channel, line.as_bytes(), socket).during(Step::Channel, "sendmsg")?)
+}
+
+/// Tells a worker that its wishes were heard.
+pub fn grant(channel: BorrowedFd<'_>, request: u64) -> Result<()> {
+    let line = format!("GRANTED={request}\n");
+    Ok(fd::send_all(channel.as_raw_fd(), line.as_bytes()).during(Step::Channel, "send")?)
 }
 
 /// Answers a worker's request by the reason why its socket could not be bound.

@@ -12,6 +12,7 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
 use crate::error::{Failure, Result, Step};
+use crate::log_file::MadeLog;
 use crate::middle::Leftovers;
 use crate::packing::BUILD;
 use crate::plan::Plan;
@@ -42,11 +43,15 @@ pub struct PendingStart {
     signals: Option<Captured>,
     tail: Option<Tail>,
     leftovers: Leftovers,
+    /// Logs that were not there before this start.
+    made: Vec<MadeLog>,
     executable: PathBuf,
     directory: PathBuf,
     program: PathBuf,
     pid_file: Option<PathBuf>,
     addresses: Vec<String>,
+    /// Processes that the last daemon may have left, and that go on.
+    pub(crate) in_the_way: Vec<i32>,
     outlives_launcher: bool,
     /// Whether the daemon is ready, or nothing is left of it.
     is_over: bool,
@@ -60,16 +65,22 @@ pub struct PendingStart {
 /// Result of a start.
 #[derive(Debug)]
 pub enum Outcome {
+    /// The daemon is ready.
     Ready,
     /// The daemon exited with this code, or was killed by this signal, before it was ready.
     Ended {
+        /// Exit code, if it exited.
         code: Option<i32>,
+        /// Signal, if one ended it.
         signal: Option<Signal>,
+        /// Last text that it wrote to stderr.
         stderr: String,
     },
     /// The daemon was not ready in time and has been killed; `waiting` is what it said that it waits for.
     TimedOut {
+        /// Last text that the daemon wrote to stderr.
         stderr: String,
+        /// Sentence that says what it waited for.
         waiting: Option<String>,
     },
     /// The launcher got this signal. The daemon has been killed, and the signal raised again for the launcher's own
@@ -77,6 +88,7 @@ pub enum Outcome {
     Interrupted(Signal),
     /// The middle process was killed, and the daemon with it.
     MiddleLost {
+        /// Last text that the daemon wrote to stderr.
         stderr: String,
     },
 }
@@ -122,18 +134,22 @@ impl PendingStart {
             waiting: None,
             tail,
             leftovers,
+            made: Vec::new(),
             executable: plan.executable.clone(),
             directory: plan.directory.clone(),
             program: plan.program.clone(),
             pid_file: plan.pid_file.as_ref().map(|file| file.path.clone()),
             addresses,
+            in_the_way: Vec::new(),
             is_over: false,
             early_end: None,
         }
     }
 
-    /// Blocks until the daemon has a pid, or until a signal or the end of `timeout` has ended the start.
-    pub(crate) fn with_pid(mut self, timeout: Duration) -> Result<Self> {
+    /// Blocks until the daemon has a pid, or until a signal or the end of `timeout` has ended the start. `made` are the logs
+    /// that go with a start that fails.
+    pub(crate) fn with_pid(mut self, made: Vec<MadeLog>, timeout: Duration) -> Result<Self> {
+        self.made = made;
         self.deadline = Instant::now().checked_add(timeout);
         loop {
             match self.next_event() {
@@ -190,6 +206,12 @@ impl PendingStart {
         &self.addresses
     }
 
+    /// Pids of processes that the last daemon may have left, and that go on.
+    #[must_use]
+    pub fn in_the_way(&self) -> &[i32] {
+        &self.in_the_way
+    }
+
     /// Blocks until the daemon is ready, or until it has exited and its files are removed.
     pub fn wait(&mut self) -> Result<Outcome> {
         let event = self.early_end.take().unwrap_or_else(|| self.next_event());
@@ -237,6 +259,7 @@ impl PendingStart {
             let _ = daemon.wait(Some(ORPHAN_EXIT_TIMEOUT));
         }
         self.leftovers.remove();
+        self.made.iter().for_each(MadeLog::remove_if_empty);
         Abort::Done
     }
 

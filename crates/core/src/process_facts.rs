@@ -4,16 +4,22 @@ use nix::errno::Errno;
 use nix::unistd::{Pid, SysconfVar, getpgid, getsid, sysconf};
 
 use crate::error::{During, Failure, Result, Step};
+use crate::sys::proc_stat::ProcStat;
 
 /// Place of a process among the others.
 #[derive(Debug, Clone)]
 pub struct ProcessFacts {
+    /// Pid.
     pub pid: i32,
+    /// Pid of the parent.
     pub ppid: i32,
+    /// Id of the process group.
     pub pgid: i32,
+    /// Id of the session.
     pub sid: i32,
     /// The controlling terminal's name, e.g. `pts/3`.
     pub tty: Option<String>,
+    /// Mask of new files; None where the kernel does not tell it.
     pub umask: Option<u32>,
 }
 
@@ -31,27 +37,24 @@ pub struct Usage {
 /// Reads what process `pid` has used; None where there is no /proc, or no such process.
 #[must_use]
 pub fn usage(pid: i32) -> Option<Usage> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // These fields follow the command's name; the first of them has the number 3 in the manual page.
-    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
-    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let stat = ProcStat::read(pid)?;
     let tick = 1000 / u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
     let page = u64::try_from(sysconf(SysconfVar::PAGE_SIZE).ok()??).ok()?;
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
     let (seconds, hundredths) = uptime.split_whitespace().next()?.split_once('.')?;
     let now = seconds.parse::<u64>().ok()? * 1000 + hundredths.parse::<u64>().ok()? * 10;
-    let started = field(22)? * tick;
-    Some(Usage { rss: field(24)? * page, cpu: (field(14)? + field(15)?) * tick, uptime: now.saturating_sub(started) })
+    let started = stat.start * tick;
+    Some(Usage { rss: stat.resident_pages * page, cpu: stat.ticks_used * tick, uptime: now.saturating_sub(started) })
 }
 
 /// Reads the facts about process `pid`, from /proc (proc_pid_stat(5)) where there is one.
 pub fn of(pid: i32) -> Result<ProcessFacts> {
     let group = getpgid(Some(Pid::from_raw(pid))).during(Step::Process, "getpgid")?;
     let session = getsid(Some(Pid::from_raw(pid))).during(Step::Process, "getsid")?;
-    let (ppid, device) = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat_fields(&stat).ok_or_else(|| Failure::new(Step::Process, "read", Errno::EIO))?,
-        Err(_) if pid == std::process::id().cast_signed() => (nix::unistd::getppid().as_raw(), 0),
-        Err(_) => return Err(Failure::new(Step::Process, "open", Errno::ENOSYS).into()),
+    let (ppid, device) = match ProcStat::read(pid) {
+        Some(stat) => (stat.parent, stat.terminal),
+        None if pid == std::process::id().cast_signed() => (nix::unistd::getppid().as_raw(), 0),
+        None => return Err(Failure::new(Step::Process, "open", Errno::ENOSYS).into()),
     };
     Ok(ProcessFacts {
         pid,
@@ -61,15 +64,6 @@ pub fn of(pid: i32) -> Result<ProcessFacts> {
         tty: terminal_name(device),
         umask: umask_of(pid),
     })
-}
-
-/// Reads parent and tty_nr out of /proc/PID/stat. The command's name, in parentheses, may contain anything, so fields
-/// are counted from the last parenthesis on.
-fn stat_fields(stat: &str) -> Option<(i32, u32)> {
-    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
-    let ppid = fields.nth(1)?.parse().ok()?;
-    let terminal: i32 = fields.nth(2)?.parse().ok()?;
-    Some((ppid, terminal.cast_unsigned()))
 }
 
 /// Names a terminal by its device number: major 136 to 143 are pseudoterminals, 4 the consoles and serial lines
@@ -101,9 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
-        let stat = "42 (a) b (c) S 7 8 9 34817 -1 4194304";
-        assert_eq!(stat_fields(stat), Some((7, 34817)));
+    fn a_terminal_is_named_by_its_device() {
         assert_eq!(terminal_name(34817), Some("pts/1".to_owned()));
         assert_eq!(terminal_name(0), None);
     }

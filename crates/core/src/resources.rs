@@ -18,9 +18,11 @@ const LOWEST_IO_LEVEL: u8 = 7;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Resources {
+    /// Limits of setrlimit(2).
     pub limits: Vec<Limit>,
     /// Nice value: setpriority(2).
     pub nice: Option<i32>,
+    /// Priority of ioprio_set(2).
     pub io_priority: Option<IoPriority>,
     /// Likelihood of being killed when memory runs out: proc_pid_oom_score_adj(5).
     pub oom_score_adjust: Option<i32>,
@@ -34,9 +36,18 @@ pack_fields!(Resources { limits, nice, io_priority, oom_score_adjust, no_new_pri
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "class", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum IoPriority {
+    /// Only while nobody else wants the disk.
     Idle,
-    BestEffort { level: u8 },
-    Realtime { level: u8 },
+    /// The usual class.
+    BestEffort {
+        /// 0, the first to be served, to 7.
+        level: u8,
+    },
+    /// Before all others.
+    Realtime {
+        /// 0, the first to be served, to 7.
+        level: u8,
+    },
 }
 
 impl Pack for IoPriority {
@@ -60,6 +71,17 @@ impl Resources {
     pub fn check(&self) -> std::result::Result<(), Failure> {
         self.limits.iter().try_for_each(|limit| limit.check())?;
         self.io_priority.map_or(Ok(()), IoPriority::check)
+    }
+
+    /// Takes over what `others` set.
+    pub fn take_over(&mut self, others: Self) {
+        let Self { limits, nice, io_priority, oom_score_adjust, no_new_privileges } = others;
+        self.limits.retain(|own| limits.iter().all(|each| each.resource != own.resource));
+        self.limits.extend(limits);
+        self.nice = nice.or(self.nice);
+        self.io_priority = io_priority.or(self.io_priority);
+        self.oom_score_adjust = oom_score_adjust.or(self.oom_score_adjust);
+        self.no_new_privileges |= no_new_privileges;
     }
 
     /// Gives them to the calling thread and, except for nice value and I/O priority, to its process. Called between
@@ -128,7 +150,11 @@ impl IoPriority {
     /// Async-signal-safe.
     fn apply(self, thread: i32) -> nix::Result<()> {
         let (class, level) = self.class_and_level();
-        priority::set_io(thread, class, level)
+        match priority::set_io(thread, class, level) {
+            // A worker got it from its supervisor, which had the right to give it.
+            Err(Errno::EPERM) if priority::is_io(thread, class, level) => Ok(()),
+            other => other,
+        }
     }
 
     fn class_and_level(self) -> (priority::IoClass, u8) {

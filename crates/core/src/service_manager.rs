@@ -14,8 +14,9 @@ use crate::sys::{fd, passing};
 
 /// Variable that holds the manager's address.
 pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
-/// Variables of sd_watchdog_enabled(3).
+/// Variable of sd_watchdog_enabled(3): the microseconds within which the manager expects a sign of life.
 pub const WATCHDOG_USEC: &str = "WATCHDOG_USEC";
+/// Variable of sd_watchdog_enabled(3): the process that the limit is meant for.
 pub const WATCHDOG_PID: &str = "WATCHDOG_PID";
 /// Variable that tells how many descriptors the manager keeps for the service: set since systemd 254.
 const FDSTORE: &str = "FDSTORE";
@@ -40,12 +41,15 @@ pub struct ServiceManager {
 /// State of the service that the manager is to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message<'a> {
+    /// It can serve.
     Ready,
     /// It reloads its configuration, and will say that it is ready again.
     Reloading,
+    /// It stops.
     Stopping,
     /// Text for people.
     Status(&'a str),
+    /// A sign of life.
     Alive,
     /// Another process is the service's main one from now on.
     MainProcess(u32),

@@ -27,6 +27,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Terms of a stop.
 #[derive(Debug, Clone, Copy)]
 pub struct StopRequest {
+    /// Signal that asks the process to end.
     pub signal: Signal,
     /// Time from the signal to SIGKILL, or to giving up.
     pub timeout: Duration,

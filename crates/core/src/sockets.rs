@@ -20,11 +20,17 @@ use crate::sys::path::c_path;
 /// Socket that is to be bound.
 #[derive(Debug)]
 pub struct Listen {
+    /// Name by which the program finds the socket.
     pub name: String,
+    /// Address.
     pub target: Target,
+    /// Connections that may wait to be accepted: listen(2).
     pub backlog: i32,
+    /// Whether an IPv6 socket takes no IPv4.
     pub ipv6_only: bool,
+    /// Whether several sockets may have the address: SO_REUSEPORT.
     pub reuse_port: bool,
+    /// Whether it is a datagram socket.
     pub udp: bool,
 }
 
@@ -33,11 +39,16 @@ pub struct Listen {
 pub enum Target {
     /// Without a host: every interface, IPv6 and IPv4, as Node's server.listen(port) does.
     Inet {
+        /// Host; None: all addresses.
         host: Option<String>,
+        /// Port; 0: one that is free.
         port: u16,
     },
+    /// A socket in the file system.
     Unix {
+        /// Path of the socket.
         path: PathBuf,
+        /// Mode of the socket; None: by the umask.
         mode: Option<u32>,
     },
     /// A descriptor from a service manager, which listens already.
@@ -47,9 +58,11 @@ pub enum Target {
 /// Socket that was bound.
 #[derive(Debug)]
 pub struct Bound {
+    /// The socket.
     pub socket: OwnedFd,
     /// Address as address_of() returns it; for a Unix socket the whole path, of which the kernel may know only a part.
     pub address: String,
+    /// File of a Unix socket.
     pub file: Option<SocketFile>,
 }
 
@@ -295,6 +308,7 @@ pub enum SocketKind {
     Listening,
     /// It is a connection itself.
     Connection,
+    /// It receives datagrams.
     Datagram,
 }
 

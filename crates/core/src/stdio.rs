@@ -2,16 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use nix::unistd::{Gid, Uid};
 
 use crate::error::{During, Failure, Result, Step, errno_of};
+use crate::log_file::{self, MadeLog, give};
 use crate::place::Place;
 use crate::plan::{FileOwner, LogFile, Plan, Stream};
 use crate::sys::{fd, memory_file};
@@ -49,14 +47,15 @@ pub struct Tail {
 }
 
 impl Streams {
-    /// Opens all streams under numbers from `lowest` on, above those that the daemon will use.
-    pub fn open(plan: &Plan, lowest: RawFd) -> Result<Self> {
+    /// Opens all streams under numbers from `lowest` on, above those that the daemon will use. Logs that were not there
+    /// are added to `made`, also where another stream fails.
+    pub fn open(plan: &Plan, lowest: RawFd, made: &mut Vec<MadeLog>) -> Result<Self> {
         let null = || null_device(lowest);
         let stdin = match &plan.stdin {
-            Stream::File(file) => above(open_input(&file.path)?, lowest)?,
+            Stream::File(file) => above(open_input(&file.path, plan.owner.as_ref())?, lowest)?,
             other => open_other(other, 0, lowest)?.map_or_else(null, Ok)?,
         };
-        let mut logs = Logs { opened: Vec::new(), owner: plan.owner };
+        let mut logs = Logs { opened: Vec::new(), owner: plan.owner.as_ref(), made };
         let stdout = logs.open(&plan.stdout, 1, lowest)?;
         let (stdout, later_stdout) = match plan.stdout {
             Stream::Inherit => (null()?, stdout),
@@ -64,9 +63,11 @@ impl Streams {
         };
         let stderr = logs.open(&plan.stderr, 2, lowest)?;
         let tail = match &plan.stderr {
-            Stream::File(file) => Tail::of_log(file, plan.owner),
+            Stream::File(file) => Tail::of_log(file, plan.owner.as_ref()),
             Stream::Descriptor(_) => None,
-            Stream::Null | Stream::Inherit => Some(Tail::in_memory(plan.owner).during(Step::Log, "memfd_create")?),
+            Stream::Null | Stream::Inherit => {
+                Some(Tail::in_memory(plan.owner.as_ref()).during(Step::Log, "memfd_create")?)
+            }
         };
         let memory = |tail: &Option<Tail>| {
             let file = tail.as_ref().map_or(2, |tail| tail.file.as_raw_fd());
@@ -84,7 +85,8 @@ impl Streams {
 /// Opens log files so that two outputs to the same path share one open file.
 struct Logs<'a> {
     opened: Vec<(&'a Path, RawFd)>,
-    owner: Option<FileOwner>,
+    owner: Option<&'a FileOwner>,
+    made: &'a mut Vec<MadeLog>,
 }
 
 impl<'a> Logs<'a> {
@@ -95,7 +97,9 @@ impl<'a> Logs<'a> {
         if let Some(&(_, same)) = self.opened.iter().find(|&&(path, _)| path == file.path) {
             return Ok(Some(fd::duplicate_raw(same, lowest).during(Step::Log, "fcntl")?));
         }
-        let opened = above(open_log(file, self.owner)?, lowest)?;
+        let (log, made) = log_file::open(file, self.owner)?;
+        self.made.extend(made);
+        let opened = above(log, lowest)?;
         self.opened.push((&file.path, opened.as_raw_fd()));
         Ok(Some(opened))
     }
@@ -116,84 +120,16 @@ fn open_other(stream: &Stream, number: RawFd, lowest: RawFd) -> Result<Option<Ow
     ))
 }
 
-/// Opens a log to append to, in its [`Place`]. Only a regular file or a character device is opened. A new file gets its
-/// mode whatever the umask, and belongs to `owner`.
-pub fn open_log(log: &LogFile, owner: Option<FileOwner>) -> Result<OwnedFd> {
-    let failed = |syscall, errno| Failure::new(Step::Log, syscall, errno).at(&log.path);
-    let place = Place::of(&log.path, owner).map_err(|errno| match errno {
-        Errno::ELOOP => failed("open", errno).because(
-            "a directory on the way is a link that not only root could have put there: give the path without the link",
-        ),
-        _ => failed("open", errno),
-    })?;
-    let (file, created) = append_or_create(&place, log.mode).map_err(|errno| failed("open", errno))?;
-    let file = File::from(file);
-    let status = file.metadata().map_err(|error| failed("fstat", errno_of(&error)))?;
-    let as_root = nix::unistd::geteuid().is_root();
-    let why_not = match status.mode() & u32::from(libc::S_IFMT) {
-        kind if kind == u32::from(libc::S_IFCHR) => None,
-        kind if kind != u32::from(libc::S_IFREG) => Some((Errno::EINVAL, "it is not a regular file")),
-        _ if as_root && status.nlink() > 1 => {
-            Some((Errno::EMLINK, "it has other names (hard links), so it may be another program's file"))
-        }
-        _ if place.is_strange(status.uid()) => {
-            Some((Errno::EACCES, "it belongs to another user, in a directory where anyone can put files"))
-        }
-        _ => None,
-    };
-    if let Some((errno, why)) = why_not {
-        return Err(failed("open", errno).because(why).into());
-    }
-    if created {
-        file.set_permissions(std::fs::Permissions::from_mode(log.mode))
-            .map_err(|error| failed("fchmod", errno_of(&error)))?;
-        if let Some(FileOwner { user, group }) = owner {
-            give(&file, user, group).map_err(|errno| failed("fchown", errno))?;
-        }
-    }
-    if log.truncate {
-        fd::truncate(file.as_raw_fd(), 0).map_err(|errno| failed("ftruncate", errno))?;
-    }
-    let flags = OFlag::O_APPEND;
-    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(flags)).map_err(|errno| failed("fcntl", errno))?;
-    Ok(file.into())
-}
-
-/// Opens a file to append to; true if it was created. It may appear and vanish between two tries.
-fn append_or_create(place: &Place, mode: u32) -> nix::Result<(OwnedFd, bool)> {
-    // O_NONBLOCK: the open of a fifo without a reader fails instead of blocking.
-    let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
-    let mode = Mode::from_bits_truncate(libc::mode_t::try_from(mode).unwrap_or(0o600));
-    match place.open(flags, mode) {
-        Err(Errno::ENOENT) => {}
-        other => return other.map(|file| (file, false)),
-    }
-    match place.open(flags | OFlag::O_CREAT | OFlag::O_EXCL, mode) {
-        // Another process has just created the file.
-        Err(Errno::EEXIST) => place.open(flags, mode).map(|file| (file, false)),
-        other => other.map(|file| (file, true)),
-    }
-}
-
-/// Gives a file to a user and a group: fchown(2).
-fn give(file: impl AsFd, user: u32, group: u32) -> nix::Result<()> {
-    nix::unistd::fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))
-}
-
-/// Opens a file for the standard input; symbolic links are not followed.
-pub fn open_input(path: &Path) -> Result<OwnedFd> {
+/// Opens a file for the standard input, in its [`Place`].
+pub fn open_input(path: &Path, owner: Option<&FileOwner>) -> Result<OwnedFd> {
     let failed = |syscall, errno| Failure::new(Step::Stdin, syscall, errno).at(path);
     // O_NONBLOCK: the open of a fifo without a writer doesn't block. It is cleared again below, so that reads block as
     // usual.
-    let flags = libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(|error| failed("open", errno_of(&error)))?;
-    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty()))
-        .map_err(|errno| failed("fcntl", errno))?;
-    Ok(file.into())
+    let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+    let place = Place::for_step(path, owner, Step::Stdin)?;
+    let file = place.open(flags, Mode::empty()).map_err(|errno| failed("open", errno))?;
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).map_err(|errno| failed("fcntl", errno))?;
+    Ok(file)
 }
 
 /// Opens /dev/null under a number from `lowest` on.
@@ -215,10 +151,10 @@ fn above(file: OwnedFd, lowest: RawFd) -> Result<OwnedFd> {
 
 impl Tail {
     /// Makes a memory file for stderr, which belongs to `owner`.
-    pub fn in_memory(owner: Option<FileOwner>) -> nix::Result<Self> {
+    pub fn in_memory(owner: Option<&FileOwner>) -> nix::Result<Self> {
         let file = memory_file::create()?;
-        if let Some(FileOwner { user, group }) = owner {
-            give(&file, user, group)?;
+        if let Some(owner) = owner {
+            give(&file, owner)?;
         }
         Ok(Self { file: file.into(), from: 0, in_memory: true })
     }
@@ -230,7 +166,7 @@ impl Tail {
     }
 
     /// Reads from the present end of a log on. None if the log can't be read.
-    pub fn of_log(log: &LogFile, owner: Option<FileOwner>) -> Option<Self> {
+    pub fn of_log(log: &LogFile, owner: Option<&FileOwner>) -> Option<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = File::from(Place::of(&log.path, owner).and_then(|place| place.open(flags, Mode::empty())).ok()?);
         let status = file.metadata().ok()?;

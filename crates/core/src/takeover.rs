@@ -9,8 +9,10 @@ use nix::errno::Errno;
 use crate::arrival::Marker;
 use crate::error::{During, Failure, Result, Step};
 use crate::handover::command;
+use crate::log_file::{self, MadeLog};
 use crate::pidfile::{self, Claim, RealKernel, claim};
-use crate::plan::{Plan, Stream, Supervisor};
+use crate::plan::{FileOwner, LogFile, Plan, Stream, Supervisor};
+use crate::remnants;
 use crate::sockets::{self, Bound};
 use crate::stdio;
 use crate::sys::exec::Image;
@@ -31,6 +33,7 @@ pub fn execute_supervisor(plan: &Plan, bound: impl FnOnce(&[String])) -> Result<
     // From the pid file on, a signal must not kill this process and leave its files: the supervisor takes it.
     let _held_over = HeldOver::new().during(Step::Sigprocmask, "pthread_sigmask")?;
     let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
+    remnants::clear_away(plan);
     let result = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => {
             bound(&sockets.iter().map(|each| each.address.clone()).collect::<Vec<_>>());
@@ -87,6 +90,8 @@ struct Changes {
     replaced: Vec<(RawFd, Option<OwnedFd>)>,
     /// Descriptors that were to be closed at exec.
     kept: Vec<RawFd>,
+    /// Logs that were not there.
+    made: Vec<MadeLog>,
 }
 
 impl Changes {
@@ -101,12 +106,18 @@ impl Changes {
                 }
                 Stream::Null => stdio::null_device(LOWEST)?,
                 Stream::Descriptor(given) => fd::duplicate_raw(*given, LOWEST).during(Step::Dup2, "fcntl")?,
-                Stream::File(file) if number == 0 => stdio::open_input(&file.path)?,
-                Stream::File(file) => stdio::open_log(file, plan.owner)?,
+                Stream::File(file) if number == 0 => stdio::open_input(&file.path, plan.owner.as_ref())?,
+                Stream::File(file) => self.open_log(file, plan.owner.as_ref())?,
             };
             self.replace(number, &file).during(Step::Dup2, "dup2")?;
         }
         Ok(())
+    }
+
+    fn open_log(&mut self, log: &LogFile, owner: Option<&FileOwner>) -> Result<OwnedFd> {
+        let (file, made) = log_file::open(log, owner)?;
+        self.made.extend(made);
+        Ok(file)
     }
 
     fn replace(&mut self, number: RawFd, file: &OwnedFd) -> nix::Result<()> {
@@ -136,6 +147,7 @@ impl Drop for Changes {
         for &number in &self.kept {
             let _ = fd::close_at_exec(number);
         }
+        self.made.iter().for_each(MadeLog::remove_if_empty);
     }
 }
 

@@ -30,6 +30,9 @@ pub struct WorkerPlan {
     pub owner: Option<FileOwner>,
     /// The log that stderr goes to, if it goes to one.
     pub stderr_log: Option<LogFile>,
+    /// Root directory and ids that it has from its exec on. What is absent it keeps or, if it knows daemonic, takes at its
+    /// call.
+    pub identity: Change,
     /// Whether it leads a process group of its own.
     pub leads_group: bool,
     /// Number of the descriptor to which the program writes a newline when it is ready, if it does that.
@@ -46,10 +49,9 @@ pub enum Kind {
     Foreign(ForeignContext),
 }
 
-/// Ids, umask and directory of a program that doesn't know daemonic.
+/// Umask and directory of a program that doesn't know daemonic.
 #[derive(Debug, Default)]
 pub struct ForeignContext {
-    pub identity: Change,
     pub umask: Option<u32>,
     pub directory: Option<PathBuf>,
 }
@@ -177,24 +179,26 @@ impl WorkerPlan {
             }
             (None, Some(_)) => Later::Never,
             (None, None) => {
-                return Ok((streams, self.stderr_log.as_ref().and_then(|log| Tail::of_log(log, self.owner))));
+                return Ok((streams, self.stderr_log.as_ref().and_then(|log| Tail::of_log(log, self.owner.as_ref()))));
             }
         };
-        let tail = Tail::in_memory(self.owner).during(Step::Log, "memfd_create")?;
+        let tail = Tail::in_memory(self.owner.as_ref()).during(Step::Log, "memfd_create")?;
         streams.stderr = own(tail.descriptor())?;
         streams.later_stderr = later;
         Ok((streams, Some(tail)))
     }
 
-    /// Prepares the context that a foreign program gets before exec.
+    /// Prepares the context that the program gets before exec.
     fn context(&self) -> Result<Option<ExecContext>> {
-        let Kind::Foreign(ForeignContext { identity, umask, directory }) = &self.kind else {
-            return Ok(None);
+        let (umask, directory) = match &self.kind {
+            Kind::Arriving if !self.identity.has_ids() => return Ok(None),
+            Kind::Arriving => (None, None),
+            Kind::Foreign(ForeignContext { umask, directory }) => (*umask, directory.as_deref()),
         };
         Ok(Some(ExecContext {
             umask: umask.and_then(|mask| libc::mode_t::try_from(mask).ok()),
-            ids: IdChange::new(identity)?,
-            directory: directory.as_deref().map(|path| c_path(path, Step::Chdir)).transpose()?,
+            ids: IdChange::new(&self.identity)?,
+            directory: directory.map(|path| c_path(path, Step::Chdir)).transpose()?,
         }))
     }
 }

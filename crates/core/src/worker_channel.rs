@@ -28,8 +28,9 @@ pub enum WorkerLine {
     Idle(bool),
     /// `STOPPING=1`: it exits by its own decision.
     Stopping,
-    /// `WISHES=json`: how the program's own call of daemonize() wants it to be supervised.
-    Wishes(String),
+    /// `WISHES=number json`: how the program's own call of daemonize() wants it to be supervised. The number stands in the
+    /// answer.
+    Wishes { request: u64, wishes: String },
     /// `SIGNALS=json`: what the supervisor is to do with the signals that the program maps.
     Signals(String),
     /// `BIND=number json`: the socket that it wants to have. The number stands in the answer.
@@ -53,7 +54,10 @@ impl WorkerLine {
             ("IDLE", "1") => Self::Idle(true),
             ("IDLE", "0") => Self::Idle(false),
             ("STOPPING", "1") => Self::Stopping,
-            ("WISHES", wishes) => Self::Wishes(wishes.to_owned()),
+            ("WISHES", rest) => {
+                let (request, wishes) = rest.split_once(' ')?;
+                Self::Wishes { request: request.parse().ok()?, wishes: wishes.to_owned() }
+            }
             ("SIGNALS", signals) => Self::Signals(signals.to_owned()),
             ("BIND", rest) => {
                 let (request, listen) = rest.split_once(' ')?;

@@ -9,8 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use daemonic_core::launch::begin;
-use daemonic_core::plan::{Plan, Stream};
-use daemonic_core::resources::Resources;
+use daemonic_core::plan::Plan;
 
 const STARTS: usize = 60;
 const FORKING_THREADS: usize = 2;
@@ -18,27 +17,8 @@ const FORKING_THREADS: usize = 2;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 fn plan(executable: PathBuf) -> Plan {
-    Plan {
-        executable,
-        program: "/bin/sleep".into(),
-        arguments: ["sleep", "1000"].map(str::to_owned).to_vec(),
-        directory: "/".into(),
-        environment: Vec::new(),
-        note: "{}".to_owned(),
-        inherited: Vec::new(),
-        outlives_launcher: true,
-        state_file: None,
-        pid_file: None,
-        stdin: Stream::Null,
-        stdout: Stream::Null,
-        stderr: Stream::Null,
-        listen: Vec::new(),
-        preserve: Vec::new(),
-        owner: None,
-        resources: Resources::default(),
-        supervisor: None,
-        hints_as: None,
-    }
+    let arguments = ["sleep", "1000"].map(str::to_owned).to_vec();
+    Plan { outlives_launcher: true, inherited: Vec::new(), ..Plan::new(executable, "/bin/sleep".into(), arguments) }
 }
 
 #[test]

@@ -74,6 +74,12 @@ impl Arrival {
         answer(self.arrival.bind(&listen).map(|(socket, address)| Socket { name, fd: socket.into_raw_fd(), address }))
     }
 
+    /// Tells the supervisor how the program wants to be supervised, as JSON, and waits until it was heard.
+    #[napi(catch_unwind)]
+    pub fn wish(&self, wishes: String) -> Option<Refusal> {
+        refusal(self.arrival.wish(&wishes))
+    }
+
     /// Reads the supervisor's orders in a thread of its own. `stop` gets the number of the signal, 0 for none; `signal` that
     /// of a signal that the program maps. If the supervisor dies, this process exits at once.
     #[napi(catch_unwind)]
@@ -114,12 +120,6 @@ impl Arrival {
     #[napi(catch_unwind)]
     pub fn ready(&mut self, pid_file: Option<&PidFile>, by_program: bool) -> Option<Refusal> {
         refusal(self.arrival.ready(pid_file.map(PidFile::held_file), by_program))
-    }
-
-    /// Makes this worker the leader of a process group, which its supervisor ends with it.
-    #[napi(catch_unwind)]
-    pub fn lead_group(&self) -> Option<Refusal> {
-        refusal(self.arrival.lead_group())
     }
 
     /// Reports to the launcher what failed here, so that it throws the same error.

@@ -1,8 +1,13 @@
 //! Facts about this process, other processes and this system.
 
+use std::path::PathBuf;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use daemonic_core::arrival::MARKER;
 use daemonic_core::error::Step;
-use daemonic_core::process_facts;
 use daemonic_core::surroundings::{self, surroundings};
+use daemonic_core::sys::title::Title;
+use daemonic_core::{place, process_facts};
 use napi::Env;
 use napi_derive::napi;
 
@@ -44,6 +49,13 @@ pub fn context_facts() -> ContextFacts {
         leads_session: facts.leads_session,
         has_terminal: facts.has_terminal,
     }
+}
+
+/// The first of these files that another user than root can change or replace: the file, or a directory above it.
+#[napi(catch_unwind)]
+pub fn writable_by_others(files: Vec<String>) -> Option<String> {
+    let files: Vec<PathBuf> = files.into_iter().map(PathBuf::from).collect();
+    place::first_that_others_can_write(&files).map(|path| path.display().to_string())
 }
 
 /// Whether descriptor `fd` is the file that $JOURNAL_STREAM names: systemd.exec(5).
@@ -100,4 +112,16 @@ pub fn step_names() -> Vec<String> {
 pub fn turn_event_loop(env: &Env) -> bool {
     let Ok(event_loop) = env.get_uv_event_loop() else { return false };
     daemonic_core::sys::event_loop::run_once(event_loop.cast())
+}
+
+/// Title of this process, once it was longer than Node's own room for it.
+static TITLE: LazyLock<Mutex<Option<Title>>> = LazyLock::new(|| Mutex::new(Title::over_first_variable(MARKER)));
+
+/// Sets a process title that is longer than the command line; does nothing where the process was not started by a launcher
+/// or supervisor of this library, which leave room for it. To be called in the daemon alone, after its arrival.
+#[napi(catch_unwind)]
+pub fn set_title(text: String) {
+    if let Some(title) = &mut *TITLE.lock().unwrap_or_else(PoisonError::into_inner) {
+        title.set(&text);
+    }
 }

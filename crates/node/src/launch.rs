@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use daemonic_core::pending_start::Outcome as CoreOutcome;
+use daemonic_core::error::Result;
+use daemonic_core::pending_start::{Outcome as CoreOutcome, PendingStart};
+use daemonic_core::plan::Plan as CorePlan;
 use daemonic_core::{launch, own_executable, takeover};
 use napi::Env;
 use napi::bindgen_prelude::{Function, Object};
@@ -21,8 +23,15 @@ pub fn keep_executable(path: String) {
 /// Starts the daemon and blocks until it is ready, or until it has exited and its files are removed. The timeout is in
 /// milliseconds.
 #[napi(catch_unwind)]
-pub fn start(plan: Plan, timeout: f64) -> Answer<Outcome> {
-    answer(plan.try_into().and_then(|plan| launch::begin(&plan, milliseconds(timeout))?.wait()))
+pub fn start(plan: Plan, timeout: f64) -> Answer<Launch> {
+    answer(plan.try_into().and_then(|plan| launch_and_wait(&plan, timeout)))
+}
+
+fn launch_and_wait(plan: &CorePlan, timeout: f64) -> Result<Launch> {
+    let mut start = launch::begin(plan, milliseconds(timeout))?;
+    let outcome = start.wait()?;
+    let outcome = Outcome::of(outcome, &start);
+    Ok(Launch { pid: start.pid(), addresses: start.addresses().to_vec(), outcome })
 }
 
 /// Executes the plan's supervisor in this very process, where nothing detaches. `bound` gets the addresses of its
@@ -55,11 +64,7 @@ pub fn launch(env: &Env, plan: Plan, timeout: f64) -> napi::Result<Object<'_>> {
     // Converted in this thread, which alone may read the environment: JavaScript may be changing it meanwhile.
     let plan = plan.try_into();
     std::thread::spawn(move || {
-        let launched = plan.and_then(|plan| {
-            let mut start = launch::begin(&plan, milliseconds(timeout))?;
-            let outcome = start.wait()?;
-            Ok(Launch { pid: start.pid(), addresses: start.addresses().to_vec(), outcome: outcome.into() })
-        });
+        let launched = plan.and_then(|plan| launch_and_wait(&plan, timeout));
         deferred.resolve(move |_| {
             let launched: Answer<Launch> = answer(launched);
             Ok(launched)
@@ -78,29 +83,36 @@ pub struct Outcome {
     pub stderr: String,
     /// What the daemon waited for, with 'timeout', where it said so.
     pub waiting: Option<String>,
+    /// Pids of processes that the last daemon, which was killed, may have left, and that go on.
+    pub in_the_way: Vec<i32>,
 }
 
 impl Outcome {
-    fn of(kind: &str) -> Self {
-        Self { kind: kind.to_owned(), exit_code: None, signal: None, stderr: String::new(), waiting: None }
+    fn of_kind(kind: &str) -> Self {
+        let kind = kind.to_owned();
+        Self { kind, exit_code: None, signal: None, stderr: String::new(), waiting: None, in_the_way: Vec::new() }
+    }
+
+    fn of(outcome: CoreOutcome, start: &PendingStart) -> Self {
+        Self { in_the_way: start.in_the_way().to_vec(), ..outcome.into() }
     }
 }
 
 impl From<CoreOutcome> for Outcome {
     fn from(outcome: CoreOutcome) -> Self {
         match outcome {
-            CoreOutcome::Ready => Self::of("ready"),
+            CoreOutcome::Ready => Self::of_kind("ready"),
             CoreOutcome::Ended { code, signal, stderr } => Self {
                 exit_code: code,
                 signal: signal.map(|signal| signal.as_str().to_owned()),
                 stderr,
-                ..Self::of("ended")
+                ..Self::of_kind("ended")
             },
-            CoreOutcome::TimedOut { stderr, waiting } => Self { stderr, waiting, ..Self::of("timeout") },
+            CoreOutcome::TimedOut { stderr, waiting } => Self { stderr, waiting, ..Self::of_kind("timeout") },
             CoreOutcome::Interrupted(signal) => {
-                Self { signal: Some(signal.as_str().to_owned()), ..Self::of("interrupted") }
+                Self { signal: Some(signal.as_str().to_owned()), ..Self::of_kind("interrupted") }
             }
-            CoreOutcome::MiddleLost { stderr } => Self { stderr, ..Self::of("lost") },
+            CoreOutcome::MiddleLost { stderr } => Self { stderr, ..Self::of_kind("lost") },
         }
     }
 }

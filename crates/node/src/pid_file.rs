@@ -109,6 +109,12 @@ pub fn inspect_pid_file(path: String) -> Answer<PidFileReport> {
     }
 }
 
+/// Tells whether the owner of a pid file has announced its exit.
+#[napi(catch_unwind)]
+pub fn is_ending(path: String) -> bool {
+    pidfile::is_ending(path.as_ref())
+}
+
 /// Finds a live process that an unlocked pid file names: another system's daemon, perhaps.
 #[napi(catch_unwind)]
 pub fn named_process(path: String) -> Option<i32> {

@@ -8,23 +8,32 @@ use daemonic_core::plan::{FileOwner, LogFile};
 use daemonic_core::resources::Resources;
 use daemonic_core::service_manager::ServiceManager;
 use daemonic_core::sockets;
+use daemonic_core::sys::process;
 use daemonic_core::worker::{ForeignContext, Kind, WorkerPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
 use crate::fleet::{ReadyBy, Terms};
 use crate::mapped_signals::MappedSignals;
-use crate::policy::Supervision;
+use crate::policy::{StartAs, Supervision};
 
 /// Everything that the supervisor is to know; a re-execution hands it on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     pub name: String,
+    /// What ps shows; absent in the state that an earlier version hands over.
+    #[serde(default)]
+    pub title: Option<String>,
     /// The path of the supervisor's executable, which SIGUSR2 executes again: an upgrade may have replaced it by then.
     pub executable: PathBuf,
     pub program: Program,
-    /// What is set before exec for a foreign program; absent for a program that calls daemonize(), which sets it there.
+    /// The files of the program that its user must not be able to write where it begins as root.
+    pub code: Vec<PathBuf>,
+    /// Who the workers are: as the start says or, where it leaves that open, as the program's first call said.
+    pub identity: Identity,
+    /// What else is set before exec for a foreign program; absent for a program that calls daemonize(), which sets it
+    /// there.
     pub foreign: Option<Foreign>,
     pub ready: Ready,
     /// JSON that each worker gets in its marker, with its index added.
@@ -34,7 +43,6 @@ pub struct Config {
     pub control: Option<PathBuf>,
     pub sockets: Vec<Socket>,
     pub logs: Vec<Log>,
-    pub owner: Option<Ids>,
     pub resources: Resources,
     pub preserve: Vec<i32>,
     pub supervision: Supervision,
@@ -57,7 +65,9 @@ pub struct Config {
 /// starts the daemon: its options are here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // options, each open or not, and no states
 pub struct Open {
+    pub identity: bool,
     pub supervision: bool,
     pub stop_timeout: bool,
     pub idle_timeout: bool,
@@ -67,6 +77,10 @@ pub struct Open {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Wishes {
+    /// The identity that it takes at this call, and the resources that go with it.
+    pub identity: Option<Identity>,
+    #[serde(default)]
+    pub resources: Resources,
     pub supervision: Option<Supervision>,
     pub stop_timeout: Option<Millis>,
     pub ends_idle: Option<bool>,
@@ -82,14 +96,20 @@ pub struct Program {
     pub directory: PathBuf,
 }
 
-/// The context of a foreign program: identity, umask and directory.
+/// Root directory, user and groups; what is absent stays the supervisor's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    pub chroot: Option<PathBuf>,
+    pub user: Option<u32>,
+    group: Option<u32>,
+    groups: Option<Vec<u32>>,
+}
+
+/// Umask and directory of a foreign program.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Foreign {
-    pub chroot: Option<PathBuf>,
-    user: Option<u32>,
-    group: Option<u32>,
-    groups: Option<Vec<u32>>,
     umask: Option<u32>,
     directory: Option<PathBuf>,
 }
@@ -146,14 +166,6 @@ pub struct Log {
     pub mode: u32,
 }
 
-/// A user and a group.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ids {
-    pub user: u32,
-    pub group: u32,
-}
-
 /// Variables by name.
 pub type Environment = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -168,9 +180,28 @@ impl Config {
         }
     }
 
-    /// The user that a foreign program runs as, if another one was asked for.
-    pub fn target_user(&self) -> Option<u32> {
-        self.foreign.as_ref()?.user
+    /// Whether workers begin with root's rights and give them up at their call.
+    pub fn begins_as_root(&self) -> bool {
+        self.gives_up_root() && self.changes_at_call()
+    }
+
+    /// Whether workers take their identity at their call, and not before. A new root directory need not have Node.
+    fn changes_at_call(&self) -> bool {
+        self.foreign.is_none() && (self.supervision.start_as == StartAs::Root || self.identity.chroot.is_some())
+    }
+
+    /// Whether the supervisor is root and its workers are not.
+    pub fn gives_up_root(&self) -> bool {
+        nix::unistd::geteuid().is_root() && self.identity.user.is_some_and(|user| user != 0)
+    }
+
+    /// What a worker becomes before its exec.
+    fn identity_at_exec(&self) -> Change {
+        if self.changes_at_call() {
+            return Change::default();
+        }
+        let Identity { chroot, user, group, groups } = self.identity.clone();
+        Change { chroot, user, group, groups, dumpable: false }
     }
 
     /// Takes over what the program wants of that which is open; its other wishes are dropped.
@@ -198,9 +229,12 @@ impl Config {
         self.note.insert("watchdog".to_owned(), limit.into());
     }
 
-    /// The user and group that new log files get.
-    pub fn owner(&self) -> Option<FileOwner> {
-        self.owner.map(|Ids { user, group }| FileOwner { user, group })
+    /// The user and group that new log files get, where they are not the supervisor's.
+    fn owner(&self) -> Option<FileOwner> {
+        let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        let Identity { user, group, groups, .. } = &self.identity;
+        let (user, group) = (user.unwrap_or(own.0), group.unwrap_or(own.1));
+        ((user, group) != own).then(|| FileOwner { user, group, groups: groups.clone().unwrap_or_default() })
     }
 
     /// Modes and descriptor numbers of the log files: stdout and stderr may share a file.
@@ -224,7 +258,9 @@ impl Config {
             resources: self.resources.clone(),
             owner: self.owner(),
             stderr_log: stderr_log.map(|log| LogFile { path: log.path.clone(), mode: log.mode, truncate: false }),
-            leads_group: self.supervision.kill_tree,
+            identity: self.identity_at_exec(),
+            // Of another group than the terminal's it could not read that: EIO.
+            leads_group: !process::reads_terminal(),
             ready: match self.ready {
                 Ready::Fd(number) => Some(number),
                 _ => None,
@@ -234,11 +270,17 @@ impl Config {
     }
 
     fn kind(&self) -> Kind {
-        let Some(Foreign { chroot, user, group, groups, umask, directory }) = self.foreign.clone() else {
-            return Kind::Arriving;
-        };
-        let identity = Change { chroot, user, group, groups, dumpable: false };
-        Kind::Foreign(ForeignContext { identity, umask, directory })
+        match self.foreign.clone() {
+            Some(Foreign { umask, directory }) => Kind::Foreign(ForeignContext { umask, directory }),
+            None => Kind::Arriving,
+        }
+    }
+}
+
+impl Wishes {
+    /// Whether nothing is left to be granted.
+    pub fn is_empty(&self) -> bool {
+        self.supervision.is_none() && self.stop_timeout.is_none() && self.ends_idle.is_none()
     }
 }
 
@@ -282,18 +324,20 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        let text = r#"{"name":"d","executable":"/s","program":{"path":"/p","arguments":[],"directory":"/"},"foreign":null,
-            "ready":"auto","note":{},"pidFile":null,"control":null,"sockets":[],"logs":[],"owner":null,"resources":{},
+        let text = r#"{"name":"d","executable":"/s","program":{"path":"/p","arguments":[],"directory":"/"},"code":[],
+            "identity":{},"foreign":null,"ready":"auto","note":{},"pidFile":null,"control":null,"sockets":[],"logs":[],
+            "resources":{},
             "preserve":[],"supervision":{"workers":1,"scalable":false,"restart":"no","maxDelay":1,"steadyAfter":1,
-            "watchdog":null,"maxFailures":3,"maxMemory":null,"settle":1000,"killTree":false},"startTimeout":1,"stopTimeout":2,
-            "endsIdle":false,"outlivesLauncher":true,"verbosity":0}"#;
+            "watchdog":null,"maxFailures":3,"maxMemory":null,"settle":1000,"killTree":false,"reload":"auto","reloadSignal":null,"startAs":"user"},"startTimeout":1,
+            "stopTimeout":2,"endsIdle":false,"outlivesLauncher":true,"verbosity":0}"#;
         serde_json::from_str(text).unwrap()
     }
 
     fn wishes() -> Wishes {
         serde_json::from_str(
             r#"{"supervision":{"workers":9,"scalable":true,"restart":"always","maxDelay":1,"steadyAfter":1,"watchdog":null,
-            "maxFailures":null,"maxMemory":null,"settle":1000,"killTree":false},"stopTimeout":70,"endsIdle":true}"#,
+            "maxFailures":null,"maxMemory":null,"settle":1000,"killTree":false,"reload":"auto","reloadSignal":null,"startAs":"user"},"stopTimeout":70,
+            "endsIdle":true}"#,
         )
         .unwrap()
     }
@@ -309,7 +353,7 @@ mod tests {
     #[test]
     fn what_is_open_is_granted() {
         let mut config = config();
-        config.grant(Open { supervision: true, stop_timeout: true, idle_timeout: true }, wishes());
+        config.grant(Open { identity: false, supervision: true, stop_timeout: true, idle_timeout: true }, wishes());
         assert_eq!((config.supervision.workers, config.stop_timeout, config.ends_idle), (9, 70, true));
     }
 }

@@ -4,10 +4,10 @@
 use std::os::fd::OwnedFd;
 
 use daemonic_core::arrival::{self, Arrival};
-use daemonic_core::middle::{self, MIDDLE};
+use daemonic_core::middle;
 use daemonic_core::pidfile::Held;
 use daemonic_core::service_manager::{NOTIFY_SOCKET, ServiceManager, WATCHDOG_PID, WATCHDOG_USEC};
-use daemonic_core::sys::{fd, memory_file, process, title::Title};
+use daemonic_core::sys::{descendants, fd, memory_file, process, title::Title};
 
 use crate::clock::now;
 use crate::config::{Config, Environment};
@@ -18,6 +18,7 @@ use crate::policy::Exit;
 use crate::probe::probe;
 use crate::real_world::RealWorld;
 use crate::reexec::{self, CHECK, RESUME};
+use crate::state_file;
 use crate::supervisor::Supervisor;
 
 /// Variables that are meant for the supervisor itself: workers don't inherit them.
@@ -37,9 +38,11 @@ const PROBE: &str = "probe";
 /// Does what the arguments ask for; returns the exit code.
 pub fn run() -> i32 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(code) = middle::run_if_asked(&arguments) {
+        return code;
+    }
     let supervisor = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => from_launcher(),
-        [MIDDLE, order, launcher] => return run_middle(order, launcher),
         [PROBE, pid_file] => return probe(pid_file, "ready"),
         [PROBE, pid_file, what] => return probe(pid_file, what),
         [CHECK] => return i32::from(!reexec::understands_state_on_stdin()),
@@ -52,23 +55,18 @@ pub fn run() -> i32 {
     };
     supervisor.fleet.show_title(&mut supervisor.world);
     let code = supervisor.run();
+    if !supervisor.world.has_started {
+        supervisor.world.end_escaped();
+    }
     clean_up(&mut supervisor);
     // The launcher tells how the worker exited, and knows that an exit before readiness is a failure whatever its code.
     let has_launcher = supervisor.world.arrival.is_some();
     if has_launcher && supervisor.fleet.start_exit == Some(Exit::Code(0)) { 0 } else { code }
 }
 
-/// Runs the process between launcher and daemon.
-fn run_middle(order: &str, launcher: &str) -> i32 {
-    match (order.parse(), launcher.parse()) {
-        (Ok(order), Ok(launcher)) => middle::run(order, launcher),
-        _ => 2,
-    }
-}
-
 /// Makes a supervisor of what the launcher, or the foreground process before it, handed over, and starts the workers.
 fn from_launcher() -> Option<Supervisor> {
-    let mut arrival = Arrival::take(&std::env::var(arrival::MARKER).ok()?)?;
+    let mut arrival = Arrival::of_this_process()?;
     let mut config: Config = parse(&arrival.config.take()?)?;
     let sockets = arrival::passed_sockets(arrival.first_socket);
     let manager = ServiceManager::of_environment();
@@ -90,6 +88,10 @@ fn from_launcher() -> Option<Supervisor> {
     world.late.stderr_at_call = copy(&arrival.stderr_at_call);
     world.late.stderr_at_ready = copy(&arrival.stderr_at_ready);
     world.arrival = arrival.has_listener().then_some(arrival);
+    // In the foreground this process may have children from before: they are none of the workers'.
+    world.known_children = descendants::children().into_iter().collect();
+    // Where that isn't possible, processes that leave their worker's group are not told of.
+    let _ = descendants::adopt_orphans();
     let notify_socket = world.config.foreign.as_ref().and_then(|_| NotifySocket::open(&world.config).ok());
     let fleet = Fleet::new(world.config.terms(), now());
     let mut supervisor = Supervisor::new(fleet, world, notify_socket).ok()?;
@@ -122,7 +124,7 @@ fn parse(file: &OwnedFd) -> Option<Config> {
     }
 }
 
-/// Removes notify socket, control socket and pid file. If a signal killed the worker that made the first start fail, the supervisor
+/// Removes notify socket, control socket and pid file; the state file stays where the daemon has failed for good. If a signal killed the worker that made the first start fail, the supervisor
 /// is killed by the same signal, so that its parent sees what happened.
 fn clean_up(supervisor: &mut Supervisor) {
     let Supervisor { world, control, fleet, notify_socket, .. } = supervisor;
@@ -133,7 +135,10 @@ fn clean_up(supervisor: &mut Supervisor) {
         control.remove();
     }
     if let (Some(held), Some(file)) = (&mut world.pid_file, &world.config.pid_file) {
-        let _ = held.release(&file.companions, true);
+        let recorded = fleet.failure.as_ref().is_some_and(|failure| state_file::record_failure(file, failure));
+        // The state file comes first: it stays as the record of the failure.
+        let companions = if recorded { &file.companions[1..] } else { &file.companions[..] };
+        let _ = held.release(companions, true);
     }
     if let Some(Exit::Signal { number, .. }) = fleet.start_exit {
         process::die_by(number);

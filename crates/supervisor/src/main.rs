@@ -14,6 +14,7 @@ mod listeners;
 mod mapped_signals;
 mod notify_directory;
 mod notify_socket;
+mod own_ports;
 mod passed_sockets;
 mod policy;
 mod probe;

@@ -198,7 +198,7 @@ fn ancestor(mut pid: i32, is_worker: impl Fn(i32) -> bool) -> Option<i32> {
 /// directory, where a path of this one leads nowhere, and where no directory can be made.
 fn directory_for(config: &Config) -> Option<NotifyDirectory> {
     let path = match &config.pid_file {
-        _ if config.foreign.as_ref()?.chroot.is_some() => return None,
+        _ if config.identity.chroot.is_some() => return None,
         Some(file) => file.path.with_extension("notify"),
         None => run_directory()?.join(format!("{}.{}.notify", config.name, std::process::id())),
     };
@@ -213,7 +213,7 @@ fn run_directory() -> Option<PathBuf> {
 /// Root's program without a `user` may change its user itself, to one that only it knows.
 fn writers_of(config: &Config) -> Writers {
     let own = nix::unistd::geteuid();
-    match config.target_user() {
+    match config.identity.user {
         Some(user) => Writers::User(user),
         None if own.is_root() => Writers::All,
         None => Writers::User(own.as_raw()),

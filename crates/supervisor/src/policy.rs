@@ -33,6 +33,28 @@ pub enum Restart {
     Always,
 }
 
+/// Who a Node.js program is from its exec to its call of daemonize().
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartAs {
+    /// The user that it takes.
+    User,
+    /// Root, if the supervisor is.
+    Root,
+}
+
+/// How a reload has new workers take over from old ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reload {
+    /// By a successor beside each, unless the workers bind their own port: then a reload is refused.
+    Auto,
+    /// By a successor beside each, whatever the workers bind.
+    RollOver,
+    /// By one that starts when its predecessor has exited.
+    Restart,
+}
+
 /// The `monitor` and `workers` options.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -54,8 +76,12 @@ pub struct Supervision {
     pub max_memory: Option<u64>,
     /// How long the first new worker of a reload serves beside the old ones, before the first of these is asked to stop.
     pub settle: Millis,
-    /// Whether a worker's process group is killed when the worker has exited.
+    /// Whether a worker's process group ends with the worker.
     pub kill_tree: bool,
+    pub reload: Reload,
+    /// Signal that has the program itself reload: then a reload sends it, and replaces no worker.
+    pub reload_signal: Option<i32>,
+    pub start_as: StartAs,
 }
 
 /// How a process exited or was killed.
@@ -120,13 +146,11 @@ pub fn signal_name(number: i32) -> String {
 impl Supervision {
     /// Whether a worker that exited like this is started again; `failed_to_start`: before it was ready.
     pub fn restarts(&self, exit: Exit, verdict: Option<Verdict>, failed_to_start: bool) -> bool {
-        let is_error =
-            verdict.is_some() || matches!(exit, Exit::Signal { number, .. } if ERROR_SIGNALS.contains(&number));
         match self.restart {
             Restart::No => false,
             Restart::Always => true,
-            Restart::OnAbnormal => is_error,
-            Restart::OnFailure => is_error || failed_to_start || matches!(exit, Exit::Code(1..)),
+            Restart::OnAbnormal => is_error(exit, verdict),
+            Restart::OnFailure => is_failure(exit, verdict, failed_to_start),
         }
     }
 
@@ -137,6 +161,15 @@ impl Supervision {
             _ => FIRST_RESTART_DELAY.saturating_mul(1 << (failures - 2).min(32)).min(self.max_delay),
         }
     }
+}
+
+/// Whether a worker that exited like this has failed; `failed_to_start`: before it was ready.
+pub fn is_failure(exit: Exit, verdict: Option<Verdict>, failed_to_start: bool) -> bool {
+    is_error(exit, verdict) || failed_to_start || matches!(exit, Exit::Code(1..))
+}
+
+fn is_error(exit: Exit, verdict: Option<Verdict>) -> bool {
+    verdict.is_some() || matches!(exit, Exit::Signal { number, .. } if ERROR_SIGNALS.contains(&number))
 }
 
 #[cfg(test)]
@@ -154,7 +187,10 @@ pub mod tests {
             max_failures: None,
             max_memory: None,
             settle: 0,
-            kill_tree: false,
+            kill_tree: true,
+            reload: Reload::Auto,
+            reload_signal: None,
+            start_as: StartAs::User,
         }
     }
 

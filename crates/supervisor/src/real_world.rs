@@ -1,34 +1,42 @@
 //! The effects: what the fleet asks for is done here, to processes, sockets and logs.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, RawFd};
 
 use daemonic_core::arrival::Arrival;
-use daemonic_core::error::{Error, Failure, Result as CoreResult};
+use daemonic_core::error::{Error, Failure, Result as CoreResult, Step};
 use daemonic_core::limits::Limit;
 use daemonic_core::logs;
 use daemonic_core::orders;
 use daemonic_core::pidfile::Held;
+use daemonic_core::place;
 use daemonic_core::process_facts::usage;
+use daemonic_core::resources::Resources;
 use daemonic_core::service_manager::ServiceManager;
 use daemonic_core::stdio::Tail;
 use daemonic_core::sys::title::Title;
-use daemonic_core::sys::{fd, process};
+use daemonic_core::sys::{descendants, fd, process};
 use daemonic_core::worker::{Kind, LateStreams, WorkerPlan};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::Pid;
 
 use crate::clock::{Millis, now};
-use crate::config::{Config, Environment};
-use crate::fleet::{Announcement, ClientId, Level, Refused, World};
+use crate::config::{Config, Environment, Identity, Ready};
+use crate::fleet::{Announcement, ClientId, Level, Refused, ReloadWay, World};
 use crate::listeners::Listeners;
-use crate::readiness_probe::ReadinessProbe;
+use crate::own_ports;
+use crate::policy::Reload;
+use crate::readiness_probe::{ReadinessProbe, is_answered};
 use crate::stderr_memory::StderrMemory;
 use crate::supervisor_log::SupervisorLog;
 use crate::worker_processes::{WorkerProcess, WorkerProcesses};
 
 /// Milliseconds after which a worker is handed a log file again that it could not take.
 const HAND_LOG_AGAIN_AFTER: Millis = 1_000;
+
+/// Why a program that would begin as root is not started.
+const OTHERS_WRITE: &str = "others than root can write it, and the program would begin as root";
 
 /// Everything outside of the fleet that the supervisor holds or changes.
 pub struct RealWorld {
@@ -51,6 +59,10 @@ pub struct RealWorld {
     pub notify_address: Option<String>,
     /// Why the last try to start a worker failed.
     pub start_failure: Option<Failure>,
+    /// Whether every worker of the first start got ready.
+    pub has_started: bool,
+    /// Children that are no workers, and of which the log has told or that were here before the first worker.
+    pub known_children: BTreeSet<i32>,
 }
 
 impl RealWorld {
@@ -75,23 +87,39 @@ impl RealWorld {
             manager,
             notify_address: None,
             start_failure: None,
+            has_started: false,
+            known_children: BTreeSet::new(),
             config,
         }
     }
 
-    /// Finds a child that has exited and is still to be reaped: a worker or, where the supervisor is pid 1, any orphan.
-    pub fn exited_child() -> Option<i32> {
-        process::exited_child().ok().flatten().map(Pid::as_raw)
+    /// Finds a worker that has exited, with its wait status, and reaps orphans that this process was given. While a worker
+    /// waits for its group to end, it would be found ahead of all others: then only workers are looked at.
+    pub fn exited_worker(&mut self) -> Option<(i32, i32)> {
+        if self.workers.iter().any(|(_, process)| process.has_exited) {
+            let mut running = self.workers.iter_mut().filter(|(_, process)| !process.has_exited);
+            return running.find_map(|(pid, process)| {
+                let status = process::status_of_exited(Pid::from_raw(pid))?;
+                process.has_exited = true;
+                Some((pid, status))
+            });
+        }
+        loop {
+            let (child, status) = process::exited_child().ok().flatten()?;
+            if let Some(process) = self.workers.get_mut(child.as_raw()) {
+                process.has_exited = true;
+                return Some((child.as_raw(), status));
+            }
+            let _ = process::wait(child);
+            self.known_children.remove(&child.as_raw());
+        }
     }
 
-    /// Reaps a child and returns its wait status. With killTree, a worker's process group is killed first: after the
-    /// reaping, the number of the group may belong to another.
-    pub fn reap(&mut self, pid: i32) -> Option<i32> {
-        if self.workers.contains(pid) && self.config.supervision.kill_tree {
-            let _ = process::signal_child(Pid::from_raw(pid), libc::SIGKILL, true);
+    /// Ends all that the workers of a failed start have left, wherever it is.
+    pub fn end_escaped(&self) {
+        if self.config.supervision.kill_tree {
+            descendants::end_children(&self.known_children);
         }
-        self.workers.set_aside(pid);
-        process::wait(Pid::from_raw(pid)).ok()
     }
 
     /// Hands a worker the socket that it asks for, or the reason why it gets none.
@@ -106,6 +134,29 @@ impl RealWorld {
                 orders::refuse_socket(channel.as_fd(), request, failure.errno, &path)
             }
         };
+    }
+
+    /// Notes who the program becomes at its call, if the start left that open: workers that are started from now on are
+    /// that from their exec on, and logs are reopened with that user's rights.
+    pub fn learn(&mut self, identity: Identity, resources: Resources) {
+        if !std::mem::take(&mut self.config.open.identity) {
+            return;
+        }
+        self.config.identity = identity;
+        self.config.resources.take_over(resources);
+        self.replan();
+    }
+
+    /// Has the workers that are started from now on follow a changed configuration.
+    pub fn replan(&mut self) {
+        let environment = std::mem::take(&mut self.plan.environment);
+        self.plan = self.config.worker_plan(environment);
+    }
+
+    /// Tells a worker that its wishes were heard.
+    pub fn confirm(&self, pid: i32, request: u64) {
+        let channel = self.workers.get(pid).and_then(|process| process.channel.as_ref());
+        let _ = channel.map(|channel| orders::grant(channel.as_fd(), request));
     }
 
     /// Hands a worker the present log file for these outputs again, after a while: it had no descriptor free for it.
@@ -137,7 +188,43 @@ impl RealWorld {
         }
     }
 
+    /// Refuses to start a program as root whose code others can change.
+    fn require_roots_code(&self) -> CoreResult<()> {
+        if !self.config.begins_as_root() {
+            return Ok(());
+        }
+        match place::first_that_others_can_write(&self.config.code) {
+            Some(path) => Err(Failure::new(Step::Exec, "execve", Errno::EPERM).at(path).because(OTHERS_WRITE).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The address that the program binds itself and that is answered now; None where it shares the supervisor's sockets.
+    /// What the program says counts first, since another user's descriptors may not be readable.
+    fn own_address(&self) -> Option<String> {
+        if let Ready::Port(addresses) = &self.config.ready {
+            return addresses.iter().find(|address| is_answered(address)).cloned();
+        }
+        let running = self.workers.iter().filter(|(_, process)| self.config.sockets.is_empty() && !process.has_exited);
+        let port = running.flat_map(|(pid, _)| own_ports::listened_on_by(pid)).next();
+        port.map(|port| format!("port {port}"))
+    }
+
+    /// Refuses a start at an address that another process answers already: it would be taken for the program's.
+    fn refuse_answered(&self) -> CoreResult<()> {
+        let Ready::Port(addresses) = &self.config.ready else { return Ok(()) };
+        if self.workers.iter().any(|(_, process)| !process.has_exited) {
+            return Ok(());
+        }
+        match addresses.iter().find(|address| is_answered(address)) {
+            Some(address) => Err(Failure::new(Step::Listen, "bind", Errno::EADDRINUSE).at(address).into()),
+            None => Ok(()),
+        }
+    }
+
     fn start_worker(&mut self, slot: usize) -> CoreResult<i32> {
+        self.refuse_answered()?;
+        self.require_roots_code()?;
         self.listeners.bind_for_slot(slot, &self.config.sockets)?;
         let mut note = self.config.note.clone();
         note.insert("worker".to_owned(), slot.into());
@@ -213,7 +300,62 @@ impl World for RealWorld {
         if is_sent { Ok(()) } else { self.signal(pid, libc::SIGTERM) }
     }
 
+    fn has_remains(&mut self, pid: i32) -> bool {
+        if !self.config.supervision.kill_tree || !self.plan.leads_group {
+            return false;
+        }
+        let is_apart = |child| self.workers.get(child).is_some_and(|process| !process.has_exited);
+        descendants::is_group_alive(pid, is_apart).unwrap_or_else(|| {
+            // The kernel doesn't tell: whatever is there is killed, since this is the last moment.
+            let _ = self.signal_group(pid, libc::SIGKILL);
+            false
+        })
+    }
+
+    fn signal_group(&mut self, pid: i32, signal: i32) -> Result<(), String> {
+        process::signal_child(Pid::from_raw(pid), signal, true).map_err(|errno| errno.desc().to_owned())
+    }
+
+    fn reap(&mut self, pid: i32) {
+        self.workers.remove(pid);
+        let _ = process::wait(Pid::from_raw(pid));
+    }
+
+    fn escaped(&mut self) -> Vec<String> {
+        if !self.has_started || !self.config.supervision.kill_tree {
+            return Vec::new();
+        }
+        let of_worker = |child| descendants::group_of(child).is_some_and(|group| self.workers.contains(group));
+        let children = descendants::children().into_iter();
+        let new: Vec<i32> =
+            children.filter(|&child| !self.known_children.contains(&child) && !of_worker(child)).collect();
+        self.known_children.extend(&new);
+        new.iter().filter_map(|&pid| Some(format!("pid {pid} ({})", descendants::name_of(pid)?))).collect()
+    }
+
+    fn shares_sockets(&self) -> bool {
+        !self.config.sockets.is_empty()
+    }
+
+    fn reload_way(&mut self) -> ReloadWay {
+        let supervision = &self.config.supervision;
+        match (supervision.reload_signal, supervision.reload) {
+            (Some(signal), _) => ReloadWay::Signal(signal),
+            (None, Reload::Restart) => ReloadWay::Restart,
+            (None, Reload::RollOver) => ReloadWay::RollOver,
+            (None, Reload::Auto) => match self.own_address() {
+                None => ReloadWay::RollOver,
+                Some(address) => ReloadWay::Refused(format!(
+                    "it listens on {address} itself, where no successor can listen beside it. Start it with --listen, which \
+                     shares the socket between old and new; with --reload-signal HUP, if it reloads at that signal; or with \
+                     --reload restart, which stops it before the next starts"
+                )),
+            },
+        }
+    }
+
     fn first_start_succeeded(&mut self) {
+        self.has_started = true;
         self.report_success();
     }
 
@@ -222,7 +364,7 @@ impl World for RealWorld {
     }
 
     fn end_of_stderr(&mut self, pid: i32) -> String {
-        let Some(process) = self.workers.exited_or_alive(pid) else { return String::new() };
+        let Some(process) = self.workers.get_mut(pid) else { return String::new() };
         if let Some(failure) = process.failure.clone() {
             return self.explain(&failure);
         }
@@ -264,7 +406,7 @@ impl World for RealWorld {
         for (path, (mode, numbers)) in self.config.logs_by_path() {
             let [first, ..] = numbers[..] else { continue };
             let Some(text) = path.to_str() else { continue };
-            let reopened = logs::reopen(first, text, mode, self.config.owner());
+            let reopened = logs::reopen(first, text, mode, self.plan.owner.as_ref());
             if let Err(Error::System(failure)) = &reopened {
                 let line = format!("{}; the old file goes on being used", self.explain(failure));
                 self.log(Level::Warning, &line);
@@ -279,7 +421,7 @@ impl World for RealWorld {
             let log = self.plan.stderr_log.as_ref().filter(|_| numbers.contains(&2));
             for (pid, process) in self.workers.iter_mut() {
                 if let Some(log) = log {
-                    process.tail = Tail::of_log(log, self.config.owner());
+                    process.tail = Tail::of_log(log, self.plan.owner.as_ref());
                 }
                 process.lost_log = None;
                 process.has_lost_log = false;
@@ -313,7 +455,7 @@ impl World for RealWorld {
 
     fn set_title(&mut self, text: &str) {
         if let Some(title) = &mut self.title {
-            title.set(&format!("{}: {text}", self.config.name));
+            title.set(&format!("{}: {text}", self.config.title.as_ref().unwrap_or(&self.config.name)));
         }
     }
 

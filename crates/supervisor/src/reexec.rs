@@ -1,6 +1,7 @@
 //! SIGUSR2: the supervisor executes itself again, the same or a newer build, under its running workers. Pid, locks,
 //! sockets and channels stay; what only the supervisor knows goes to the new image through a memory file.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -9,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use daemonic_core::pidfile::Held;
+use daemonic_core::place;
 use daemonic_core::service_manager::ServiceManager;
 use daemonic_core::stdio::Tail;
 use daemonic_core::sys::exec::{Command as Program, Image, Variable};
@@ -51,6 +53,7 @@ struct SavedState {
     late: [Option<RawFd>; 3],
     manager: Option<ServiceManager>,
     notify_socket: Option<SavedNotifySocket>,
+    known_children: BTreeSet<i32>,
 }
 
 /// What the supervisor holds of a worker. Its readiness is known: there is no re-execution while a worker boots.
@@ -95,6 +98,11 @@ impl NextImage {
     /// Saves the state, and has the configured executable try to read it.
     pub fn prepare(fleet: &Fleet, world: &RealWorld, notify_socket: Option<&NotifySocket>) -> Result<Self, String> {
         let executable = world.config.executable.clone();
+        // What the workers' user put there would run as root.
+        let strange = place::first_that_others_can_write(std::slice::from_ref(&executable));
+        if let Some(path) = strange.filter(|_| world.config.gives_up_root()) {
+            return Err(format!("others than root can write {}", path.display()));
+        }
         let text = saved_state(fleet, world, notify_socket)?;
         let state = memory_file::with_text(&text).map_err(|errno| errno.desc().to_owned())?;
         check(&executable, &state)?;
@@ -170,6 +178,7 @@ fn saved_state(fleet: &Fleet, world: &RealWorld, notify_socket: Option<&NotifySo
         late: [&world.late.stdout_at_call, &world.late.stderr_at_call, &world.late.stderr_at_ready].map(number),
         manager: world.manager.clone(),
         notify_socket: notify_socket.map(SavedNotifySocket::of),
+        known_children: world.known_children.clone(),
     };
     serde_json::to_string(&state).map_err(|error| error.to_string())
 }
@@ -230,12 +239,15 @@ pub fn resume(state: RawFd, environment: Environment) -> nix::Result<(Fleet, Rea
     for saved in state.workers {
         let stderr = match saved.stderr {
             Some(number) => Some(Tail::of_memory(own(number))),
-            None => world.plan.stderr_log.as_ref().and_then(|log| Tail::of_log(log, world.config.owner())),
+            None => world.plan.stderr_log.as_ref().and_then(|log| Tail::of_log(log, world.plan.owner.as_ref())),
         };
         let mut process = WorkerProcess::new(saved.channel.map(own), stderr, ReadinessProbe::Finished);
         process.resume_reading(&saved.unread);
+        process.has_exited = state.fleet.is_left(saved.pid);
         world.workers.insert(saved.pid, process);
     }
+    world.has_started = true;
+    world.known_children = state.known_children;
     let [stdout_at_call, stderr_at_call, stderr_at_ready] = state.late.map(|number| number.map(own));
     world.late.stdout_at_call = stdout_at_call;
     world.late.stderr_at_call = stderr_at_call;

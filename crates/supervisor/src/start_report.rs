@@ -30,7 +30,7 @@ impl RealWorld {
 
     /// Reports that the first start failed: by a step of ours, or by the program, whose stderr then says why.
     pub fn report_failure(&mut self, pid: Option<i32>, reason: &str, late: bool) {
-        let process = pid.and_then(|pid| self.workers.exited_or_alive(pid));
+        let process = pid.and_then(|pid| self.workers.get_mut(pid));
         let failure = match process {
             Some(process) => process.failure.take(),
             None => self.start_failure.take(),
@@ -41,7 +41,7 @@ impl RealWorld {
         }
         // Repeat what the worker wrote to a memory file; otherwise it stands on the shared stderr already.
         let in_memory = pid
-            .and_then(|pid| self.workers.exited_or_alive(pid)?.tail.as_mut())
+            .and_then(|pid| self.workers.get_mut(pid)?.tail.as_mut())
             .filter(|tail| tail.in_memory)
             .map(Tail::read)
             .unwrap_or_default();

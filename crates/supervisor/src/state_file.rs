@@ -4,17 +4,22 @@ use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
-/// Bytes that a state file has at most.
-const LARGEST: u64 = 1024 * 1024;
+use crate::config::PidFile;
+use crate::fleet::Failure;
 
-/// Sets `stopTimeout`, in milliseconds, in the state file of this daemon: written beside it first, then renamed into
-/// place. Where it can't be changed, it stays as it is.
-pub fn set_stop_timeout(path: &Path, draft: &Path, milliseconds: u64) {
-    let Some(mut state) = read(path) else { return };
-    state.insert("stopTimeout".to_owned(), milliseconds.into());
+/// Bytes that a state file has at most, as src/running/state-file.ts reads it.
+const LARGEST: u64 = 8 * 1024 * 1024;
+
+/// Sets entries in the state file of this daemon: written beside it first, then renamed into place. Where it can't be
+/// changed, it stays as it is; false then.
+pub fn set<const N: usize>(file: &PidFile, entries: [(&str, Value); N]) -> bool {
+    let [path, draft, ..] = &file.companions[..] else { return false };
+    let Some(mut state) = read(path) else { return false };
+    state.extend(entries.map(|(name, value)| (name.to_owned(), value)));
     let text = format!("{}\n", Value::Object(state));
     let mut options = OpenOptions::new();
     let written = options
@@ -27,6 +32,15 @@ pub fn set_stop_timeout(path: &Path, draft: &Path, milliseconds: u64) {
     if written.is_err() {
         let _ = std::fs::remove_file(draft);
     }
+    written.is_ok()
+}
+
+/// Records in the state file that the daemon has failed for good, and when, in milliseconds since the epoch.
+pub fn record_failure(file: &PidFile, failure: &Failure) -> bool {
+    let Ok(Value::Object(mut record)) = serde_json::to_value(failure) else { return false };
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    record.insert("at".to_owned(), u64::try_from(since_epoch.as_millis()).unwrap_or_default().into());
+    set(file, [("failure", record.into())])
 }
 
 /// Reads the state file, if it is one of this user's that tells of this process.

@@ -6,7 +6,7 @@ use daemonic_core::process_facts::usage;
 use serde::Serialize;
 
 use crate::clock::{Millis, now};
-use crate::fleet::{Fleet, Phase};
+use crate::fleet::{Failing, Fleet, Phase};
 use crate::real_world::RealWorld;
 
 /// The state of the supervisor and of all its workers.
@@ -20,6 +20,11 @@ pub struct StatusReport<'a> {
     uptime: u64,
     /// Addresses by the names of the listeners.
     addresses: HashMap<&'a str, String>,
+    /// The number of workers that there are to be.
+    slots: usize,
+    /// Restarts of all workers since the supervisor started.
+    restarts: u32,
+    failing: Option<Failing<'a>>,
     workers: Vec<WorkerReport<'a>>,
 }
 
@@ -70,6 +75,9 @@ impl<'a> StatusReport<'a> {
             },
             uptime: now.saturating_sub(started_at),
             addresses: world.listeners.iter().map(|each| (each.name.as_str(), each.address())).collect(),
+            slots: fleet.slots.len(),
+            restarts: fleet.restarts(),
+            failing: fleet.failing(now),
             workers: workers.collect(),
         }
     }

@@ -42,6 +42,8 @@ pub struct WorkerProcess {
     pub has_lost_log: bool,
     /// It has said what it waits for.
     pub has_hinted: bool,
+    /// It has exited. It is not reaped before its process group is empty.
+    pub has_exited: bool,
 }
 
 impl WorkerProcess {
@@ -58,6 +60,7 @@ impl WorkerProcess {
             lost_log: None,
             has_lost_log: false,
             has_hinted: false,
+            has_exited: false,
         }
     }
 
@@ -128,66 +131,48 @@ impl WorkerProcess {
     }
 }
 
-/// All workers that are not reaped, by pid, and the one that was reaped last.
+/// All workers that are not reaped, by pid.
 #[derive(Default)]
-pub struct WorkerProcesses {
-    alive: HashMap<i32, WorkerProcess>,
-    /// The worker that was reaped last, while the fleet decides about its exit. It is not among the others any more: the
-    /// kernel may give its pid to the successor that the fleet starts.
-    reaped: Option<(i32, WorkerProcess)>,
-}
+pub struct WorkerProcesses(HashMap<i32, WorkerProcess>);
 
 impl WorkerProcesses {
     /// Adds a worker that was started.
     pub fn insert(&mut self, pid: i32, process: WorkerProcess) {
-        self.alive.insert(pid, process);
+        self.0.insert(pid, process);
     }
 
-    /// Sets a worker aside that is about to be reaped.
-    pub fn set_aside(&mut self, pid: i32) {
-        self.reaped = self.alive.remove(&pid).map(|process| (pid, process));
-    }
-
-    /// Drops the worker that was set aside.
-    pub fn drop_reaped(&mut self) {
-        self.reaped = None;
-    }
-
-    /// The worker that was set aside, if it has this pid, or else the one that runs.
-    pub fn exited_or_alive(&mut self, pid: i32) -> Option<&mut WorkerProcess> {
-        match &mut self.reaped {
-            Some((reaped, process)) if *reaped == pid => Some(process),
-            _ => self.alive.get_mut(&pid),
-        }
+    /// Drops a worker that is about to be reaped: then the kernel may give its pid to another.
+    pub fn remove(&mut self, pid: i32) {
+        self.0.remove(&pid);
     }
 
     /// A worker that is not reaped.
     pub fn get(&self, pid: i32) -> Option<&WorkerProcess> {
-        self.alive.get(&pid)
+        self.0.get(&pid)
     }
 
     /// A worker that is not reaped, to be changed.
     pub fn get_mut(&mut self, pid: i32) -> Option<&mut WorkerProcess> {
-        self.alive.get_mut(&pid)
+        self.0.get_mut(&pid)
     }
 
     /// Whether this is the pid of a worker that is not reaped.
     pub fn contains(&self, pid: i32) -> bool {
-        self.alive.contains_key(&pid)
+        self.0.contains_key(&pid)
     }
 
     /// The pids of all workers that are not reaped.
     pub fn pids(&self) -> Vec<i32> {
-        self.alive.keys().copied().collect()
+        self.0.keys().copied().collect()
     }
 
     /// Iterates over all workers that are not reaped.
     pub fn iter(&self) -> impl Iterator<Item = (i32, &WorkerProcess)> {
-        self.alive.iter().map(|(&pid, process)| (pid, process))
+        self.0.iter().map(|(&pid, process)| (pid, process))
     }
 
     /// Iterates over all workers that are not reaped, to change them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (i32, &mut WorkerProcess)> {
-        self.alive.iter_mut().map(|(&pid, process)| (pid, process))
+        self.0.iter_mut().map(|(&pid, process)| (pid, process))
     }
 }

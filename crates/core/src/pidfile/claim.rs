@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::kernel::{Kernel, RealKernel, Status};
 use super::layout::{ALL, MOST_RACES, RUNNING_AND_STARTING, STARTING, WHO};
 use super::look::look;
-use super::{replace, table};
+use super::{orphan, replace, table};
 use crate::error::{During, Error, Failure, Result, Step};
 use crate::sys::fd::FileId;
 use crate::sys::lock::{Access, LockOwner};
@@ -19,8 +19,11 @@ use crate::sys::process::decimal;
 /// Locked pid file that has no owner yet. The process that is to own it inherits the descriptor.
 #[derive(Debug)]
 pub struct Claim {
+    /// Open file, which is locked.
     pub file: OwnedFd,
+    /// Path under which it was locked.
     pub path: PathBuf,
+    /// Device and inode of the file.
     pub identity: FileId,
     /// Mode that the file gets together with its owner.
     pub mode: u32,
@@ -51,8 +54,14 @@ pub fn claim_in_excluded_process(path: &Path, mode: u32, overwrite: bool) -> Res
     let name = c_path(path, Step::PidFileCreate)?;
     let ((file, identity), previous) = match take(&RealKernel, path, &name) {
         Err(Error::Running { .. }) if overwrite => replace::replace_owned(&RealKernel, path, &name)?,
-        other => {
-            let taken = other?;
+        Err(error) => {
+            // The descriptor just closed may have been of a file that another copy of this library holds.
+            if matches!(error, Error::Running { pid: Some(pid), .. } if pid == std::process::id().cast_signed()) {
+                orphan::reassert(path);
+            }
+            return Err(error);
+        }
+        Ok(taken) => {
             let _ = RealKernel.unlink(&replace::previous_name(path)?); // left by a start that was killed
             (taken, None)
         }

@@ -12,17 +12,22 @@ use crate::sys::lock::{Access, LockOwner};
 /// State of a pid file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PidFileState {
+    /// There is no such file.
     Absent,
     /// Unlocked: stale, if it contains a pid.
     Free,
+    /// Locked by a daemon that is not ready yet.
     Starting,
+    /// Locked by a daemon.
     Running,
 }
 
 /// Report of what the locks and the text say about a pid file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
+    /// What the locks say.
     pub state: PidFileState,
+    /// Pid of the owner, or what the text says of it.
     pub pid: Option<i32>,
     /// Whether the kernel named the owner, not only the file's text.
     pub verified: bool,

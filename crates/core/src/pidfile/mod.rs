@@ -33,7 +33,7 @@ mod wait;
 
 pub use claim::{Claim, claim, own};
 pub use held::{Held, acquire};
-pub use inspect::{Owner, inspect, named_process, owner};
+pub use inspect::{Owner, inspect, is_ending, named_process, owner};
 pub use kernel::RealKernel;
 pub use look::{PidFileState, Report};
 pub use orphan::holder;

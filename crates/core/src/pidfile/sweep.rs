@@ -17,6 +17,7 @@ use crate::sys::path::{c_path, c_paths};
 /// Pid file that may be stale, and its companions.
 #[derive(Debug, Clone)]
 pub struct Sweep {
+    /// Name of the pid file in its directory.
     pub name: CString,
     /// The only file to remove; with None, whatever file the path names, if that is empty or contains a pid alone.
     pub identity: Option<FileId>,

@@ -201,13 +201,13 @@ pub struct FileAccess {
 }
 
 impl FileAccess {
-    /// Takes the rights of a user and a group, and no other group's.
+    /// Takes the rights of a user, a group and supplementary groups.
     #[cfg(target_os = "linux")]
-    pub fn of(user: u32, group: u32) -> Result<Self> {
+    pub fn of(user: u32, group: u32, others: &[u32]) -> Result<Self> {
         let mut groups = vec![0; MOST_GROUPS];
         let count = read_groups(&mut groups)?;
         groups.truncate(count);
-        set_groups_of_thread(&[group])?;
+        set_groups_of_thread(others)?;
         // SAFETY: both calls take a number, and return the one before.
         let before = unsafe { (libc::setfsuid(user), libc::setfsgid(group), groups) };
         let access = Self { before };
@@ -219,7 +219,7 @@ impl FileAccess {
 
     /// Does nothing: other systems don't have these calls.
     #[cfg(not(target_os = "linux"))]
-    pub fn of(_user: u32, _group: u32) -> Result<Self> {
+    pub fn of(_user: u32, _group: u32, _others: &[u32]) -> Result<Self> {
         Ok(Self {})
     }
 }

@@ -3,6 +3,7 @@
 pub mod allocator;
 pub mod close;
 pub mod credentials;
+pub mod descendants;
 pub mod event_loop;
 pub mod exec;
 pub mod fd;
@@ -16,6 +17,7 @@ pub mod passing;
 pub mod path;
 mod pidfd;
 pub mod priority;
+pub mod proc_stat;
 pub mod process;
 pub mod process_handle;
 pub mod signal;

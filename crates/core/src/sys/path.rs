@@ -25,21 +25,6 @@ pub fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|each| !each.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether only this user and root can put files beside `path`, and move its directory: every directory on the way
-/// belongs to one of them, and others may write at most in those above that are sticky, such as /tmp.
-#[must_use]
-pub fn is_private(path: &Path) -> bool {
-    let Ok(directory) = directory_of(path).canonicalize() else { return false };
-    let own = nix::unistd::geteuid().as_raw();
-    directory.ancestors().enumerate().all(|(distance, each)| {
-        nix::sys::stat::stat(each).is_ok_and(|stat| {
-            let is_closed = stat.st_mode & (libc::S_IWGRP | libc::S_IWOTH) == 0;
-            let is_sticky = distance > 0 && stat.st_mode & libc::S_ISVTX != 0;
-            (stat.st_uid == 0 || stat.st_uid == own) && (is_closed || is_sticky)
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,19 +33,6 @@ mod tests {
     fn a_path_with_a_nul_byte_fails_at_the_step_that_needs_it() {
         let failure = c_path(Path::new("/bin/a\0b"), Step::Exec).unwrap_err();
         assert_eq!((failure.step, failure.syscall, failure.errno), (Step::Exec, "execve", Errno::EINVAL));
-    }
-
-    #[test]
-    fn a_directory_where_others_can_put_files_is_not_private() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = std::env::temp_dir().join(format!("daemonic-private-{}", std::process::id()));
-        std::fs::create_dir(&directory).unwrap();
-        for (mode, expected) in [(0o755, true), (0o700, true), (0o1777, false), (0o775, false)] {
-            std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(is_private(&directory.join("d.pid")), expected, "{mode:o}");
-        }
-        std::fs::remove_dir(&directory).unwrap();
-        assert!(!is_private(&directory.join("d.pid")));
     }
 
     #[test]

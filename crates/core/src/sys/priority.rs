@@ -24,17 +24,41 @@ pub enum IoClass {
 /// Async-signal-safe.
 #[cfg(target_os = "linux")]
 pub fn set_io(thread: i32, class: IoClass, level: u8) -> nix::Result<()> {
-    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
-    const IOPRIO_CLASS_SHIFT: libc::c_int = 13;
-    let priority = libc::c_int::from(class as u8) << IOPRIO_CLASS_SHIFT | libc::c_int::from(level);
+    let priority = io_priority(class, level);
     // SAFETY: ioprio_set(2) takes three ints and touches no memory.
     Errno::result(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, thread, priority) }).map(drop)
+}
+
+/// Whether a thread has this I/O priority: ioprio_get(2). Async-signal-safe.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn is_io(thread: i32, class: IoClass, level: u8) -> bool {
+    // SAFETY: ioprio_get(2) takes two ints and touches no memory.
+    let present = unsafe { libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, thread) };
+    present == libc::c_long::from(io_priority(class, level))
+}
+
+#[cfg(target_os = "linux")]
+const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+
+/// Class and level as the two calls have them in one number.
+#[cfg(target_os = "linux")]
+fn io_priority(class: IoClass, level: u8) -> libc::c_int {
+    const IOPRIO_CLASS_SHIFT: libc::c_int = 13;
+    libc::c_int::from(class as u8) << IOPRIO_CLASS_SHIFT | libc::c_int::from(level)
 }
 
 /// Refuses: other systems have no I/O priorities.
 #[cfg(not(target_os = "linux"))]
 pub fn set_io(_thread: i32, _class: IoClass, _level: u8) -> nix::Result<()> {
     Err(Errno::ENOSYS)
+}
+
+/// Answers no: other systems have no I/O priorities.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn is_io(_thread: i32, _class: IoClass, _level: u8) -> bool {
+    false
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -46,12 +70,10 @@ mod tests {
         // Set in a thread of its own, so that the other tests' threads keep their priorities.
         let read_back = std::thread::spawn(|| {
             set_io(0, IoClass::BestEffort, 6).unwrap();
-            // SAFETY: ioprio_get(2) takes two ints: IOPRIO_WHO_PROCESS and the calling thread.
-            let best_effort = unsafe { libc::syscall(libc::SYS_ioprio_get, 1, 0) };
+            let best_effort = is_io(0, IoClass::BestEffort, 6) && !is_io(0, IoClass::BestEffort, 7);
             set_io(0, IoClass::Idle, 0).unwrap();
-            // SAFETY: as above.
-            (best_effort, unsafe { libc::syscall(libc::SYS_ioprio_get, 1, 0) })
+            (best_effort, is_io(0, IoClass::Idle, 0))
         });
-        assert_eq!(read_back.join().unwrap(), (2 << 13 | 6, 3 << 13));
+        assert_eq!(read_back.join().unwrap(), (true, true));
     }
 }

@@ -155,6 +155,12 @@ pub fn lead_process_group() -> Result<()> {
     Errno::result(unsafe { libc::setpgid(0, 0) }).map(drop)
 }
 
+/// Whether standard input is the controlling terminal. A process of another group than the terminal's could not read it.
+#[must_use]
+pub fn reads_terminal() -> bool {
+    nix::unistd::tcgetpgrp(std::io::stdin()).is_ok()
+}
+
 /// Changes the working directory: chdir(2). Async-signal-safe.
 pub fn change_directory(path: &CStr) -> Result<()> {
     // SAFETY: the path is a C string.
@@ -183,18 +189,39 @@ pub fn kill_child_and_group(child: Pid) {
     }
 }
 
-/// Finds a child that has exited. It stays unreaped, so that its pid stays its own. ECHILD: this process has no child.
-pub fn exited_child() -> Result<Option<Pid>> {
+/// Finds a child that has exited, with its wait status. It stays unreaped, so that its pid stays its own. ECHILD: this
+/// process has no child.
+pub fn exited_child() -> Result<Option<(Pid, i32)>> {
+    look_for_exit(libc::P_ALL, 0)
+}
+
+/// Reads the wait status of a child, if it has exited. It stays unreaped.
+pub fn status_of_exited(child: Pid) -> Option<i32> {
+    #[allow(irrefutable_let_patterns, clippy::unnecessary_fallible_conversions)] // id_t is wide enough on the BSDs
+    let Ok(number) = libc::id_t::try_from(child.as_raw()) else { return None };
+    look_for_exit(libc::P_PID, number).ok().flatten().map(|(_, status)| status)
+}
+
+/// Looks for a child that has exited, without reaping it: waitid(2). Async-signal-safe.
+fn look_for_exit(kind: libc::idtype_t, number: libc::id_t) -> Result<Option<(Pid, i32)>> {
     // SAFETY: siginfo_t is plain data for which zero is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: waitid(2) fills a struct of this frame.
-    Errno::result(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) })?;
+    Errno::result(unsafe { libc::waitid(kind, number, &raw mut info, options) })?;
+    // waitid(2) also returns 0 where no child has exited, and leaves the signal number 0.
     if info.si_signo == 0 {
         return Ok(None);
     }
     // SAFETY: waitid(2) has filled the fields of SIGCHLD.
-    Ok(Some(Pid::from_raw(unsafe { info.si_pid() })))
+    let (pid, value) = unsafe { (info.si_pid(), info.si_status()) };
+    // The form that wait(2) gives, as the macros of wait(2) take it apart.
+    let status = match info.si_code {
+        libc::CLD_EXITED => (value & 0xff) << 8,
+        libc::CLD_DUMPED => value | 0x80,
+        _ => value,
+    };
+    Ok(Some((Pid::from_raw(pid), status)))
 }
 
 /// Signals a child that is not reaped yet, or with `group` the process group that it leads: kill(2).
@@ -206,15 +233,7 @@ pub fn signal_child(child: Pid, number: i32, group: bool) -> Result<()> {
 
 /// Whether the child has exited. It stays unreaped, so that its pid stays its own. Async-signal-safe.
 pub fn has_exited(child: Pid) -> bool {
-    #[allow(irrefutable_let_patterns, clippy::unnecessary_fallible_conversions)] // id_t is wide enough on the BSDs
-    let Ok(number) = libc::id_t::try_from(child.as_raw()) else { return true };
-    // SAFETY: siginfo_t is plain data for which zero is a value.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: waitid(2) fills a struct of this frame.
-    let asked = unsafe { libc::waitid(libc::P_PID, number, &raw mut info, options) };
-    // waitid(2) also returns 0 for a child that still runs, and leaves the signal number 0.
-    asked == 0 && info.si_signo != 0
+    status_of_exited(child).is_some()
 }
 
 /// Blocks until the child has exited, reaps it, and returns its raw status. Async-signal-safe.

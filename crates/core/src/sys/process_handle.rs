@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::proc_stat::ProcStat;
 use super::{pidfd, process};
 
 /// Time between two looks at a process that has no pidfd.
@@ -38,7 +39,7 @@ impl ProcessHandle {
             Ok(descriptor) => KnownBy::Descriptor(descriptor),
             // Not known before Linux 5.3 and on other systems, or forbidden by a sandbox.
             Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EINVAL) => {
-                KnownBy::Start(Stat::read(pid).map(|stat| stat.start))
+                KnownBy::Start(ProcStat::read(pid).map(|stat| stat.start))
             }
             Err(errno) => return Err(errno),
         };
@@ -93,7 +94,7 @@ impl ProcessHandle {
     pub fn has_exited(&self) -> bool {
         match &self.known_by {
             KnownBy::Descriptor(descriptor) => poll_until(descriptor.as_fd(), PollTimeout::ZERO),
-            KnownBy::Start(start) => match Stat::read(self.pid) {
+            KnownBy::Start(start) => match ProcStat::read(self.pid) {
                 Some(stat) => stat.has_exited() || start.is_some_and(|start| start != stat.start),
                 // No /proc, or none that shows this process: EPERM means that it is there.
                 None => kill(Pid::from_raw(self.pid), None) == Err(Errno::ESRCH),
@@ -105,7 +106,7 @@ impl ProcessHandle {
     /// Whether the process is exiting, and may still have files and sockets open.
     #[must_use]
     pub fn is_exiting(&self) -> bool {
-        !self.has_exited() && Stat::read(self.pid).is_some_and(|stat| stat.flags & PF_EXITING != 0)
+        !self.has_exited() && ProcStat::read(self.pid).is_some_and(|stat| stat.is_exiting())
     }
 
     /// Blocks until the process has exited; false if it still runs after `timeout`. None waits for ever.
@@ -142,41 +143,6 @@ fn milliseconds(left: Option<Duration>) -> PollTimeout {
     })
 }
 
-/// Flag of a process whose exit has begun: the kernel sets it before it closes the descriptors.
-const PF_EXITING: u32 = 4;
-
-/// What /proc/PID/stat says about a process: proc_pid_stat(5).
-struct Stat {
-    state: char,
-    flags: u32,
-    threads: u32,
-    start: u64,
-}
-
-impl Stat {
-    fn read(pid: i32) -> Option<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    /// The command's name, in parentheses, may contain anything: fields are counted from the last parenthesis on. The
-    /// first of them has the number 3 in the manual page.
-    fn parse(text: &str) -> Option<Self> {
-        let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
-        let field = |number: usize| fields.get(number - 3);
-        Some(Self {
-            state: field(3)?.chars().next()?,
-            flags: field(9)?.parse().ok()?,
-            threads: field(20)?.parse().ok()?,
-            start: field(22)?.parse().ok()?,
-        })
-    }
-
-    /// The first thread may be a zombie while others go on, with all descriptors.
-    fn has_exited(&self) -> bool {
-        matches!(self.state, 'Z' | 'X') && self.threads <= 1
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -185,7 +151,7 @@ mod tests {
 
     /// Gives a handle by pid and start time, as on a kernel without pidfds.
     fn by_start(pid: i32) -> ProcessHandle {
-        ProcessHandle { pid, known_by: KnownBy::Start(Stat::read(pid).map(|stat| stat.start)) }
+        ProcessHandle { pid, known_by: KnownBy::Start(ProcStat::read(pid).map(|stat| stat.start)) }
     }
 
     /// Gives a handle on a child, as on a kernel without pidfds.
@@ -222,17 +188,5 @@ mod tests {
         let earlier = ProcessHandle { pid: own, known_by: KnownBy::Start(Some(1)) };
         assert!(earlier.has_exited());
         assert_eq!(earlier.signal(Signal::SIGKILL), Err(Errno::ESRCH));
-    }
-
-    #[test]
-    fn a_zombie_with_other_threads_has_not_exited() {
-        let stat = |state, threads| {
-            Stat::parse(&format!("42 (a) b) {state} 1 2 3 0 -1 4194308 0 0 0 0 0 0 0 0 20 0 {threads} 0 777 0"))
-                .unwrap()
-        };
-        assert!(stat('Z', 1).has_exited());
-        assert!(!stat('Z', 2).has_exited());
-        assert!(!stat('S', 1).has_exited());
-        assert_eq!((stat('S', 1).start, stat('S', 1).flags & PF_EXITING), (777, 4));
     }
 }

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod model;
 mod reload;
+mod remains;
 mod restart;
 mod scale;
 mod status_line;
@@ -16,6 +17,7 @@ mod worker;
 use serde::{Deserialize, Serialize};
 
 use self::reload::Reload;
+use self::remains::Remains;
 use self::restart::{START_TRIES, pause_after_refusal};
 use self::worker::{Action, Clock, Event};
 pub use self::worker::{Stage, Worker};
@@ -36,6 +38,18 @@ pub trait World {
     /// Asks a worker to stop as `signal` would have it, 0 for none: over its channel or, where it has none, by SIGTERM.
     /// Fails as [`signal`](Self::signal) does.
     fn ask_to_stop(&mut self, pid: i32, signal: i32) -> Result<(), String>;
+    /// Whether the process group of a worker that has exited has other processes, which are to end with it.
+    fn has_remains(&mut self, pid: i32) -> bool;
+    /// Sends a signal to the process group of a worker that has exited.
+    fn signal_group(&mut self, pid: i32, signal: i32) -> Result<(), String>;
+    /// Reaps a worker that has exited: its pid may mean another process from here on.
+    fn reap(&mut self, pid: i32);
+    /// Names the processes that workers have started and that have left their workers' groups. Each is named once.
+    fn escaped(&mut self) -> Vec<String>;
+    /// Whether workers get their sockets from the supervisor, and bind none themselves.
+    fn shares_sockets(&self) -> bool;
+    /// Tells how a reload is to be done now.
+    fn reload_way(&mut self) -> ReloadWay;
     /// Reports to the launcher and the service manager that every worker of the first start is ready.
     fn first_start_succeeded(&mut self);
     /// Reports that the first start failed, with the stderr of the worker that made it fail; `late`: by startTimeout.
@@ -69,6 +83,19 @@ pub struct Refused {
     pub reason: String,
     /// Whether the system lacks something just now: memory, processes, descriptors. Then the start is tried again.
     pub is_passing: bool,
+}
+
+/// How a reload is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReloadWay {
+    /// Start a successor beside each worker, and ask the worker to stop when that has settled.
+    RollOver,
+    /// Send the workers this signal, at which their program reloads.
+    Signal(i32),
+    /// Stop each worker, then start the next: a successor beside it could not bind its port.
+    Restart,
+    /// Don't, for this reason.
+    Refused(String),
 }
 
 /// How much a log line matters.
@@ -127,6 +154,31 @@ pub struct Slot {
     restart_at: Option<Millis>,
 }
 
+/// The exit that ended a daemon for good after it was ready: nothing is to restart it, or the supervisor gave up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    pub exit_code: i32,
+    /// How the last worker exited, with the last line of its stderr.
+    pub last_exit: String,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Restarts of all workers, and the number of workers that there were to be.
+    pub restarts: u32,
+    pub workers: usize,
+}
+
+/// A slot whose worker exits again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failing<'a> {
+    /// Failures in a row.
+    pub failures: u32,
+    pub last_exit: Option<&'a str>,
+    /// Milliseconds until its next worker is started; None while it has one.
+    pub restart_in: Option<Millis>,
+}
+
 /// What the configuration says that a fleet decides by.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Terms {
@@ -144,6 +196,8 @@ pub struct Fleet {
     pub phase: Phase,
     pub slots: Vec<Slot>,
     pub workers: Vec<Worker>,
+    /// The groups of workers that have exited.
+    remains: Vec<Remains>,
     reload: Option<Reload>,
     /// Whether a reload was asked for during another. It follows that one, whose first successors may have read older
     /// files than the second request means.
@@ -155,6 +209,9 @@ pub struct Fleet {
     last_failure: Option<String>,
     /// How the worker exited that made the first start fail.
     pub start_exit: Option<Exit>,
+    /// Why the daemon exits for good, if it has failed.
+    #[serde(default)]
+    pub failure: Option<Failure>,
     next_memory_check: Millis,
     /// When [`tick`](Self::tick) last ran.
     last_tick: Millis,
@@ -171,21 +228,23 @@ impl Fleet {
             phase: Phase::Starting,
             slots,
             workers: Vec::new(),
+            remains: Vec::new(),
             reload: None,
             reload_again: false,
             waiting_clients: Vec::new(),
             last_failure: None,
             start_exit: None,
+            failure: None,
             next_memory_check: now,
             last_tick: now,
             stop_signal: None,
         }
     }
 
-    /// The code that the supervisor exits with, once the last worker has exited.
+    /// The code that the supervisor exits with, once nothing is left of the last worker.
     pub fn exit_code(&self) -> Option<i32> {
         match self.phase {
-            Phase::Stopping { code } if self.workers.is_empty() => Some(code),
+            Phase::Stopping { code } if self.workers.is_empty() && self.remains.is_empty() => Some(code),
             _ => None,
         }
     }
@@ -214,12 +273,12 @@ impl Fleet {
         self.show_title(world);
     }
 
-    /// Decides what follows the exit of a worker.
+    /// Decides what follows the exit of a worker, which is not reaped yet.
     pub fn worker_exited(&mut self, world: &mut impl World, pid: i32, exit: Exit) {
         let Some(index) = self.workers.iter().position(|worker| worker.pid == pid) else { return };
         let worker = self.workers.remove(index);
         let stderr = world.end_of_stderr(pid);
-        let last_line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("").trim();
+        let last_line = telling_line(&stderr);
         // After an exit with 0 the last line on stderr explains nothing.
         let description = if last_line.is_empty() || exit == Exit::Code(0) {
             exit.to_string()
@@ -232,6 +291,7 @@ impl Fleet {
         if exit.dumped_core() {
             world.forbid_core_dumps();
         }
+        let fails_start = self.phase == Phase::Starting;
         match self.phase {
             Phase::Starting => self.fail_first_start(world, &worker, exit),
             Phase::Stopping { code } => self.exited_while_stopping(world, &worker, exit, code),
@@ -239,6 +299,8 @@ impl Fleet {
             Phase::Running if self.successor() == Some(pid) => self.successor_exited(world, &worker, exit, &stderr),
             Phase::Running => self.current_exited(world, &worker, exit, &stderr),
         }
+        self.leave(world, &worker, fails_start);
+        self.left_in_reload(world, worker.slot);
         self.show_title(world);
     }
 
@@ -339,6 +401,29 @@ impl Fleet {
         self.workers.iter().filter(|worker| which(worker)).map(|worker| worker.pid).collect()
     }
 
+    /// Restarts of all workers since the supervisor started.
+    pub fn restarts(&self) -> u32 {
+        self.slots.iter().map(|slot| slot.restarts).sum()
+    }
+
+    /// The slot that fails most, if any does: it has failed twice in a row, and has no worker that has run for long. After a
+    /// first failure the next worker starts at once, and may well stay.
+    pub fn failing(&self, now: Millis) -> Option<Failing<'_>> {
+        let is_failing = |(index, slot): &(usize, &Slot)| {
+            let mut workers = self.workers.iter().filter(|worker| worker.slot == *index && self.is_current(worker));
+            let steady = self.terms.supervision.steady_after;
+            let runs_steadily = workers.any(|worker| worker.is_serving() && now >= worker.started_at + steady);
+            slot.failures + slot.refusals > 1 && !runs_steadily
+        };
+        let running = self.phase == Phase::Running;
+        let slots = self.slots.iter().enumerate().filter(|each| running && is_failing(each));
+        slots.map(|(_, slot)| slot).max_by_key(|slot| slot.failures + slot.refusals).map(|slot| Failing {
+            failures: slot.failures + slot.refusals,
+            last_exit: slot.last_exit.as_deref(),
+            restart_in: slot.restart_at.map(|at| at.saturating_sub(now)),
+        })
+    }
+
     /// Shows in the process title how many workers there are, and the last failure while one counts.
     pub fn show_title(&self, world: &mut impl World) {
         let subject = match (self.slots.len(), self.workers.iter().find(|worker| self.is_current(worker))) {
@@ -353,6 +438,14 @@ impl Fleet {
             Phase::Running => format!("{subject} ({health})"),
         });
     }
+}
+
+/// The line that says most of the end of a stderr: the last one that is neither indented nor a bracket. Below the message
+/// of an uncaught error, Node.js prints the stack, the error's properties and its own version.
+fn telling_line(stderr: &str) -> &str {
+    let tells = |line: &&str| !line.starts_with([' ', '\t', '}', ']']) && !line.starts_with("Node.js v");
+    let lines = || stderr.lines().rev().filter(|line| !line.trim().is_empty());
+    lines().find(tells).or_else(|| lines().next()).unwrap_or("").trim()
 }
 
 /// Sends a signal to a worker, and says so if that was not allowed.

@@ -1,9 +1,9 @@
 //! Starting a worker, and what follows when one exits unasked: the first start fails, or the worker is started again.
 
 use super::worker::Worker;
-use super::{Fleet, Level, Phase, Refused, World};
+use super::{Failure, Fleet, Level, Phase, Refused, Slot, World};
 use crate::clock::Millis;
-use crate::policy::{Exit, Verdict};
+use crate::policy::{Exit, Verdict, is_failure};
 
 /// Tries of a start while the system lacks memory or descriptors, before the first start or a reload fails. A restart is
 /// tried for ever. A fork has been tried as often when it is refused.
@@ -24,8 +24,12 @@ impl Refused {
 }
 
 impl Fleet {
-    /// Starts a worker that has its slot from the beginning.
+    /// Starts a worker that has its slot from the beginning, once no group holds that.
     pub(super) fn start(&mut self, world: &mut impl World, slot: usize) {
+        if self.is_held(slot) {
+            self.slots[slot].restart_at = Some(world.now());
+            return self.hurry_remains(slot, world.now());
+        }
         if let Err(refused) = self.spawn(world, slot) {
             self.start_refused(world, slot, &refused);
         }
@@ -71,7 +75,7 @@ impl Fleet {
 
     /// Replaces a worker that had its slot. Where it was new in a reload, or the reload waited for it, the reload fails.
     pub(super) fn current_exited(&mut self, world: &mut impl World, worker: &Worker, exit: Exit, stderr: &str) {
-        if self.is_new_in_reload(worker.pid) {
+        if self.is_new_in_reload(worker.pid) || (self.stops_first() && self.reload_waits_for(worker.pid)) {
             // Whatever the policy says: a reload must not leave fewer workers than it found.
             self.schedule_restart(world, worker.slot, &format!("pid {} {exit}", worker.pid));
             return self.successor_exited(world, worker, exit, stderr);
@@ -93,7 +97,11 @@ impl Fleet {
         let failed_to_start = worker.is_booting() || worker.verdict() == Some(Verdict::Late);
         if !self.terms.supervision.restarts(exit, worker.verdict(), failed_to_start) {
             world.log(Level::Info, &format!("pid {} {exit}, exiting", worker.pid));
-            return self.begin_stop(world, if failed_to_start { exit.code().max(1) } else { exit.code() }, 0);
+            let code = if failed_to_start { exit.code().max(1) } else { exit.code() };
+            if is_failure(exit, worker.verdict(), failed_to_start) {
+                self.failure = Some(self.failure_of(slot, code));
+            }
+            return self.begin_stop(world, code, 0);
         }
         let lived = world.now().saturating_sub(worker.started_at);
         if lived >= self.terms.supervision.steady_after && !failed_to_start {
@@ -102,9 +110,18 @@ impl Fleet {
         let failure = format!("pid {} {exit}", worker.pid);
         if self.terms.supervision.max_failures.is_some_and(|most| self.slots[slot].failures + 1 >= most) {
             world.log(Level::Error, &format!("{}, giving up", count_failures(self.slots[slot].failures + 1, &failure)));
-            return self.begin_stop(world, exit.code().max(1), 0);
+            let code = exit.code().max(1);
+            self.failure = Some(self.failure_of(slot, code));
+            return self.begin_stop(world, code, 0);
         }
         self.schedule_restart(world, slot, &failure);
+    }
+
+    /// Describes the last exit in a slot, with which the daemon exits.
+    fn failure_of(&self, slot: usize, exit_code: i32) -> Failure {
+        let Slot { failures, last_exit, .. } = &self.slots[slot];
+        let last_exit = last_exit.clone().unwrap_or_default();
+        Failure { exit_code, last_exit, failures: failures + 1, restarts: self.restarts(), workers: self.slots.len() }
     }
 
     /// Counts a failure of the slot, whose next worker starts at once or after a pause.

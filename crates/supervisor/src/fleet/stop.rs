@@ -64,8 +64,9 @@ impl Fleet {
         self.happens(world, pid, Event::Deadline);
     }
 
-    /// Kills every worker at once.
+    /// Kills every worker at once, and what earlier ones have left.
     pub(super) fn kill_all(&mut self, world: &mut impl World) {
+        self.kill_all_remains(world);
         for pid in self.pids(|_| true) {
             self.happens(world, pid, Event::Deadline);
         }

@@ -1,4 +1,5 @@
-//! What the passing of time brings about: workers that are late, hang or have grown too large, and pauses that end.
+//! What the passing of time brings about: workers that are late, hang or have grown too large,
+//! groups that are to be empty, and pauses that end.
 
 use super::{Event, Fleet, Level, Stage, Worker, World};
 use crate::clock::Millis;
@@ -26,10 +27,11 @@ impl Fleet {
             }
         }
         self.check_memory(world, now);
+        self.end_remains(world, now);
         self.tick_reload(world, now);
         self.reset_steady_slots(world, now);
         let due: Vec<usize> =
-            (0..self.slots.len()).filter(|&slot| self.slots[slot].restart_at.is_some_and(|at| at <= now)).collect();
+            (0..self.slots.len()).filter(|&slot| self.restart_due(slot).is_some_and(|at| at <= now)).collect();
         for slot in due {
             self.restart(world, slot);
         }
@@ -42,10 +44,16 @@ impl Fleet {
             let beat = self.terms.supervision.watchdog.zip(worker.last_beat());
             [worker.deadline(), beat.map(|(limit, beat)| beat + limit + 1)]
         });
-        let slots = self.slots.iter().map(|slot| slot.restart_at);
+        let slots = (0..self.slots.len()).map(|slot| self.restart_due(slot));
+        let remains = self.remains.iter().map(|group| Some(group.due()));
         let memory = self.terms.supervision.max_memory.map(|_| self.next_memory_check);
         let steady = self.workers.iter().map(|worker| self.steady_at(worker));
-        workers.chain(slots).chain(steady).chain([memory, self.reload_due()]).flatten().min()
+        workers.chain(slots).chain(remains).chain(steady).chain([memory, self.reload_due()]).flatten().min()
+    }
+
+    /// When the next worker of a slot is started, once no group holds the slot.
+    fn restart_due(&self, slot: usize) -> Option<Millis> {
+        self.slots[slot].restart_at.filter(|_| !self.is_held(slot))
     }
 
     /// Asks workers that have grown too large to stop.

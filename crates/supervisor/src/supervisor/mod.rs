@@ -56,7 +56,7 @@ impl Supervisor {
     pub fn run(&mut self) -> i32 {
         // Lines and exits from before the signals were watched, as during a re-exec, raise no event: look once.
         self.read_workers();
-        self.reap();
+        self.take_exits();
         loop {
             if let Some(code) = self.fleet.exit_code() {
                 return code;
@@ -65,7 +65,7 @@ impl Supervisor {
             let read_at = now();
             self.handle_signals();
             self.read_workers();
-            self.reap();
+            self.take_exits();
             self.serve_control();
             self.probe_readiness();
             self.fleet.tick(&mut self.world, read_at);
@@ -105,12 +105,10 @@ impl Supervisor {
         let _ = poll(&mut polled, timeout); // EINTR is no error: every source is read after each turn, ready or not
     }
 
-    fn reap(&mut self) {
-        while let Some(pid) = RealWorld::exited_child() {
+    fn take_exits(&mut self) {
+        while let Some((pid, status)) = self.world.exited_worker() {
             self.read_last_words(pid);
-            let Some(status) = self.world.reap(pid) else { continue };
             self.fleet.worker_exited(&mut self.world, pid, Exit::of(status));
-            self.world.workers.drop_reaped();
         }
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::Supervisor;
 use crate::control_socket::{Answer, ControlSocket, Request};
 use crate::fleet::{ClientId, Level, World};
+use crate::state_file;
 use crate::status_report::StatusReport;
 
 impl Supervisor {
@@ -60,6 +61,10 @@ impl Supervisor {
                 let result = self.scale_to(&to);
                 self.answer(client, &Answer::from(result));
             }
+            Request::Signal { signal } => {
+                self.fleet.pass_on(&mut self.world, signal);
+                self.answer(client, &success);
+            }
             Request::Stop => {
                 self.answer(client, &success);
                 self.fleet.stop(&mut self.world, 0);
@@ -72,7 +77,16 @@ impl Supervisor {
         let present = self.fleet.slots.len().cast_signed();
         let wanted = if to.starts_with(['+', '-']) { present.saturating_add(number(to)?) } else { number(to)? };
         let wanted = usize::try_from(wanted).map_err(|_| format!("expected at least 1 worker, got {wanted}"))?;
-        self.fleet.scale(&mut self.world, wanted)
+        self.scale(wanted)
+    }
+
+    /// Changes the number of workers, and notes it for a restart of the daemon.
+    pub(super) fn scale(&mut self, to: usize) -> Result<(), String> {
+        self.fleet.scale(&mut self.world, to)?;
+        if let Some(file) = &self.world.config.pid_file {
+            state_file::set(file, [("scaledTo", to.into())]);
+        }
+        Ok(())
     }
 
     /// Sends what the fleet has answered to requests of earlier turns, such as a reload.

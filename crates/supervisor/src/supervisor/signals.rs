@@ -63,7 +63,7 @@ impl Supervisor {
 
     fn scale_by(&mut self, change: isize) {
         let to = self.fleet.slots.len().saturating_add_signed(change).max(1);
-        if let Err(why) = self.fleet.scale(&mut self.world, to) {
+        if let Err(why) = self.scale(to) {
             self.world.log(Level::Warning, &why);
         }
     }

@@ -5,7 +5,7 @@ use daemonic_core::worker_channel::WorkerLine;
 
 use super::Supervisor;
 use crate::clock::now;
-use crate::config::Open;
+use crate::config::{Open, Wishes};
 use crate::fleet::{Level, Phase, ReadyBy, World};
 use crate::notify_socket::NotifySocket;
 use crate::rights;
@@ -20,7 +20,7 @@ impl Supervisor {
                 self.handle_line(pid, line);
             }
         }
-        let target = self.world.config.target_user();
+        let target = self.world.config.identity.user;
         // One after the other: as long as a datagram's descriptors are open, its sender waits.
         while let Some(mut datagram) = self.notify_socket.as_mut().and_then(NotifySocket::next) {
             let is_worker = |pid| self.world.workers.contains(pid);
@@ -35,7 +35,7 @@ impl Supervisor {
     pub(super) fn read_last_words(&mut self, pid: i32) {
         for _ in 0..SHARES_AT_EXIT {
             let lines = self.world.workers.get_mut(pid).map(|process| process.read_share_at_exit(now()));
-            let asks = |line: &WorkerLine| matches!(line, WorkerLine::Bind { .. } | WorkerLine::Wishes(_));
+            let asks = |line: &WorkerLine| matches!(line, WorkerLine::Bind { .. } | WorkerLine::Wishes { .. });
             for line in lines.into_iter().flatten().filter(|line| !asks(line)) {
                 self.handle_line(pid, line);
             }
@@ -54,7 +54,7 @@ impl Supervisor {
             }
             WorkerLine::Beat => self.fleet.heartbeat(&mut self.world, pid),
             WorkerLine::Idle(idle) => self.fleet.set_idle(&mut self.world, pid, idle),
-            WorkerLine::Wishes(text) => self.grant(pid, &text),
+            WorkerLine::Wishes { request, wishes } => self.hear(pid, request, &wishes),
             WorkerLine::Signals(text) => self.map_signals(pid, &text),
             WorkerLine::Bind { request, listen } => {
                 self.world.hand_socket(pid, request, &listen, self.is_booting(pid));
@@ -80,16 +80,29 @@ impl Supervisor {
         }
     }
 
-    /// Grants what the program's own call of daemonize() asks for, as far as the operator left it open: to the worker of
-    /// the first start that asks first, while it boots and has given up no rights. Later its text may be an attacker's.
-    fn grant(&mut self, pid: i32, text: &str) {
-        let is_first = self.fleet.phase == Phase::Starting && self.is_booting(pid);
-        let Some(wishes) = serde_json::from_str(text).ok().filter(|_| is_first) else { return };
-        let open = std::mem::take(&mut self.world.config.open);
-        if open == Open::default() {
+    /// Hears what the program's own call of daemonize() wants, and says so: until then the worker keeps its rights.
+    fn hear(&mut self, pid: i32, request: u64, text: &str) {
+        let Ok(mut wishes) = serde_json::from_str::<Wishes>(text) else { return };
+        let has_rights = rights::are_shared_with(pid);
+        if let Some(identity) = wishes.identity.take().filter(|_| has_rights) {
+            self.world.learn(identity, std::mem::take(&mut wishes.resources));
+        }
+        self.grant(pid, wishes, has_rights);
+        self.world.confirm(pid, request);
+    }
+
+    /// Grants what the program wants, as far as the operator left it open: to the worker of the first start that asks
+    /// first, while it boots and has given up no rights. Later its text may be an attacker's.
+    fn grant(&mut self, pid: i32, wishes: Wishes, has_rights: bool) {
+        if self.fleet.phase != Phase::Starting || !self.is_booting(pid) || wishes.is_empty() {
             return;
         }
-        if !rights::are_shared_with(pid) {
+        let identity = self.world.config.open.identity;
+        let open = std::mem::replace(&mut self.world.config.open, Open { identity, ..Open::default() });
+        if open == (Open { identity, ..Open::default() }) {
+            return;
+        }
+        if !has_rights {
             let text = "what the program asks for in daemonize() is not taken over, since it has given up its rights \
                         before: give `workers`, `monitor`, `stopTimeout` and `idleTimeout` at the start";
             return self.world.log(Level::Warning, text);
@@ -97,10 +110,11 @@ impl Supervisor {
         let config = &mut self.world.config;
         config.grant(open, wishes);
         config.watch_workers_for(self.world.manager.as_ref());
-        self.world.plan.leads_group = config.supervision.kill_tree;
-        if let Some([state, draft, ..]) = config.pid_file.as_ref().map(|file| &file.companions[..]) {
-            state_file::set_stop_timeout(state, draft, config.stop_timeout);
+        if let Some(file) = &config.pid_file {
+            state_file::set(file, [("stopTimeout", config.stop_timeout.into())]);
         }
+        self.world.replan();
+        let config = &self.world.config;
         self.fleet.change_ends(config.stop_timeout, config.ends_idle);
         if open.supervision {
             let supervision = config.supervision.clone();

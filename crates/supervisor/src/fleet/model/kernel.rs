@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Millis;
 use crate::fleet::tests::KILLED;
-use crate::fleet::{Announcement, ClientId, Level, ReadyBy, Refused, World};
+use crate::fleet::{Announcement, ClientId, Level, ReadyBy, Refused, ReloadWay, World};
 use crate::policy::Exit;
 
 const TERMED: Exit = Exit::Signal { number: libc::SIGTERM, core_dumped: false };
@@ -16,6 +16,21 @@ pub(super) struct Process {
     /// It was asked to stop, or told so by a signal.
     pub(super) told: bool,
     pub(super) exited: Option<Exit>,
+    /// The fleet knows of its exit.
+    pub(super) is_gone: bool,
+    /// What its group has when it has exited.
+    pub(super) leaves: Leaves,
+}
+
+/// Processes that a worker leaves in its group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Leaves {
+    #[default]
+    Nothing,
+    /// They end when they are asked to.
+    Obedient,
+    /// They have to be killed.
+    Stubborn,
 }
 
 impl Process {
@@ -26,6 +41,7 @@ impl Process {
 
 /// The simulated world.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // switches that don't depend on each other
 pub(super) struct Kernel {
     pub(super) now: Millis,
     pub(super) last_pid: i32,
@@ -33,6 +49,10 @@ pub(super) struct Kernel {
     pub(super) processes: BTreeMap<i32, Process>,
     pub(super) has_room: bool,
     pub(super) is_in_reach: bool,
+    /// What workers that exit from now on leave.
+    pub(super) leaves: Leaves,
+    pub(super) shares_sockets: bool,
+    pub(super) reload_way: Option<ReloadWay>,
     /// How often the end of each process was read, which is once for each exit.
     pub(super) told_exits: BTreeMap<i32, usize>,
     pub(super) unanswered: BTreeSet<ClientId>,
@@ -80,6 +100,7 @@ impl Kernel {
     pub(super) fn exit(&mut self, pid: i32, exit: Exit) {
         let Some(process) = self.processes.get_mut(&pid).filter(|process| process.exited.is_none()) else { return };
         process.exited = Some(exit);
+        process.leaves = self.leaves;
         let slot = process.slot;
         self.lose(slot);
     }
@@ -102,8 +123,14 @@ impl World for Kernel {
         if !self.has_room {
             return Err(Refused { reason: "fork: EAGAIN".to_owned(), is_passing: true });
         }
+        let in_slot = || self.processes.values().filter(|process| process.slot == slot);
+        let is_held = in_slot().any(|process| process.is_gone && !process.told && process.leaves != Leaves::Nothing);
+        if is_held && !self.shares_sockets && in_slot().all(|process| process.is_gone) {
+            self.fault(format!("a worker of slot {slot} is started while a group may hold its port"));
+        }
         self.last_pid += 1;
-        self.processes.insert(self.last_pid, Process { slot, ready: None, told: false, exited: None });
+        let (exited, is_gone, leaves) = (None, false, Leaves::Nothing);
+        self.processes.insert(self.last_pid, Process { slot, ready: None, told: false, exited, is_gone, leaves });
         Ok(self.last_pid)
     }
     fn signal(&mut self, pid: i32, signal: i32) -> Result<(), String> {
@@ -135,6 +162,37 @@ impl World for Kernel {
         }
         Ok(())
     }
+    fn has_remains(&mut self, pid: i32) -> bool {
+        self.processes.get(&pid).is_some_and(|process| process.leaves != Leaves::Nothing)
+    }
+    fn signal_group(&mut self, pid: i32, signal: i32) -> Result<(), String> {
+        let Some(process) = self.processes.get_mut(&pid).filter(|process| process.is_gone) else {
+            self.fault(format!("signal {signal} to the group of pid {pid}, which runs or was reaped"));
+            return Ok(());
+        };
+        if !self.is_in_reach {
+            return Err("Operation not permitted".to_owned());
+        }
+        if signal == libc::SIGKILL || process.leaves == Leaves::Obedient {
+            process.leaves = Leaves::Nothing;
+        }
+        Ok(())
+    }
+    fn reap(&mut self, pid: i32) {
+        match self.processes.remove(&pid) {
+            Some(process) if process.is_gone && process.leaves == Leaves::Nothing => {}
+            other => self.fault(format!("pid {pid} is reaped as {other:?}")),
+        }
+    }
+    fn escaped(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+    fn shares_sockets(&self) -> bool {
+        self.shares_sockets
+    }
+    fn reload_way(&mut self) -> ReloadWay {
+        self.reload_way.clone().unwrap_or(ReloadWay::RollOver)
+    }
     fn first_start_succeeded(&mut self) {
         self.starts_reported += 1;
     }
@@ -162,7 +220,8 @@ impl World for Kernel {
     fn log(&mut self, _level: Level, _text: &str) {}
     fn set_title(&mut self, _text: &str) {}
     fn announce(&mut self, what: Announcement) {
-        self.served = matches!(what, Announcement::Reloading { .. }).then(|| {
+        let rolls_over = self.reload_way.is_none();
+        self.served = (matches!(what, Announcement::Reloading { .. }) && rolls_over).then(|| {
             self.reload_began = self.now;
             self.processes.values().filter(|process| process.serves()).map(|process| process.slot).collect()
         });

@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use self::kernel::{Kernel, Process};
+use self::kernel::{Kernel, Leaves, Process};
 use super::tests::{SEGV, terms};
-use super::{ClientId, Fleet, Phase, ReadyBy, Terms, Worker, World};
+use super::{ClientId, Fleet, Phase, ReadyBy, ReloadWay, Terms, Worker, World};
 use crate::clock::Millis;
 use crate::policy::{Exit, Restart};
 
@@ -29,18 +29,32 @@ const MOST_TURNS_AT_A_TIME: usize = 50;
 /// What happens next. `which` selects a process, or another order where there is none.
 #[derive(Debug, Clone)]
 enum Step {
-    Exits { which: usize, exit: Exit },
-    IsReady { which: usize, by: ReadyBy },
-    Stops { which: usize },
-    SaysIdle { which: usize, idle: bool },
+    Exits {
+        which: usize,
+        exit: Exit,
+    },
+    IsReady {
+        which: usize,
+        by: ReadyBy,
+    },
+    Stops {
+        which: usize,
+    },
+    SaysIdle {
+        which: usize,
+        idle: bool,
+    },
     Passes(Millis),
     Reload,
+    /// Reloads go this way from now on; None: by roll-over.
+    ReloadsBy(Option<ReloadWay>),
     Scale(usize),
     Stop(i32),
     Signals(i32),
     ExecuteAgain,
     Room(bool),
     Reach(bool),
+    Leaves(Leaves),
 }
 
 /// Fault that is seeded into the fleet.
@@ -61,6 +75,12 @@ enum Seeded {
     KeepsTheDead,
     /// A re-execution loses the pause of a slot.
     LosesAPause,
+    /// A worker is reaped although its group lives on.
+    ReapsTooEarly,
+    /// A group that lives on is forgotten.
+    ForgetsAGroup,
+    /// A restart doesn't wait for the group of the worker before.
+    StartsBesideAGroup,
 }
 
 struct Model {
@@ -71,13 +91,13 @@ struct Model {
 }
 
 impl Model {
-    fn new(terms: Terms, seeded: Seeded) -> Self {
+    fn new(terms: Terms, shares_sockets: bool, seeded: Seeded) -> Self {
         let settle = terms.supervision.settle;
         let mut fleet = Fleet::new(terms, 0);
         if seeded == Seeded::TakesOverUnsettled {
             fleet.terms.supervision.settle = 0;
         }
-        let mut kernel = Kernel { has_room: true, is_in_reach: true, settle, ..Kernel::default() };
+        let mut kernel = Kernel { has_room: true, is_in_reach: true, settle, shares_sockets, ..Kernel::default() };
         fleet.start_all(&mut kernel);
         Self { fleet, kernel, seeded, last_client: 0 }
     }
@@ -86,7 +106,7 @@ impl Model {
     fn run(mut self, steps: &[Step]) -> Result<(), String> {
         for step in steps {
             self.take(step);
-            self.reap();
+            self.take_exits();
             self.check()?;
         }
         self.rest()?;
@@ -133,6 +153,7 @@ impl Model {
                     fleet.worker_ready(kernel, pid, ReadyBy::Program);
                 }
             }
+            Step::ReloadsBy(ref way) => kernel.reload_way.clone_from(way),
             Step::Scale(to) => {
                 let lets_go = std::mem::replace(&mut kernel.lets_go, true);
                 if let Some(served) = &mut kernel.served {
@@ -146,6 +167,7 @@ impl Model {
             Step::ExecuteAgain => self.execute_again(),
             Step::Room(has_room) => kernel.has_room = has_room,
             Step::Reach(is_in_reach) => kernel.is_in_reach = is_in_reach,
+            Step::Leaves(leaves) => kernel.leaves = leaves,
         }
     }
 
@@ -168,21 +190,23 @@ impl Model {
             let now = due.max(self.kernel.now);
             self.kernel.now = now;
             self.fleet.tick(&mut self.kernel, now);
-            self.reap();
+            self.take_exits();
         }
         self.kernel.now = end;
         self.fleet.tick(&mut self.kernel, end);
-        self.reap();
+        self.take_exits();
     }
 
-    fn reap(&mut self) {
-        while let Some((&pid, exit)) =
-            self.kernel.processes.iter().find_map(|(pid, process)| Some((pid, process.exited?)))
-        {
-            let slot = self.kernel.processes.remove(&pid).map_or(0, |process| process.slot);
+    fn take_exits(&mut self) {
+        let new = |(&pid, process): (&i32, &Process)| Some((pid, process.exited.filter(|_| !process.is_gone)?));
+        while let Some((pid, exit)) = self.kernel.processes.iter().find_map(new) {
+            let Some(process) = self.kernel.processes.get_mut(&pid) else { return };
+            process.is_gone = true;
+            let slot = process.slot;
             let worker = self.fleet.workers.iter().find(|worker| worker.pid == pid).cloned();
             if self.seeded == Seeded::ForgetsAnExit && exit == SEGV {
                 self.fleet.workers.retain(|worker| worker.pid != pid);
+                self.kernel.processes.remove(&pid);
                 continue;
             }
             self.fleet.worker_exited(&mut self.kernel, pid, exit);
@@ -192,6 +216,13 @@ impl Model {
                 }
                 Seeded::TellsAnExitTwice => drop(self.kernel.end_of_stderr(pid)),
                 Seeded::KeepsTheDead => self.fleet.workers.extend(worker),
+                Seeded::ReapsTooEarly => {
+                    self.fleet.remains.drain(..).for_each(|group| self.kernel.reap(group.pid));
+                }
+                Seeded::ForgetsAGroup => self.fleet.remains.clear(),
+                Seeded::StartsBesideAGroup => {
+                    self.fleet.remains.iter_mut().for_each(|group| group.holds_slot = false);
+                }
                 _ => {}
             }
         }
@@ -216,9 +247,10 @@ impl Model {
     /// Has everything go well for a while: then each slot is served by one worker, or the fleet has stopped.
     fn rest(&mut self) -> Result<(), String> {
         (self.kernel.has_room, self.kernel.is_in_reach) = (true, true);
+        self.kernel.leaves = Leaves::Nothing;
         for _ in 0..ROUNDS_TO_REST {
-            let booting: Vec<i32> =
-                self.kernel.processes.iter().filter(|(_, each)| each.ready.is_none()).map(|(&pid, _)| pid).collect();
+            let running = || self.kernel.processes.iter().filter(|(_, each)| each.exited.is_none());
+            let booting: Vec<i32> = running().filter(|(_, each)| each.ready.is_none()).map(|(&pid, _)| pid).collect();
             for pid in booting {
                 self.is_ready(pid, ReadyBy::Sight);
             }
@@ -227,7 +259,7 @@ impl Model {
             for pid in told {
                 self.kernel.exit(pid, Exit::Code(0));
             }
-            self.reap();
+            self.take_exits();
             self.pass(1_000);
             self.check()?;
         }
@@ -252,7 +284,8 @@ impl Model {
             return Err(fault.clone());
         }
         for slot in 0..fleet.slots.len() {
-            let in_slot = kernel.processes.values().filter(|each| each.slot == slot && !each.told).count();
+            let in_slot =
+                kernel.processes.values().filter(|each| each.slot == slot && !each.told && !each.is_gone).count();
             let most = if fleet.is_reloading() { 2 } else { 1 };
             if in_slot > most {
                 return Err(format!("{in_slot} owners of slot {slot}: {:?}", kernel.processes));
@@ -266,9 +299,13 @@ impl Model {
         if starts > 1 || (fleet.phase == Phase::Running && starts == 0) {
             return Err(format!("the start was reported {starts} times"));
         }
-        let known: BTreeSet<i32> = fleet.workers.iter().map(|worker| worker.pid).collect();
-        if fleet.workers.len() != known.len() || !known.iter().eq(kernel.processes.keys()) {
-            return Err(format!("{:?} are known, {:?} unreaped", fleet.workers, kernel.processes));
+        let pids = fleet.workers.iter().map(|worker| worker.pid);
+        let known: BTreeSet<i32> = pids.chain(fleet.remains.iter().map(|group| group.pid)).collect();
+        if fleet.workers.len() + fleet.remains.len() != known.len() || !known.iter().eq(kernel.processes.keys()) {
+            return Err(format!(
+                "{:?} and {:?} are known, {:?} unreaped",
+                fleet.workers, fleet.remains, kernel.processes
+            ));
         }
         for pid in (1..=kernel.last_pid).filter(|pid| !kernel.processes.contains_key(pid)) {
             let times = kernel.told_exits.get(&pid).copied().unwrap_or(0);
@@ -277,7 +314,7 @@ impl Model {
             }
         }
         let size = serde_json::to_string(&fleet).map_or(0, |text| text.len());
-        let most = 2_000 + 500 * (fleet.slots.len() + fleet.workers.len());
+        let most = 2_000 + 500 * (fleet.slots.len() + fleet.workers.len() + fleet.remains.len());
         if size > most || fleet.waiting_clients.len() > kernel.unanswered.len() {
             return Err(format!("{size} bytes of state, {most} are enough"));
         }
@@ -295,6 +332,13 @@ fn readiness() -> impl Strategy<Value = ReadyBy> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let signal = prop_oneof![Just(0), Just(libc::SIGTERM), Just(libc::SIGINT)];
+    let reload_way = prop_oneof![
+        3 => Just(None),
+        2 => Just(Some(ReloadWay::Restart)),
+        1 => Just(Some(ReloadWay::Signal(libc::SIGHUP))),
+        1 => Just(Some(ReloadWay::Refused("no".to_owned()))),
+    ];
+    let leaves = prop_oneof![Just(Leaves::Nothing), Just(Leaves::Obedient), Just(Leaves::Stubborn)];
     let step = prop_oneof![
         6 => (0..8_usize, exits()).prop_map(|(which, exit)| Step::Exits { which, exit }),
         12 => (0..8_usize, readiness()).prop_map(|(which, by)| Step::IsReady { which, by }),
@@ -303,12 +347,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (0..2_000_u64).prop_map(Step::Passes),
         1 => (2_000..40_000_u64).prop_map(Step::Passes),
         5 => Just(Step::Reload),
+        1 => reload_way.prop_map(Step::ReloadsBy),
         2 => (1..4_usize).prop_map(Step::Scale),
         1 => signal.prop_map(Step::Stop),
         2 => (30..64_i32).prop_map(Step::Signals),
         3 => Just(Step::ExecuteAgain),
         2 => any::<bool>().prop_map(Step::Room),
         1 => any::<bool>().prop_map(Step::Reach),
+        3 => leaves.prop_map(Step::Leaves),
     ];
     proptest::collection::vec(step, 1..STEPS)
 }
@@ -329,12 +375,12 @@ fn all_terms() -> impl Strategy<Value = Terms> {
 fn search(seeded: Seeded) -> Option<String> {
     let config = Config { failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let found = runner.run(&(all_terms(), steps()), |(terms, steps)| {
-        Model::new(terms, seeded).run(&steps).map_err(TestCaseError::fail)
+    let found = runner.run(&(all_terms(), any::<bool>(), steps()), |(terms, shares_sockets, steps)| {
+        Model::new(terms, shares_sockets, seeded).run(&steps).map_err(TestCaseError::fail)
     });
     match found {
         Ok(()) => None,
-        Err(TestError::Fail(reason, (_, steps))) => Some(format!("{reason}\nafter {steps:#?}")),
+        Err(TestError::Fail(reason, (.., steps))) => Some(format!("{reason}\nafter {steps:#?}")),
         Err(TestError::Abort(reason)) => Some(reason.to_string()),
     }
 }
@@ -356,6 +402,9 @@ fn the_search_finds_a_seeded_fault() {
         Seeded::TellsAnExitTwice,
         Seeded::KeepsTheDead,
         Seeded::LosesAPause,
+        Seeded::ReapsTooEarly,
+        Seeded::ForgetsAGroup,
+        Seeded::StartsBesideAGroup,
     ] {
         let fault = search(seeded);
         assert!(fault.is_some(), "nothing is wrong with {seeded:?}");

@@ -1,11 +1,12 @@
 //! The decisions of the fleet, event by event, in a simulated world that records what the fleet does to it.
 
 mod reload;
+mod remains;
 mod stages;
 
 use std::collections::HashMap;
 
-use super::{Announcement, ClientId, Fleet, Level, Phase, ReadyBy, Refused, Terms, World};
+use super::{Announcement, ClientId, Failing, Fleet, Level, Phase, ReadyBy, Refused, ReloadWay, Terms, World};
 use crate::clock::Millis;
 use crate::policy::tests::supervision;
 use crate::policy::{Exit, Restart};
@@ -25,6 +26,11 @@ pub(in crate::fleet) struct SimulatedWorld {
     pub(in crate::fleet) memory: HashMap<i32, u64>,
     pub(in crate::fleet) replies: Vec<(ClientId, Result<(), String>)>,
     pub(in crate::fleet) title: String,
+    /// Workers whose groups live on when they exit.
+    pub(in crate::fleet) remains: Vec<i32>,
+    pub(in crate::fleet) shares_sockets: bool,
+    pub(in crate::fleet) escaped: Vec<String>,
+    pub(in crate::fleet) reload_way: Option<ReloadWay>,
 }
 
 impl SimulatedWorld {
@@ -58,6 +64,27 @@ impl World for SimulatedWorld {
     fn ask_to_stop(&mut self, pid: i32, signal: i32) -> Result<(), String> {
         self.note(format!("stop {pid} {signal}"));
         Ok(())
+    }
+    fn has_remains(&mut self, pid: i32) -> bool {
+        self.remains.contains(&pid)
+    }
+    fn signal_group(&mut self, pid: i32, signal: i32) -> Result<(), String> {
+        self.note(format!("signal group {pid} {signal}"));
+        Ok(())
+    }
+    fn reap(&mut self, pid: i32) {
+        if self.remains.contains(&pid) || !self.escaped.is_empty() {
+            self.note(format!("reap {pid}"));
+        }
+    }
+    fn escaped(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.escaped)
+    }
+    fn shares_sockets(&self) -> bool {
+        self.shares_sockets
+    }
+    fn reload_way(&mut self) -> ReloadWay {
+        self.reload_way.clone().unwrap_or(ReloadWay::RollOver)
     }
     fn first_start_succeeded(&mut self) {
         self.note("started");
@@ -243,6 +270,27 @@ fn after_the_most_failures_of_a_slot_all_end_with_its_code() {
     assert_eq!(world.take_actions(), ["say 2 failures: pid 3 ended with 7, giving up", "signal 4 15"]);
     fleet.worker_exited(&mut world, 4, Exit::Signal { number: libc::SIGTERM, core_dumped: false });
     assert_eq!(fleet.exit_code(), Some(7));
+}
+
+#[test]
+fn a_slot_fails_from_its_second_failure_in_a_row_until_a_steady_run() {
+    let (mut fleet, mut world) = running(terms(2, Restart::Always));
+    assert_eq!(fleet.failing(world.now), None);
+    world.stderr.insert(1, "Error: boom\n    at f\n\nNode.js v20.1.0\n".to_owned());
+    fleet.worker_exited(&mut world, 1, Exit::Code(3));
+    assert_eq!(fleet.failing(world.now), None);
+    at(&mut fleet, &mut world, 0);
+    fleet.worker_ready(&mut world, 3, ReadyBy::Program);
+    assert_eq!(fleet.failing(world.now), None, "it may well stay");
+    world.stderr.insert(3, "Error: boom\n    at f {\n  code: 'E'\n}\n\nNode.js v20.1.0\n".to_owned());
+    fleet.worker_exited(&mut world, 3, Exit::Code(3));
+    let failing = Failing { failures: 2, last_exit: Some("ended with 3: Error: boom"), restart_in: Some(100) };
+    assert_eq!(fleet.failing(world.now), Some(failing.clone()));
+    at(&mut fleet, &mut world, 100);
+    fleet.worker_ready(&mut world, 4, ReadyBy::Program);
+    assert_eq!(fleet.failing(world.now), Some(Failing { restart_in: None, ..failing }));
+    world.now = 100 + 10_000;
+    assert_eq!(fleet.failing(world.now), None);
 }
 
 #[test]
