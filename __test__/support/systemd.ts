@@ -1,9 +1,11 @@
 // A real systemd: pid 1 of namespaces of its own, with the units that a test writes.
 import { existsSync, mkdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { finished, type Program, type Result, Scene, script } from './scene.js'
 
 const SYSTEMD = '/lib/systemd/systemd'
+const CHECKOUT = fileURLToPath(new URL('../../..', import.meta.url))
 
 /** Directives of a section, by name; an array stands for several lines. */
 export type Section = Record<string, string | number | readonly string[]>
@@ -18,7 +20,7 @@ export class Systemd {
   static async boot(t: ExecutionContext, scene: Scene): Promise<Systemd> {
     mkdirSync(scene.path('units'), { recursive: true })
     // Without the scene's mark: what it mounts is to be unmounted by its own end.
-    const child = scene.spawn('bash', [script('boot-systemd.sh'), scene.directory], {
+    const child = scene.spawn('bash', [script('boot-systemd.sh'), scene.directory, CHECKOUT], {
       env: { DAEMONIC_TEST_SCENE: undefined },
       stdio: ['pipe', 'pipe', 'pipe'],
     })

@@ -1,5 +1,6 @@
 // The daemon as its program sees it. How it starts, stops and obeys its supervisor have files of their own.
 import type { Socket as UdpSocket } from 'node:dgram'
+import { closeSync } from 'node:fs'
 import type { Server } from 'node:net'
 import type { ListenPlan } from '#native'
 import { checked, native } from '../binding/addon.js'
@@ -20,7 +21,7 @@ import { ManagerChannel } from './manager-channel.js'
 import { unregister } from './registry.js'
 import { isConnection, listenOn, servedBy } from './serve.js'
 import { SignalActions } from './signal-actions.js'
-import { listenHere, releaseSockets, removeFiles } from './sockets.js'
+import { listenHere, releaseSocketFiles, removeFiles } from './sockets.js'
 import { type StartedBy, Starting, type StartingDaemon } from './starting.js'
 import { StatusRecord } from './status-record.js'
 import { type StopHook, Stopping, type StoppingDaemon } from './stopping.js'
@@ -80,7 +81,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   readonly #idleness = new Idleness(isIdle => this.#onIdleness(isIdle))
   #idleTimeout: number | null
   #saysReload = false
-  /** Descriptors that servers have taken, and close themselves. */
+  /** Descriptors that servers have taken, and close themselves; and those that are closed. */
   readonly #served = new Set<number>()
   /** Those of them that are a client's connection: its end is the daemon's. */
   readonly #connections = new Set<number>()
@@ -295,6 +296,8 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     this.#manager.stopping(this.#stopping.timeout)
     this.#supervisor?.tell('STOPPING=1')
     this.pidFile?.ending()
+    // Where a server listens on a copy of a socket, clients would go on connecting to the socket itself.
+    this.#closeUnserved()
   }
 
   /** Gives back signals, pid file and sockets: the process goes on without being a daemon. @internal */
@@ -305,7 +308,8 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     this.signals.clear()
     forgetListening()
     if (this.pidFile?.held) this.pidFile.release()
-    releaseSockets(Object.values(this.sockets).filter(({ fd }) => !this.#served.has(fd)))
+    this.#closeUnserved()
+    releaseSocketFiles()
     unregister(this)
   }
 
@@ -317,6 +321,13 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   /** Writes a line that DAEMONIC_LOG asks for. @internal */
   detail(level: Detail, text: string): void {
     if (isTold(level)) this.log(level, text)
+  }
+
+  #closeUnserved(): void {
+    for (const { fd } of Object.values(this.sockets)) {
+      if (!this.#served.has(fd)) closeSync(fd)
+      this.#served.add(fd)
+    }
   }
 
   /** Gives the names of those sockets that this process has: with `ready: 'port'` the program binds them itself. */

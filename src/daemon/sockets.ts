@@ -1,5 +1,5 @@
 // The daemon's listening sockets: handed over by a launcher or service manager, or bound in this process.
-import { closeSync, lstatSync, rmSync } from 'node:fs'
+import { lstatSync, rmSync } from 'node:fs'
 import type { ListenPlan } from '#native'
 import { checked, native } from '../binding/addon.js'
 import { serviceManager } from '../process/service-manager.js'
@@ -62,12 +62,11 @@ export function removeFiles(): void {
   for (const [address, inode] of files) if (inode !== null && inodeOf(address) === inode) remove(address)
 }
 
-/** Closes these sockets, and removes the files of all. */
-export function releaseSockets(sockets: readonly ListenSocket[]): void {
+/** Removes the socket files for good: the process goes on without being a daemon. */
+export function releaseSocketFiles(): void {
   removeFiles()
   files.clear()
   process.off('exit', removeFiles)
-  for (const { fd } of sockets) closeSync(fd)
 }
 
 /** The inode of each socket file, by path. */
