@@ -133,3 +133,9 @@ test('docs/cli.md tells of every command, option and exit code', t => {
     for (const option of options) t.true(text.includes(`--${option.name}`), option.name)
   }
 })
+
+test('package.json lists every manual page, so that `npm install --global` links them', t => {
+  const { man } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'))
+  const pages = readdirSync(`${root}/dist/man`).map(page => `./dist/man/${page}`)
+  t.deepEqual(man.toSorted(), pages.toSorted())
+})

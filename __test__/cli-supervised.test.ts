@@ -2,9 +2,20 @@
 import { renameSync } from 'node:fs'
 import test from 'ava'
 import { status } from 'daemonic'
-import { cli, cliOnTerminal, ownLines, place, placeEnding, spawnCli, started, workerOf } from './support/cli.js'
+import {
+  CLI,
+  cli,
+  cliEnvironment,
+  cliOnTerminal,
+  ownLines,
+  place,
+  placeEnding,
+  spawnCli,
+  started,
+  workerOf,
+} from './support/cli.js'
 import { freePort } from './support/listening.js'
-import { withPython } from './support/locks.js'
+import { withNamespaces, withPython } from './support/locks.js'
 import { finished, fixture, Scene } from './support/scene.js'
 
 interface Worker {
@@ -157,17 +168,43 @@ test('any program becomes a daemon', async t => {
   t.regex(ended.stderr, /^sh: .*exited with 12 before it was ready/)
 })
 
-test('run stays in the foreground with our streams, passes a stop on, and has no pid file', async t => {
+test('run stays in the foreground with our streams, passes a stop on, and is seen by status', async t => {
   const scene = new Scene(t)
-  place(scene, 'ignores-term', 'app.mjs')
+  place(scene, 'stays', 'app.mjs')
   const child = spawnCli(scene, ['run', 'app.mjs'])
   let text = ''
   child.stdout?.setEncoding('utf8').on('data', chunk => (text += chunk))
   const end = finished(child)
   await scene.until('it is up', () => text.includes('up '))
-  t.false(scene.exists('run/app.pid'))
+  await scene.until('it is ready', async () => (await cli(scene, ['status', 'app'])).stdout.includes('running'))
+  t.regex((await cli(scene, ['status'])).stdout, new RegExp(`^app +${child.pid} +running`, 'm'))
   child.kill()
   t.is((await end).code, 0)
+  t.false(scene.exists('run/app.pid'))
+})
+
+test('a second run of a name goes on without a pid file, and says so', async t => {
+  const scene = new Scene(t)
+  const first = await started(scene, 'web')
+  const child = spawnCli(scene, ['run', 'web.mjs'])
+  let [text, notes] = ['', '']
+  child.stdout?.setEncoding('utf8').on('data', chunk => (text += chunk))
+  child.stderr?.setEncoding('utf8').on('data', chunk => (notes += chunk))
+  const end = finished(child)
+  await scene.until('it listens', () => text.includes('listening'))
+  t.regex(notes, new RegExp(`^web: not shown by \`daemonic status\`: already running as pid ${first}`))
+  child.kill()
+  t.is((await end).code, 0)
+  t.is((await cli(scene, ['status', 'web'])).code, 0)
+})
+
+withNamespaces('start as a container’s first process says run', async t => {
+  const scene = new Scene(t)
+  place(scene, 'stays', 'app.mjs')
+  const args = ['--pid', '--fork', '--mount-proc', process.execPath, CLI, 'start', 'app.mjs']
+  const { code, stderr } = await scene.run('unshare', args, { env: cliEnvironment(scene) })
+  t.is(code, 2)
+  t.regex(stderr, /a container ends with its first process: use `daemonic run`/)
 })
 
 test('run ends with the program’s code; what can’t be run is 127, a wrong option 2', async t => {

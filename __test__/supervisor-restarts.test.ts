@@ -184,7 +184,7 @@ test('maxMemory: one that has grown beyond it is asked to end, and replaced', as
   process.kill(worker, 'SIGUSR2')
   const [after] = await supervisor.workers(1, [worker])
   t.is(after?.lastExit?.replace(/:.*/, ''), 'ended with 0')
-  t.regex(supervisor.log, new RegExp(`warning: pid ${worker} has \\d+ bytes resident, 180000000 are allowed\n`))
+  t.regex(supervisor.log, new RegExp(`warning: pid ${worker} has \\d+M resident, 172M are allowed\n`))
 })
 
 // ── Core dumps ───────────────────────────────────────────────────────────────────────────

@@ -53,11 +53,10 @@ export const COMMANDS: readonly CommandDefinition[] = [
     usage: ['[options] SCRIPT [args…]', '[options] -- PROGRAM [args…]'],
     summary: 'the same in the foreground: containers, service managers, debugging',
     description:
-      'Supervises a program in this process, which stays in the foreground. Standard streams are inherited, and there is no pid file, unless asked for.',
+      'Supervises a program in this process, which stays in the foreground. Standard streams are inherited, unless asked for otherwise. `daemonic status` shows it, if the default pid file can be had.',
     options: [
       ...START_OPTIONS.filter(({ name }) => name !== 'if-running').map(option => {
         if (option.name === 'log') return { ...option, default: 'inherit' }
-        if (option.name === 'pid-file') return { ...option, default: 'none' }
         return option
       }),
       ...OUTPUT_OPTIONS,

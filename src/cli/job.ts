@@ -51,7 +51,7 @@ export function jobOf({ name, config }: NamedConfig, lineOptions: StartOptions =
 /** Fills in the verb's defaults: `start` leaves a log and a pid file, `run` is for callers that keep both themselves. */
 export function withDefaults(options: StartOptions, verb: StartVerb): StartOptions {
   if (verb === 'start') return options
-  const { log = 'inherit', stdin = 'inherit', pidFile = false } = options
+  const { log = 'inherit', stdin = 'inherit', pidFile = true } = options
   return { ...options, log, stdin, pidFile }
 }
 

@@ -15,6 +15,7 @@ import {
   readState,
   run as runHere,
   type StartOptions,
+  SystemCallError,
 } from './library.js'
 import type { Output } from './print.js'
 import { launchOptions, monitorOf, overwriting } from './start-options.js'
@@ -23,6 +24,12 @@ import { UsageError } from './usage.js'
 
 /** Carries out `start`: starts every daemon that the invocation means, and returns the highest exit code. */
 export async function start(invocation: Invocation, output: Output): Promise<number> {
+  if (process.pid === 1) {
+    throw new UsageError(
+      '`start` returns when the daemon is ready, and a container ends with its first process: use `daemonic run`',
+      'run',
+    )
+  }
   const jobs = await jobsOf(invocation, output)
   const failedCheck = jobs.length > 1 ? checkAll(jobs, invocation, output) : 0
   if (failedCheck > 0) return failedCheck
@@ -46,9 +53,25 @@ export async function run(invocation: Invocation, output: Output): Promise<numbe
   const [job, another] = await jobsOf(invocation, output)
   if (!job || another) throw new UsageError('Expected one daemon of the configuration: name it', 'run')
   try {
-    return runHere(job.program, job.options)
+    return runVisibly(job, output)
   } catch (error) {
     return reportStart(job, error, invocation, output)
+  }
+}
+
+/**
+ * Runs with the default pid file, by which `status` sees it. Where that can't be had, it runs without one: a second `run`, or
+ * one on a read-only file system, is as good.
+ */
+function runVisibly(job: Job, output: Output): number {
+  try {
+    return runHere(job.program, job.options)
+  } catch (error) {
+    const isAboutFile =
+      error instanceof AlreadyRunningError || (error instanceof SystemCallError && error.step.startsWith('pid file'))
+    if (job.options.pidFile !== true || !isAboutFile) throw error
+    output.note(`${job.name}: not shown by \`daemonic status\`: ${error.message.replace(`${job.name}: `, '')}`)
+    return runHere(job.program, { ...job.options, pidFile: false })
   }
 }
 

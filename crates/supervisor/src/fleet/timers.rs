@@ -62,7 +62,10 @@ impl Fleet {
         self.next_memory_check = now + MEMORY_CHECK_EVERY;
         for pid in self.pids(Worker::is_serving) {
             let Some(resident) = world.resident_memory(pid).filter(|&resident| resident > limit) else { continue };
-            world.log(Level::Warning, &format!("pid {pid} has {resident} bytes resident, {limit} are allowed"));
+            world.log(
+                Level::Warning,
+                &format!("pid {pid} has {} resident, {} are allowed", size(resident), size(limit)),
+            );
             self.happens(world, pid, Event::TooLarge);
         }
     }
@@ -103,4 +106,10 @@ impl Fleet {
             }
         }
     }
+}
+
+/// A number of bytes as the `maxMemory` option takes it, rounded up: `210M`, or `64K` below one M.
+fn size(bytes: u64) -> String {
+    let (unit, name) = if bytes < 1 << 20 { (1 << 10, 'K') } else { (1 << 20, 'M') };
+    format!("{}{name}", bytes.div_ceil(unit))
 }

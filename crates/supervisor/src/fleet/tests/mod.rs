@@ -444,11 +444,11 @@ fn heartbeats_that_arrive_while_the_supervisor_is_stopped_after_reading_count() 
 #[test]
 fn a_worker_that_is_too_large_is_asked_to_stop_and_replaced() {
     let mut terms = terms(1, Restart::OnFailure);
-    terms.supervision.max_memory = Some(1_000);
+    terms.supervision.max_memory = Some(1024);
     let (mut fleet, mut world) = running(terms);
-    world.memory.insert(1, 1_001);
-    at(&mut fleet, &mut world, 1_000);
-    assert_eq!(world.take_actions(), ["say pid 1 has 1001 bytes resident, 1000 are allowed", "stop 1 0"]);
+    world.memory.insert(1, 1025);
+    at(&mut fleet, &mut world, 1024);
+    assert_eq!(world.take_actions(), ["say pid 1 has 2K resident, 1K are allowed", "stop 1 0"]);
     at(&mut fleet, &mut world, 5_000);
     assert!(world.take_actions().is_empty(), "once");
     fleet.worker_exited(&mut world, 1, Exit::Code(0));
