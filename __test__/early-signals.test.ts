@@ -8,7 +8,7 @@ const starts = programs<Starts>('starts')
 const supervised = programs<Supervised>('supervised')
 
 const ROUNDS = Number(process.env.EARLY_SIGNALS ?? 6)
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const
 /** Milliseconds in which a supervisor comes to listen, and some more. */
 const A_TAKEOVER = 12
 
