@@ -86,13 +86,9 @@ test('a start that hangs before the daemon has a pid ends at its timeout, and ho
   const run = { ...inScene(scene), cwd: slow }
   const { stdout, stderr } = await scene.run('strace', [...strace, process.execPath, ...calling], run)
   const [hung, other] = JSON.parse(stdout || '[]')
-  t.like(hung, { name: 'StartError', late: true }, stderr)
+  t.regex(hung.message, /^d: the daemon was not ready after \d+ ms and was ended$/, stderr)
   t.true(other.at < hung.at)
   t.true(isAlive(other.pid))
-  t.deepEqual(
-    scene.files().filter(file => file.startsWith('d.')),
-    [],
-  )
 })
 
 test('variables that JavaScript sets meanwhile do a start no harm', async t => {
@@ -141,7 +137,7 @@ const BROKEN: Record<string, { breaks: (scene: Scene) => void; says: RegExp }> =
   'may not be executed': { breaks: scene => chmodSync(scene.path(EXECUTABLE), 0o644), says: /EACCES.*noexec$/ },
   'is for another system': {
     breaks: scene => replaceBy(scene, 'MZ\0\0'),
-    says: /it is damaged, or for another system: install the package on this host again$/,
+    says: /ENOEXEC, no format that this system executes; it is damaged, or for another system: install the package on this host again$/,
   },
   'exits at once': {
     breaks: scene => cpSync('/bin/false', scene.path(EXECUTABLE), { dereference: true }),
