@@ -67,14 +67,6 @@ export declare class PidFileWait {
   cancel(): void
 }
 
-/** Means to end a start of `launch()` before the daemon is ready. Dropping it ends the start, too. */
-export declare class StartCancel {
-  /** Prepares to cancel a start. */
-  constructor()
-  /** Has the daemon killed, unless it is ready by now. */
-  cancel(): void
-}
-
 /** Service manager that hears of this process by sd_notify(3). What can't be sent to it is lost. */
 export declare class ServiceManager {
   /** Milliseconds within which the manager expects a sign of life; null: it expects none. */
@@ -93,6 +85,14 @@ export declare class ServiceManager {
   store(name: string, socket: number): void
   /** Has the manager forget the sockets that it keeps under a name. */
   forget(name: string): void
+}
+
+/** Means to end a start of `launch()` before the daemon is ready. Dropping it ends the start, too. */
+export declare class StartCancel {
+  /** Prepares to cancel a start. */
+  constructor()
+  /** Has the daemon killed, unless it is ready by now. */
+  cancel(): void
 }
 
 /** Entry of the user database. */
