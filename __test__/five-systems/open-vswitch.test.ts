@@ -112,10 +112,15 @@ test('daemon --detach --monitor', async t => {
   await server.isGone(monitor, second)
 })
 
-for (const options of [[], ['--monitor']]) {
-  test(['daemon --detach', ...options, 'startup errors'].join(' '), async t => {
+for (const options of ['', ' --monitor']) {
+  test(`daemon --detach${options} startup errors`, async t => {
     const server = new Server(new Scene(t))
-    const { code, stderr } = await server.detached('--pidfile', ...options, '--unixctl=nonexistent/unixctl', '--no-db')
+    const { code, stderr } = await server.detached(
+      '--pidfile',
+      ...options.split(' ').filter(Boolean),
+      '--unixctl=nonexistent/unixctl',
+      '--no-db',
+    )
     t.is(code, 1)
     t.regex(stderr, /could not initialize control socket/)
     t.false(server.hasPidFile)

@@ -1,7 +1,7 @@
 // What users of python-daemon rely on, option by option: the rows of docs/coming-from.md.
 import { readFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
-import { PidLock } from 'daemonic'
+import { PidLock, processInfo } from 'daemonic'
 import { become, inline } from '../support/inline.js'
 import { probe } from '../support/probe.js'
 import { startProgram } from '../support/program.js'
@@ -48,6 +48,13 @@ test('working_directory, umask, prevent_core and the streams as given', async t 
     ['in', 'out', 'err'].map(name => scene.path(name)),
   )
   t.regex(limits, /^Max core file size +0 +0 /m, 'not changed by other limits')
+})
+
+test('umask kept', async t => {
+  const scene = new Scene(t)
+  const { code } = await scene.by('sh', 'umask 013; "$@"', become(scene, { umask: false }))
+  t.is(code, 0)
+  t.is(processInfo(Number(scene.read('d.pid'))).umask, 0o013)
 })
 
 test('files_preserve', async t => {
