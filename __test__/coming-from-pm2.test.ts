@@ -61,7 +61,7 @@ withPython('start -i max, list, monit, logs, reload, scale, restart all, delete,
 
   await answers('delete api', /use `daemonic stop NAME`/)
   await answers('save', /use a configuration file/)
-  await answers('startup', /use a unit of systemd\.service\(5\)/)
+  await answers('startup', /use `daemonic enable NAME`/)
   await works('stop all', /^api: stopped/)
   t.is(await works('stop apj', /^apj: not running/), '')
   await works('status', /^$/)

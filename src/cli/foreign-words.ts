@@ -37,7 +37,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
   '--cron-restart': 'a line of crontab(5) with `daemonic restart NAME`',
 }
 
-const AT_BOOT = 'a unit of systemd.service(5) with `daemonic run …`, or a line `@reboot daemonic start …` of crontab(5)'
+const AT_BOOT = '`daemonic enable NAME`, which has it run after a boot'
 
 /** Commands of the others, and what does the same here. */
 const COMMANDS: Readonly<Record<string, string>> = {
@@ -90,9 +90,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   dump: 'a configuration file, for `daemonic start --config FILE`: nothing has to be saved, and `daemonic import` makes one of pm2’s',
   resurrect: '`daemonic start --config FILE`',
   startup: AT_BOOT,
-  unstartup: AT_BOOT,
-  enable: AT_BOOT,
-  disable: AT_BOOT,
+  unstartup: '`daemonic disable NAME`',
 }
 
 /** Says what to use instead of a command of another tool; undefined if it is none of them. */
