@@ -42,6 +42,8 @@ pub struct WorkerProcess {
     pub has_lost_log: bool,
     /// It has said what it waits for.
     pub has_hinted: bool,
+    /// It has said what its program's call wants.
+    has_wished: bool,
     /// It has exited. It is not reaped before its process group is empty.
     pub has_exited: bool,
 }
@@ -60,8 +62,14 @@ impl WorkerProcess {
             lost_log: None,
             has_lost_log: false,
             has_hinted: false,
+            has_wished: false,
             has_exited: false,
         }
+    }
+
+    /// Notes that it says what its program's call wants; true the first time.
+    pub fn wishes_first(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_wished, true)
     }
 
     /// The channel, unless nothing is to be read from it now.
