@@ -42,7 +42,7 @@ function fdinfo(pid: number, fd: number, line: 'pos' | 'flags'): number {
 async function isRefused(t: ExecutionContext, options: object, says: RegExp, command: string): Promise<void> {
   const scene = new Scene(t)
   scene.write('file', 'content')
-  await refused(t, scene, () => scene.by('bash', command, streams('stays', options)), { says })
+  await refused(t, scene, () => scene.by('bash', command, streams('stays', options)), { says, code: 2 })
 }
 
 // ── preserve ─────────────────────────────────────────────────────────────────────────────

@@ -139,14 +139,15 @@ const REFUSED: [options: object, says: RegExp][] = [
 
 for (const [options, says] of REFUSED) {
   asRoot(`${inspect(options, { breakLength: Infinity })} is refused, and nothing is left`, async t => {
-    await refused(t, new Scene(t), withEverything(options), { says })
+    await refused(t, new Scene(t), withEverything(options), { says, code: 2 })
   })
 }
 
 asRoot('another identity can’t be had with io_uring, whose thread would keep the old one', async t => {
   const scene = new Scene(t)
   const becoming = withEverything({ user: 'nobody' })
-  await refused(t, scene, becoming, { says: /unset UV_USE_IO_URING/, run: { env: { UV_USE_IO_URING: '1' } } })
+  const run = { env: { UV_USE_IO_URING: '1' } }
+  await refused(t, scene, becoming, { says: /unset UV_USE_IO_URING/, code: 2, run })
   const { code } = await scene.node(becoming, { env: { UV_USE_IO_URING: '0' } })
   t.is(code, 0)
 })

@@ -59,6 +59,25 @@ test('with other modules to be loaded before the program, too: they, and it, are
   }
 })
 
+for (const ending of ['mjs', 'cjs'] as const) {
+  test(`packages that the flags import run once before it (${ending}), by the condition \`import\``, async t => {
+    const scene = new Scene(t)
+    mkdirSync(scene.path('node_modules/instrument'), { recursive: true })
+    const conditions = { import: './import.mjs', require: './require.cjs' }
+    scene.write('node_modules/instrument/package.json', JSON.stringify({ exports: conditions }))
+    const note = (what: string) => `globalThis.process.getBuiltinModule('fs').appendFileSync('ran', '${what}\\n')\n`
+    const slowly = 'await new Promise(resolve => setTimeout(resolve, 50))\n'
+    scene.write('node_modules/instrument/import.mjs', note('import') + slowly + note('imported'))
+    scene.write('node_modules/instrument/require.cjs', note('require'))
+    const program = scene.write(`d.${ending}`, `${note('main')}setInterval(() => {}, 1_000_000)`)
+    const options = { interpreterArgs: ['--import', 'instrument'], chdir: scene.directory }
+    t.is((await launchOnce(scene, [program], options)).error, undefined)
+
+    await scene.until('its main module ran', () => scene.exists('ran') && scene.read('ran').includes('main'))
+    t.is(scene.read('ran'), 'import\nimported\nmain\n')
+  })
+}
+
 test('the preload doesn’t reach its children and worker threads', async t => {
   const scene = new Scene(t)
   t.is((await launchOnce(scene, launched('tellsOfItsChildren'))).error, undefined)
@@ -258,6 +277,7 @@ test('what launch() was given wins over the call, which wins over the defaults; 
   const scene = new Scene(t)
   const given = { name: 'd', umask: 0o027, log: './d.log', listen: { given: './given.sock' } }
   const { pid = 0, addresses } = await launchOnce(scene, launched('wantsOtherThings'), given)
+  await scene.until('it has told all', () => scene.exists('facts') && /\n.*\n$/.test(scene.read('facts')))
   const [facts = '', second] = scene.read('facts').trimEnd().split('\n')
   t.deepEqual(JSON.parse(facts), ['d', 0o027, '/', scene.path('given.sock'), 'x'])
   t.is(second, 'daemonize() was called before in this process: a second call takes no options')

@@ -136,7 +136,7 @@ const BAD: [option: string, options: object][] = [
 
 for (const [option, options] of BAD) {
   test(`${inspect(options, { breakLength: Infinity, depth: null })} is refused`, async t => {
-    await refused(t, new Scene(t), withEverything(options), { says: isOptionError(option) })
+    await refused(t, new Scene(t), withEverything(options), { says: isOptionError(option), code: 2 })
   })
 }
 

@@ -89,7 +89,7 @@ test('without `monitor` its end is the end; with it, it is started again', async
     if (monitor) t.not(await supervisor.worker([worker]), worker)
     else {
       await scene.empty()
-      t.deepEqual(scene.files(), ['d.sh'])
+      t.deepEqual(scene.files(), ['d.json', 'd.sh'], 'the record of the failure stays')
     }
   }
 })

@@ -55,7 +55,7 @@ for (const [what, ...yes] of [
   })
 }
 
-const NINE = `{"supervision":{"workers":9,"scalable":true,"restart":"always","maxDelay":1,"steadyAfter":1,"watchdog":null,"maxFailures":null,"maxMemory":null,"settle":0,"killTree":false,"startAs":"user"},"stopTimeout":1}`
+const NINE = `{"supervision":{"workers":9,"scalable":true,"restart":"always","maxDelay":1,"steadyAfter":1,"watchdog":null,"maxFailures":null,"maxMemory":null,"settle":0,"killTree":false,"reload":"auto","reloadSignal":null,"startAs":"user"},"stopTimeout":1}`
 
 test('a worker loosens nothing that the operator set', async t => {
   const scene = new Scene(t)

@@ -67,6 +67,34 @@ export declare class PidFileWait {
   cancel(): void
 }
 
+/** Service manager that hears of this process by sd_notify(3). What can't be sent to it is lost. */
+export declare class ServiceManager {
+  /** Milliseconds within which the manager expects a sign of life; null: it expects none. */
+  get watchdog(): number | null
+  /** Whether the manager keeps sockets while the service restarts. */
+  get storesSockets(): boolean
+  ready(): void
+  reloading(): void
+  /** Tells that the service stops, which takes so many milliseconds at most. */
+  stopping(within: number): void
+  status(text: string): void
+  alive(): void
+  /** Tells why the service fails: a text, and the number of the error if it was one of the system. */
+  failed(text: string, errno?: number | undefined | null): void
+  /** Has the manager keep a socket. */
+  store(name: string, socket: number): void
+  /** Has the manager forget the sockets that it keeps under a name. */
+  forget(name: string): void
+}
+
+/** Means to end a start of `launch()` before the daemon is ready. Dropping it ends the start, too. */
+export declare class StartCancel {
+  /** Prepares to cancel a start. */
+  constructor()
+  /** Has the daemon killed, unless it is ready by now. */
+  cancel(): void
+}
+
 /** Entry of the user database. */
 export interface Account {
   uid: number
@@ -185,11 +213,20 @@ export declare function isJournalStream(fd: number, stream: string): boolean
  */
 export declare function keepExecutable(path: string): void
 
+/** Daemon with a supervisor that seems to have been killed: its state file tells this of it. */
+export interface KilledDaemonPlan {
+  pid: number
+  session: number
+  pidSpace: string
+  invocation: string
+  user: number
+}
+
 /** Lists the names of the resources that this system can limit. */
 export declare function knownLimits(): Array<string>
 
 /** Starts the daemon as `start()` does, but in a thread of its own, and resolves when it is done. */
-export declare function launch(plan: Plan, timeout: number): Promise<Launch | Refusal>
+export declare function launch(plan: Plan, timeout: number, cancel?: StartCancel | undefined | null): Promise<Launch | Refusal>
 
 /** Daemon that was launched, and how its start went. */
 export interface Launch {
@@ -233,17 +270,16 @@ export interface NamedAddress {
 /** Finds a live process that an unlocked pid file names: another system's daemon, perhaps. */
 export declare function namedProcess(path: string): number | null
 
-/** Notifies a service manager: sd_notify(3). False if it could not be sent. */
-export declare function notifyManager(address: string, text: string): boolean
-
 /** Result of a start. */
 export interface Outcome {
-  kind: 'ready' | 'ended' | 'timeout' | 'interrupted' | 'lost'
+  kind: 'ready' | 'ended' | 'timeout' | 'interrupted' | 'cancelled' | 'lost'
   exitCode?: number
   signal?: string
   stderr: string
   /** What the daemon waited for, with 'timeout', where it said so. */
   waiting?: string
+  /** Pids of processes that the last daemon, which was killed, may have left, and that go on. */
+  inTheWay: Array<number>
 }
 
 /** User and group to whom files are given. */
@@ -265,6 +301,7 @@ export interface PidFilePlan {
   overwrite: boolean
   /** Files beside it that are removed together with it. */
   companions: Array<string>
+  killed?: KilledDaemonPlan
 }
 
 /** Report of what the locks and the text of a pid file say. */
@@ -354,6 +391,9 @@ export interface Resources {
   noNewPrivileges?: boolean
 }
 
+/** Finds the service manager that the environment names; null if there is none, or one of an ancestor. */
+export declare function serviceManager(): ServiceManager | null
+
 /** Ignores a signal, or lets it have its default effect. */
 export declare function setDisposition(signal: number, ignore: boolean): void
 
@@ -373,6 +413,12 @@ export interface Socket {
   address: string
 }
 
+/** Returns the address of a socket: HOST:PORT, or a path. */
+export declare function socketAddress(fd: number): string
+
+/** Tells what kind of socket descriptor `fd` is; null for another file. */
+export declare function socketKind(fd: number): 'listening' | 'connection' | 'datagram' | null
+
 /**
  * Starts the daemon and blocks until it is ready, or until it has exited and its files are removed. The timeout is in
  * milliseconds.
@@ -386,6 +432,8 @@ export interface StatePlan {
   draft: string
   /** A JSON object, to which `pid` and `addresses` are added. */
   text: string
+  /** Whether `session` and `pidSpace` are added, too. */
+  addsSession: boolean
   /** Addresses on which the program itself will listen. */
   addresses: Array<NamedAddress>
 }

@@ -1,4 +1,4 @@
-// The options of daemonize() and launch(), as users write them. `npm run docs` makes README.md's table of the first sentence
+// The options of daemonize() and launch(), as users write them. `npm run docs` makes docs/daemonize.md's table of the first sentence
 // and the @default of each.
 
 /**
@@ -282,6 +282,20 @@ export interface MonitorOptions {
    * @default true
    */
   killTree?: boolean | undefined
+  /**
+   * How a reload has a new worker take over. `'auto'`: it starts beside the old one, which stops when the new one is ready and
+   * has settled; a program that binds its own port can't be beside itself, and then the reload is refused. `'roll-over'`: beside
+   * the old one in any case, for a program that binds its port with SO_REUSEPORT. `'restart'`: it starts when the old one has
+   * exited.
+   * @default 'auto'
+   */
+  reload?: 'auto' | 'roll-over' | 'restart' | undefined
+  /**
+   * The signal at which the program reloads by itself. A reload then sends it, and fails if a worker exits within `settle`; no
+   * worker is replaced.
+   * @default none: a reload replaces the workers
+   */
+  reloadSignal?: NodeJS.Signals | undefined
   /**
    * Who a Node.js program is until its call where it is to have a `user`: that user from its exec on, or `'root'`. Where only
    * the call names the user, the first worker begins as root; its successors don't. With `'root'`, which `chroot` implies, a

@@ -52,7 +52,7 @@ function actionOf({ command, options, words }: Invocation, output: Output): Acti
     case 'signal': {
       const name = signalNamed(words[1] ?? '', 'SIGNAL')
       return async ({ path }) => {
-        await signal(path, name)
+        await signal(path, name, { to: options.get('to') })
         return { line: `sent ${name}`, fields: { signal: name } }
       }
     }

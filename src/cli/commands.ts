@@ -135,6 +135,14 @@ export const COMMANDS: readonly CommandDefinition[] = [
     options: [
       { name: 'watch', short: 'w', group: 'Target', help: 'redraw every second, with charts of cpu and memory' },
       { name: 'clean', group: 'Target', help: 'remove what daemons left that failed or were killed' },
+      {
+        name: 'probe',
+        kind: 'choice',
+        choices: ['ready', 'live'],
+        value: 'WHAT',
+        group: 'Target',
+        help: 'ready or live: whether one daemon is that, in a line and an exit code of 0 or 1',
+      },
       ...TARGET_OPTIONS,
       ...OUTPUT_OPTIONS,
     ],
@@ -182,8 +190,19 @@ export const COMMANDS: readonly CommandDefinition[] = [
     progress: 'waiting until it is ready',
     summary: 'send a signal to a daemon',
     description:
-      'Sends one signal to the process that holds the pid file; one that doesn’t end a process waits until the daemon is ready.',
-    options: [...OUTPUT_OPTIONS],
+      'Sends one signal to the process that holds the pid file; one that doesn’t end a process waits until the daemon is ready. HUP is a reload there. With --to worker the program itself gets it.',
+    options: [
+      {
+        name: 'to',
+        kind: 'choice',
+        value: 'WHOM',
+        choices: ['daemon', 'worker'],
+        group: 'Target',
+        help: 'the process that holds the pid file, or the program that it supervises',
+        default: 'daemon',
+      },
+      ...OUTPUT_OPTIONS,
+    ],
     words: [2, 2],
     completes: 'targets',
   },
@@ -239,5 +258,8 @@ export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] =
   ['1', 'already running; stop left it running; anything else'],
   ['2', 'usage: the message names the option and what it expects'],
   ['7', 'signal, reload, reopen, scale of what doesn’t run'],
-  ['status', '0 running, 1 failing, failed or dead, 3 stopped, 4 unknown; 0 without a TARGET'],
+  [
+    'status',
+    '0 running, 1 failing, failed or dead, 3 stopped, 4 unknown; 0 without a TARGET; with --probe 0 for yes, 1 for no',
+  ],
 ]

@@ -1,6 +1,7 @@
 // Stopping one daemon, as `stop` and `restart` do.
 import { elapsed, stop } from './library.js'
 import { absence, type Target } from './targets.js'
+import { hintAtManager } from './unit.js'
 
 /** What a verb did to one daemon: the line to print, and with --json the fields to print instead. */
 export interface Outcome {
@@ -15,10 +16,13 @@ export async function stopOne(
 ): Promise<Outcome> {
   // Asked before the stop, which removes the files that tell it.
   const reason = absence(target)
+  const hint = hintAtManager(target)
   const stopped = await stop(target.path, options)
   const how = stopped.forced ? 'killed' : 'stopped'
   return {
-    line: stopped.wasRunning ? `${how} (pid ${stopped.pid}, ${elapsed(stopped.elapsed)})` : `not running (${reason})`,
+    line: stopped.wasRunning
+      ? `${how} (pid ${stopped.pid}, ${elapsed(stopped.elapsed)})${hint}`
+      : `not running (${reason})`,
     fields: stopped,
   }
 }

@@ -1,16 +1,17 @@
 // The daemon's side of a start: it takes up what the launcher handed over, and does what could not be done before exec.
 import type { Arrival } from '#native'
 import { checked, native } from '../binding/addon.js'
-import { SystemCallError } from '../errors/classes.js'
+import { DaemonError, SystemCallError } from '../errors/classes.js'
 import { NO_RESOURCES } from '../options/resources.js'
 import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
 import { mainModuleEvaluated } from '../process/main-module.js'
 import { requireStartDirectory } from '../process/program.js'
 import { setTitle } from '../process/title.js'
+import { bothVersions } from '../process/version.js'
 import { statePath } from '../running/paths.js'
 import { apply, changesOf } from './apply.js'
-import type { Note } from './note.js'
+import { NOTE_FORMAT, type Note } from './note.js'
 import { RunningDaemon } from './running-daemon.js'
 import { removeFilesAtExit, takeSockets } from './sockets.js'
 import { keepTerminalSignals } from './terminal-signals.js'
@@ -26,9 +27,15 @@ export function takeArrival(): Arrival | null {
   return marker === undefined ? null : native.arrive(marker)
 }
 
-/** Reads what the launcher wrote down for the daemon. */
+/**
+ * Reads what the launcher wrote down for the daemon.
+ * @throws DaemonError ERR_DAEMON_VERSION: a later version wrote it, in a format that this one doesn't know
+ */
 export function noteOf(arrival: Arrival): Note {
-  return JSON.parse(arrival.note)
+  const note: Note = JSON.parse(arrival.note)
+  if (note.format <= NOTE_FORMAT) return note
+  const what = `this process was started ${bothVersions(note.version)}, which is too old for it. Install one version for both`
+  throw new DaemonError(what, 'ERR_DAEMON_VERSION')
 }
 
 /**

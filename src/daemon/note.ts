@@ -2,8 +2,18 @@
 import type { DaemonizeOptions } from '../option-types.js'
 import type { Log } from './log-files.js'
 
+/**
+ * The format of the note, and of the marker around it. A daemon reads the note of another version of the library where the
+ * command starts a program that has a copy of its own, and where a package was upgraded under a running supervisor. A change
+ * that an older reader would misunderstand counts it up.
+ */
+export const NOTE_FORMAT = 1
+
 /** What was decided before the daemon's exec, and the daemon needs to know. It is part of the marker in the environment. */
 export interface Note {
+  format: number
+  /** The version of the library that wrote it. */
+  version: string
   name: string
   pidFile: string | null
   logs: Log[]

@@ -1,7 +1,14 @@
 // Serving: listening on a socket that was bound elsewhere, and draining, so that no request is lost when the daemon stops.
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server } from 'node:net'
+import { native } from '../binding/addon.js'
+import { DaemonError } from '../errors/classes.js'
+import type { ListenSocket } from '../types.js'
 import { Connections } from './connections.js'
+
+const NO_DESCRIPTORS =
+  'this runtime’s server can’t listen on a socket that was bound for it: leave `listen` out and let the server listen on its ' +
+  'port itself, or run the program with Node'
 
 /** A server on a socket of the daemon's. */
 export interface Served {
@@ -15,17 +22,45 @@ export function servedBy(server: Server | UdpSocket): Served {
   return { server, connections: isStream(server) ? new Connections(server) : null }
 }
 
-/** Has the server listen on descriptor `fd`; resolves once it does. */
-export function listenOn(server: Server | UdpSocket, fd: number): Promise<void> {
+/**
+ * Has the server listen on a socket of the daemon's; resolves once it does. Rejects with a DaemonError
+ * ERR_DAEMON_UNSUPPORTED where the runtime's servers can't.
+ */
+export function listenOn(server: Server | UdpSocket, { fd, address }: ListenSocket): Promise<void> {
+  if (isStream(server) && isConnection(fd)) return accept(server, fd)
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     const listens = () => {
       server.off('error', reject)
-      resolve()
+      if (!isStream(server) || listensAt(server, address)) return resolve()
+      server.close()
+      reject(new DaemonError(NO_DESCRIPTORS, 'ERR_DAEMON_UNSUPPORTED'))
     }
     if (isStream(server)) server.listen({ fd }, listens)
     else server.bind({ fd }, listens)
   })
+}
+
+/** Whether that is its address. Bun's http.Server ignores the descriptor that it is given, and takes some free port. */
+function listensAt(server: Server, address: string): boolean {
+  const actual = server.address()
+  if (actual === null || typeof actual === 'string') return true
+  return address.endsWith(`:${actual.port}`)
+}
+
+/** Whether the descriptor is a connection: a superserver has accepted it, and started this process for it alone. */
+export function isConnection(fd: number): boolean {
+  return native.socketKind(fd) === 'connection'
+}
+
+/** Has the server serve that one connection, as if it had accepted it, and says that it is closed once it ends. */
+async function accept(server: Server, fd: number): Promise<void> {
+  const { Socket } = process.getBuiltinModule('node:net')
+  // As a server's own option says, and http.Server needs.
+  const { allowHalfOpen = true } = server as { allowHalfOpen?: boolean }
+  const connection = new Socket({ fd, readable: true, writable: true, allowHalfOpen })
+  connection.once('close', () => server.emit('close'))
+  server.emit('connection', connection)
 }
 
 /**
@@ -70,6 +105,8 @@ interface Handle {
 function stopAccepting(server: Server & { _handle?: Handle | null }): void {
   const { _handle: handle } = server
   if (!server.listening || !handle) return
+  // Bun's handle is another object. There a close() of the program's own hears that the server is closed already.
+  if (!('close' in handle)) return void server.close()
   const address = server.address()
   handle.close()
   server._handle = {

@@ -1,4 +1,5 @@
 // How a daemon is supervised: the `monitor` and `workers` options.
+import { constants } from 'node:os'
 import type { MonitorOptions, ProcessOptions } from '../option-types.js'
 import { usableCpus } from './cpus.js'
 import { MONITOR_OPTIONS, OPTIONS } from './table.js'
@@ -25,6 +26,10 @@ export interface Supervision {
   settle: number
   /** Whether a worker's process group ends with it. */
   killTree: boolean
+  /** How a reload has new workers take over. */
+  reload: 'auto' | 'roll-over' | 'restart'
+  /** The number of the signal at which the program itself reloads; null: a reload replaces the workers. */
+  reloadSignal: number | null
   /** Who a worker is until its call of daemonize(), where it is to have another user than the supervisor. */
   startAs: 'user' | 'root'
 }
@@ -32,6 +37,8 @@ export interface Supervision {
 /** The highest number of workers: far more than any host starts at once, so that a typing error is noticed. */
 const MOST_WORKERS = 1024
 const RESTART = ['on-failure', 'on-abnormal', 'always', 'no'] as const
+
+const RELOAD = ['auto', 'roll-over', 'restart'] as const
 
 /** Validates the `monitor` and `workers` options; null where neither asks for a supervisor. @throws OptionError */
 export function supervisionOf({
@@ -57,6 +64,8 @@ export function supervisionOf({
     maxMemory: count('maxMemory', given.maxMemory, Number.MAX_SAFE_INTEGER),
     settle: given.settle === 0 ? 0 : time('settle', or(given.settle, MONITOR_OPTIONS.settle.default)),
     killTree: oneOf('monitor.killTree', or(given.killTree, MONITOR_OPTIONS.killTree.default), [true, false]),
+    reload: oneOf('monitor.reload', or(given.reload, MONITOR_OPTIONS.reload.default), RELOAD),
+    reloadSignal: given.reloadSignal === undefined ? null : reloadSignalOf(given.reloadSignal),
     startAs: oneOf('monitor.startAs', or(given.startAs, MONITOR_OPTIONS.startAs.default), ['user', 'root']),
   }
 }
@@ -71,6 +80,12 @@ export function inWholeUnits(supervision: Supervision): Supervision {
     watchdog: watchdog === null ? null : Math.ceil(watchdog),
     settle: Math.ceil(settle),
   }
+}
+
+/** @throws OptionError there is no such signal, or no program can reload at it */
+function reloadSignalOf(value: unknown): number {
+  const { SIGKILL: _, SIGSTOP: __, ...signals } = constants.signals
+  return signals[oneOf('monitor.reloadSignal', value, Object.keys(signals) as (keyof typeof signals)[])]
 }
 
 function numberOf(workers: unknown): number {

@@ -1,5 +1,5 @@
 // Every option of daemonize() and launch(), once. Lists of options in the code are made of this table; the tables of
-// README.md and docs/ are written from it by `npm run docs`, or compared with it by __test__/option-table.test.ts.
+// docs/ is written from it by `npm run docs`, or compared with it by __test__/option-table.test.ts.
 import type { DaemonizeOptions, LaunchOptions, MonitorOptions, SignalMap } from '../option-types.js'
 
 /** The name of an option of daemonize(), of launch(), or of both. */
@@ -98,6 +98,8 @@ export const MONITOR_OPTIONS = {
   maxMemory: {},
   settle: { default: 1_000 },
   killTree: { default: true },
+  reload: { default: 'auto' },
+  reloadSignal: {},
   startAs: { default: 'user' },
 } as const satisfies { readonly [K in keyof MonitorOptions]-?: { readonly default?: unknown } }
 
@@ -416,6 +418,22 @@ export const MONITOR_FLAGS = {
     isNegation: true,
     group: 'Supervision',
     help: 'leave the rest of a worker’s process group alone when the worker has ended',
+  },
+  reload: {
+    name: 'reload',
+    kind: 'choice',
+    value: 'HOW',
+    choices: ['auto', 'roll-over', 'restart'],
+    group: 'Supervision',
+    help: 'auto: a new worker beside the old one, refused where it binds its own port; roll-over: always beside it; restart: stop the old one first',
+    default: 'auto',
+  },
+  reloadSignal: {
+    name: 'reload-signal',
+    kind: 'signal',
+    value: 'SIGNAL',
+    group: 'Supervision',
+    help: 'a reload sends the program this signal, as HUP, instead of replacing it',
   },
   startAs: {
     name: 'start-as',

@@ -4,10 +4,17 @@ import { pathToFileURL } from 'node:url'
 import { nextTurn } from './next-turn.js'
 import { flags, isSingleExecutable } from './program.js'
 
-/** What module.registerHooks() takes and gives, as far as it is used here: Node 20's types don't know it. */
+/**
+ * What module.registerHooks() takes and gives, as far as it is used here: Node 20's types don't know it. Contexts are handed on:
+ * without one, some versions resolve by other conditions than `import`, or fail.
+ */
 interface Hooks {
-  resolve?(name: string, context: { parentURL?: string }, next: (name: string) => { url: string }): { url: string }
-  load?(url: string, context: object, next: (url: string) => object): object
+  resolve?<C extends { parentURL?: string }>(
+    name: string,
+    context: C,
+    next: (name: string, context: C) => { url: string },
+  ): { url: string }
+  load?<C>(url: string, context: C, next: (url: string, context: C) => object): object
 }
 type RegisterHooks = (hooks: Hooks) => { deregister(): void }
 
@@ -42,16 +49,16 @@ export function entryLoaded(): Promise<string> | undefined {
     let entry: string | undefined
     const registration = registerHooks({
       resolve(name, context, next) {
-        const resolved = next(name)
+        const resolved = next(name, context)
         if (context.parentURL === undefined) entry ??= resolved.url
         return resolved
       },
-      load(url, _, next) {
+      load(url, context, next) {
         if (url === entry) {
           resolve(url)
           setImmediate(() => registration.deregister())
         }
-        return next(url)
+        return next(url, context)
       },
     })
   })
@@ -90,8 +97,10 @@ async function importedAgain(entry?: string): Promise<void> {
   const guard =
     entry === undefined
       ? registerHooks?.({
-          load: (other, _, next) =>
-            other.replace(/[?#].*/, '') === url ? { format: 'module', source: '', shortCircuit: true } : next(other),
+          load: (other, context, next) =>
+            other.replace(/[?#].*/, '') === url
+              ? { format: 'module', source: '', shortCircuit: true }
+              : next(other, context),
         })
       : undefined
   await Promise.allSettled([import(url)])

@@ -14,6 +14,7 @@ type Request =
   | { do: 'reopen-logs' }
   /** `to` is `4`, `+1` or `-1`. */
   | { do: 'scale'; to: string }
+  | { do: 'signal'; signal: number }
 
 /** The answer to `status`. Times are milliseconds, sizes bytes. */
 export interface SupervisorStatus {

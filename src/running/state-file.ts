@@ -1,8 +1,10 @@
 // The state file, a JSON file beside the pid file: what is known of a daemon besides its pid. It is believed only while its
 // pid owns the lock. Others may be able to put a file there, so that its owner decides what it is believed for.
 import { closeSync, fstatSync, lstatSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import type { KilledDaemonPlan } from '#native'
 import { DaemonError, during, OptionError } from '../errors/classes.js'
 import { isName } from '../options/values.js'
+import type { ServiceUnit } from '../process/service-unit.js'
 import { isOfThisBoot } from './boot.js'
 import { controlPath, statePath } from './paths.js'
 import { openRegularFile, readAtMost } from './regular-file.js'
@@ -30,6 +32,14 @@ export interface State {
   supervised: boolean
   /** The moment of the start, in milliseconds since the epoch. */
   startedAt: number
+  /** The unit of a service manager that the daemon is; absent where it is none. */
+  service?: ServiceUnit
+  /** The id of the start, which every process under its supervisor has as DAEMONIC_INVOCATION_ID, and their user. */
+  invocation?: string
+  user?: number
+  /** The daemon's session, and where and when that number means it; only beside `invocation`. */
+  session?: number
+  pidSpace?: string
   /** The boot of the system in which it was started; absent where the system doesn't tell. */
   bootId?: string
   /** The number of workers that scale() or a signal has set, for a restart. */
@@ -66,8 +76,8 @@ const LONGEST = 8 * 1024 * 1024
 /** The bits of a mode that let others write. */
 const OTHERS_WRITE = 0o022
 
-/** What is known before there is a process; the core adds the pid and the addresses. */
-export type Known = Omit<State, 'pid' | 'addresses'>
+/** What is known before there is a process; the core adds the rest. */
+export type Known = Omit<State, 'pid' | 'addresses' | 'session' | 'pidSpace'>
 
 /**
  * Writes the state file of a daemon: beside its path first, then renamed into place, so that readers find all of it or
@@ -142,6 +152,19 @@ export function requireRoomForState(pidFile: string): void {
     'pidFile',
     `${path} is in the way: it is where the daemon of this \`pidFile\` is described; move it, or choose another name`,
   )
+}
+
+/**
+ * Reads what the next start has to know of a daemon that was killed, so that the processes which it left can be told from
+ * others. Only a file of this user or root is believed.
+ */
+export function killedDaemon(pidFile: string): KilledDaemonPlan | null {
+  const found = find(pidFile)
+  if (found === null || !isOurs(found)) return null
+  const { pid, session, pidSpace, invocation, user, failure } = found.state
+  if (failure !== undefined) return null // it ended by itself, and its processes with it
+  if (session === undefined || pidSpace === undefined || invocation === undefined || user === undefined) return null
+  return { pid, session, pidSpace, invocation, user }
 }
 
 /**
@@ -249,12 +272,23 @@ function isState(found: Partial<State> | null): found is State {
     Number.isFinite(found.stopTimeout) &&
     typeof found.supervised === 'boolean' &&
     Number.isFinite(found.startedAt) &&
+    (found.service === undefined || isUnit(found.service)) &&
+    isOptionalText(found.invocation) &&
+    isOptionalId(found.user) &&
+    isOptionalId(found.session) &&
+    isOptionalText(found.pidSpace) &&
     isOptionalText(found.bootId) &&
     (found.scaledTo === undefined || Number.isSafeInteger(found.scaledTo)) &&
     (found.failure === undefined || isFailure(found.failure)) &&
     (found.launch === undefined ||
       (isObject(found.launch) && typeof found.launch.program === 'string' && isObject(found.launch.options)))
   )
+}
+
+/** A unit's name becomes a word of a command line, and must not be an option. */
+function isUnit({ manager, unit, user }: Partial<ServiceUnit>): boolean {
+  const isKnown = manager === 'systemd' || manager === 'launchd'
+  return isKnown && typeof unit === 'string' && /^\w[\w:.@\\-]{0,254}$/.test(unit) && (user === undefined || user)
 }
 
 function isFailure(found: Partial<FailureRecord>): found is FailureRecord {
@@ -275,6 +309,10 @@ function isObject(value: unknown): value is object {
 
 function isTexts(value: unknown): value is string[] {
   return Array.isArray(value) && value.every(each => typeof each === 'string')
+}
+
+function isOptionalId(value: unknown): boolean {
+  return value === undefined || (Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32)
 }
 
 function isOptionalText(value: unknown): boolean {

@@ -74,10 +74,11 @@ export function prepareDirectories({ pidFile, stdout, stderr, listen, instance }
 
 /** Makes the error that says why a start has not led to a daemon. */
 function startError({ name, startTimeout }: Settings, outcome: Outcome): StartError {
-  const { kind, exitCode, signal, stderr, waiting } = outcome
-  const early = `${name}: the daemon %s before it was ready`
+  const { kind, exitCode, signal, stderr, waiting, inTheWay } = outcome
+  const left = inTheWay.length > 0 ? `; pid ${inTheWay.join(', ')} of the daemon before it may be in its way` : ''
+  const early = `${name}: the daemon %s before it was ready${left}`
   if (kind === 'timeout') {
-    const message = `${name}: the daemon was not ready after ${startTimeout} ms and was ended${waiting ? `: ${waiting}` : ''}`
+    const message = `${name}: the daemon was not ready after ${startTimeout} ms and was ended${waiting ? `: ${waiting}` : ''}${left}`
     return new StartError(message, { exitCode: 124, stderr, late: true })
   }
   if (signal) {

@@ -43,7 +43,7 @@ fn start(arguments: &[String], pid_file: PathBuf, log: PathBuf) -> Result<(), Bo
     let executable = std::env::current_exe()?;
     let log = Stream::File(LogFile { path: log, mode: 0o640, truncate: false });
     let plan = Plan {
-        pid_file: Some(PidFile { path: pid_file, mode: 0o644, overwrite: false, companions: Vec::new() }),
+        pid_file: Some(PidFile { path: pid_file, mode: 0o644, overwrite: false, companions: Vec::new(), killed: None }),
         stdout: log.clone(),
         stderr: log,
         ..Plan::new(executable.clone(), executable, arguments.to_vec())

@@ -15,6 +15,7 @@ use crate::own_executable;
 use crate::pending_start::PendingStart;
 use crate::pidfile::{Claim, Sweep, claim};
 use crate::plan::{PidFile, Plan, Supervisor};
+use crate::remnants;
 use crate::resources::Resources;
 use crate::sockets::{self, Bound};
 use crate::state_file::StateWriter;
@@ -34,6 +35,7 @@ pub fn begin(plan: &Plan, timeout: Duration) -> Result<PendingStart> {
     let captured = (!plan.outlives_launcher).then(Captured::new);
     let signals = captured.transpose().during(Step::Signal, "sigaction")?;
     let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
+    let remnants = remnants::clear_away(plan);
     let sockets = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => sockets,
         Err(error) => {
@@ -49,7 +51,9 @@ pub fn begin(plan: &Plan, timeout: Duration) -> Result<PendingStart> {
         leftovers.remove();
         made.iter().for_each(MadeLog::remove_if_empty);
     })?;
-    started.with_pid(made, timeout)
+    let mut start = started.with_pid(made, timeout)?;
+    start.in_the_way = remnants.left;
+    Ok(start)
 }
 
 fn start_middle(

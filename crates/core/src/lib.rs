@@ -40,12 +40,15 @@ pub mod orders;
 pub mod own_executable;
 mod packing;
 pub mod pending_start;
+pub mod pid_space;
 pub mod pidfile;
 #[doc(hidden)]
 pub mod place;
 pub mod plan;
 pub mod process_facts;
+pub mod remnants;
 pub mod resources;
+pub mod service_manager;
 pub mod signalling;
 pub mod sockets;
 #[doc(hidden)]

@@ -50,6 +50,8 @@ pub struct PendingStart {
     program: PathBuf,
     pid_file: Option<PathBuf>,
     addresses: Vec<String>,
+    /// Processes that the last daemon may have left, and that go on.
+    pub(crate) in_the_way: Vec<i32>,
     outlives_launcher: bool,
     /// Whether the daemon is ready, or nothing is left of it.
     is_over: bool,
@@ -58,6 +60,8 @@ pub struct PendingStart {
     waiting: Option<String>,
     /// What ended the start before the daemon had a pid.
     early_end: Option<Event>,
+    /// Ends the start when its other end is closed.
+    cancel: Option<OwnedFd>,
 }
 
 /// Result of a start.
@@ -84,6 +88,8 @@ pub enum Outcome {
     /// The launcher got this signal. The daemon has been killed, and the signal raised again for the launcher's own
     /// handlers.
     Interrupted(Signal),
+    /// The launcher no longer wanted the daemon, which has been killed.
+    Cancelled,
     /// The middle process was killed, and the daemon with it.
     MiddleLost {
         /// Last text that the daemon wrote to stderr.
@@ -106,6 +112,7 @@ enum Event {
     Closed,
     Timeout,
     Signal(Signal),
+    Cancelled,
 }
 
 impl PendingStart {
@@ -138,8 +145,10 @@ impl PendingStart {
             program: plan.program.clone(),
             pid_file: plan.pid_file.as_ref().map(|file| file.path.clone()),
             addresses,
+            in_the_way: Vec::new(),
             is_over: false,
             early_end: None,
+            cancel: None,
         }
     }
 
@@ -160,7 +169,7 @@ impl PendingStart {
                 Event::Line(Line::Failure(failure)) => return Err(self.explain(failure).into()),
                 Event::Line(_) => {}
                 Event::Closed => return Err(self.middle_ended().into()),
-                event @ (Event::Signal(_) | Event::Timeout) => {
+                event @ (Event::Signal(_) | Event::Timeout | Event::Cancelled) => {
                     self.early_end = Some(event);
                     return Ok(self);
                 }
@@ -203,6 +212,17 @@ impl PendingStart {
         &self.addresses
     }
 
+    /// Pids of processes that the last daemon may have left, and that go on.
+    #[must_use]
+    pub fn in_the_way(&self) -> &[i32] {
+        &self.in_the_way
+    }
+
+    /// Ends the start, and the daemon, when the other end of this socket is closed before the daemon is ready.
+    pub fn cancel_with(&mut self, socket: OwnedFd) {
+        self.cancel = Some(socket);
+    }
+
     /// Blocks until the daemon is ready, or until it has exited and its files are removed.
     pub fn wait(&mut self) -> Result<Outcome> {
         let event = self.early_end.take().unwrap_or_else(|| self.next_event());
@@ -225,6 +245,7 @@ impl PendingStart {
                 }
                 Ok(Outcome::Interrupted(signal))
             }
+            Event::Cancelled => Ok(Outcome::Cancelled),
             Event::Line(_) | Event::Closed => Ok(Outcome::MiddleLost { stderr }),
         }
     }
@@ -299,10 +320,18 @@ impl PendingStart {
             if let Some(signals) = &self.signals {
                 polled.push(PollFd::new(signals.descriptor(), PollFlags::POLLIN));
             }
+            if let Some(cancel) = &self.cancel {
+                polled.push(PollFd::new(cancel.as_fd(), PollFlags::POLLIN));
+            }
             let _ = poll(&mut polled, timeout); // EINTR: the pipe says which signal it was
-            let speaks = polled[0].revents().is_some_and(|events| !events.is_empty());
+            let happened = |polled: &PollFd| polled.revents().is_some_and(|events| !events.is_empty());
+            let speaks = happened(&polled[0]);
+            let is_cancelled = self.cancel.is_some() && polled.last().is_some_and(happened);
             if let Some(signal) = self.signals.as_ref().and_then(Captured::caught) {
                 return Event::Signal(signal);
+            }
+            if is_cancelled {
+                return Event::Cancelled;
             }
             if !speaks && left == Some(Duration::ZERO) {
                 return Event::Timeout;

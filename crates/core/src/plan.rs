@@ -4,6 +4,7 @@
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use crate::remnants::KilledDaemon;
 use crate::resources::Resources;
 use crate::sockets::Listen;
 
@@ -99,6 +100,8 @@ pub struct StateFile {
     pub draft: PathBuf,
     /// JSON object.
     pub text: String,
+    /// Whether the daemon's session is added, too, for the next start: [`crate::remnants`].
+    pub adds_session: bool,
     /// Addresses on which the program itself listens, by name. Those that the launcher binds come before them.
     pub addresses: Vec<(String, String)>,
 }
@@ -125,6 +128,8 @@ pub struct PidFile {
     pub overwrite: bool,
     /// Files beside it that are removed together with it.
     pub companions: Vec<PathBuf>,
+    /// The last daemon with this pid file, if it was killed and had a supervisor.
+    pub killed: Option<KilledDaemon>,
 }
 
 /// Destination of a standard stream of the daemon.

@@ -4,9 +4,10 @@
 use std::ffi::CString;
 use std::os::fd::AsRawFd;
 
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getsid};
 
 use crate::error::{Result, Step};
+use crate::pid_space;
 use crate::plan;
 use crate::sys::fd;
 use crate::sys::path::c_path;
@@ -18,12 +19,11 @@ pub struct StateWriter {
     /// Path of the draft, which is renamed to `path` once it is complete.
     draft: CString,
     before_pid: Vec<u8>,
+    /// Whether to add the daemon's session: that of the process which writes the file.
+    adds_session: bool,
 }
 
-crate::packing::pack_fields!(StateWriter { path, draft, before_pid });
-
-/// Text after the pid.
-const AFTER_PID: &[u8] = b"}\n";
+crate::packing::pack_fields!(StateWriter { path, draft, before_pid, adds_session });
 
 impl StateWriter {
     /// Prepares the text from the plan and the sockets' addresses, by name.
@@ -36,6 +36,7 @@ impl StateWriter {
             path: c_path(&plan.path, Step::PidFileCreate)?,
             draft: c_path(&plan.draft, Step::PidFileCreate)?,
             before_pid: text.into_bytes(),
+            adds_session: plan.adds_session,
         })
     }
 
@@ -52,10 +53,18 @@ impl StateWriter {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
         let file = fd::open(&self.draft, flags, 0o600)?;
         let mut digits = [0; 11];
-        for part in [&self.before_pid, decimal(daemon.as_raw().unsigned_abs(), &mut digits), AFTER_PID] {
-            fd::write_all(file.as_raw_fd(), part)?;
-        }
-        Ok(())
+        let session = self.session();
+        let parts =
+            [&self.before_pid, decimal(daemon.as_raw().unsigned_abs(), &mut digits), session.as_bytes(), b"}\n"];
+        parts.into_iter().try_for_each(|part| fd::write_all(file.as_raw_fd(), part))
+    }
+
+    /// Text that tells the daemon's session; empty where it is not wanted, or can't be told from a later one.
+    fn session(&self) -> String {
+        let session = getsid(None).ok().filter(|_| self.adds_session).zip(pid_space::current());
+        session.map_or_else(String::new, |(session, space)| {
+            format!(",\"session\":{session},\"pidSpace\":{}", quoted(&space))
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::handover::command;
 use crate::log_file::{self, MadeLog};
 use crate::pidfile::{self, Claim, RealKernel, claim};
 use crate::plan::{FileOwner, LogFile, Plan, Stream, Supervisor};
+use crate::remnants;
 use crate::sockets::{self, Bound};
 use crate::stdio;
 use crate::sys::exec::Image;
@@ -32,6 +33,7 @@ pub fn execute_supervisor(plan: &Plan, bound: impl FnOnce(&[String])) -> Result<
     // From the pid file on, a signal must not kill this process and leave its files: the supervisor takes it.
     let _held_over = HeldOver::new().during(Step::Sigprocmask, "pthread_sigmask")?;
     let claimed = plan.pid_file.as_ref().map(|file| claim(&file.path, file.mode, file.overwrite)).transpose()?;
+    remnants::clear_away(plan);
     let result = match sockets::bind_all(&plan.listen) {
         Ok(sockets) => {
             bound(&sockets.iter().map(|each| each.address.clone()).collect::<Vec<_>>());

@@ -3,6 +3,7 @@
 
 use daemonic_core::error::{Error, Result, Step};
 use daemonic_core::plan as core;
+use daemonic_core::remnants::KilledDaemon;
 use daemonic_core::sockets;
 use napi_derive::napi;
 
@@ -54,6 +55,8 @@ pub struct StatePlan {
     pub draft: String,
     /// A JSON object, to which `pid` and `addresses` are added.
     pub text: String,
+    /// Whether `session` and `pidSpace` are added, too.
+    pub adds_session: bool,
     /// Addresses on which the program itself will listen.
     pub addresses: Vec<NamedAddress>,
 }
@@ -91,6 +94,17 @@ pub struct PidFilePlan {
     pub overwrite: bool,
     /// Files beside it that are removed together with it.
     pub companions: Vec<String>,
+    pub killed: Option<KilledDaemonPlan>,
+}
+
+/// Daemon with a supervisor that seems to have been killed: its state file tells this of it.
+#[napi(object)]
+pub struct KilledDaemonPlan {
+    pub pid: i32,
+    pub session: i32,
+    pub pid_space: String,
+    pub invocation: String,
+    pub user: u32,
 }
 
 /// Destination of a standard stream.
@@ -140,12 +154,20 @@ impl TryFrom<Plan> for core::Plan {
                 draft: state.draft.into(),
                 addresses: state.addresses.into_iter().map(|each| (each.name, each.address)).collect(),
                 text: state.text,
+                adds_session: state.adds_session,
             }),
             pid_file: plan.pid_file.map(|file| core::PidFile {
                 path: file.path.into(),
                 mode: file.mode,
                 overwrite: file.overwrite,
                 companions: file.companions.into_iter().map(Into::into).collect(),
+                killed: file.killed.map(|killed| KilledDaemon {
+                    pid: killed.pid,
+                    session: killed.session,
+                    pid_space: killed.pid_space,
+                    invocation: killed.invocation,
+                    user: killed.user,
+                }),
             }),
             stdin: plan.stdin.try_into()?,
             stdout: plan.stdout.try_into()?,

@@ -35,6 +35,10 @@ pub enum Request {
         to: String,
     },
     Stop,
+    /// Sends the workers a signal, those that boot as soon as they are ready.
+    Signal {
+        signal: i32,
+    },
 }
 
 /// An answer without data; a status report carries `ok` as well.

@@ -43,6 +43,18 @@ pub enum StartAs {
     Root,
 }
 
+/// How a reload has new workers take over from old ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reload {
+    /// By a successor beside each, unless the workers bind their own port: then a reload is refused.
+    Auto,
+    /// By a successor beside each, whatever the workers bind.
+    RollOver,
+    /// By one that starts when its predecessor has exited.
+    Restart,
+}
+
 /// The `monitor` and `workers` options.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -66,6 +78,9 @@ pub struct Supervision {
     pub settle: Millis,
     /// Whether a worker's process group ends with the worker.
     pub kill_tree: bool,
+    pub reload: Reload,
+    /// Signal that has the program itself reload: then a reload sends it, and replaces no worker.
+    pub reload_signal: Option<i32>,
     pub start_as: StartAs,
 }
 
@@ -173,6 +188,8 @@ pub mod tests {
             max_memory: None,
             settle: 0,
             kill_tree: true,
+            reload: Reload::Auto,
+            reload_signal: None,
             start_as: StartAs::User,
         }
     }

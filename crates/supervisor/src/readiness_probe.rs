@@ -102,6 +102,11 @@ impl ReadinessProbe {
     }
 }
 
+/// Whether somebody accepts connections at an address.
+pub fn is_answered(address: &str) -> bool {
+    Address::parse(address).accepts()
+}
+
 /// A parsed address. A host name is looked up once, not in every round.
 #[derive(Debug, Clone)]
 enum Address {

@@ -7,12 +7,12 @@ use daemonic_core::arrival::Arrival;
 use daemonic_core::error::{Error, Failure, Result as CoreResult, Step};
 use daemonic_core::limits::Limit;
 use daemonic_core::logs;
-use daemonic_core::notify::notify;
 use daemonic_core::orders;
 use daemonic_core::pidfile::Held;
 use daemonic_core::place;
 use daemonic_core::process_facts::usage;
 use daemonic_core::resources::Resources;
+use daemonic_core::service_manager::ServiceManager;
 use daemonic_core::stdio::Tail;
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{descendants, fd, process};
@@ -22,10 +22,12 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::Pid;
 
 use crate::clock::{Millis, now};
-use crate::config::{Config, Environment, Identity};
-use crate::fleet::{ClientId, Level, Refused, World};
+use crate::config::{Config, Environment, Identity, Ready};
+use crate::fleet::{Announcement, ClientId, Level, Refused, ReloadWay, World};
 use crate::listeners::Listeners;
-use crate::readiness_probe::ReadinessProbe;
+use crate::own_ports;
+use crate::policy::Reload;
+use crate::readiness_probe::{ReadinessProbe, is_answered};
 use crate::stderr_memory::StderrMemory;
 use crate::supervisor_log::SupervisorLog;
 use crate::worker_processes::{WorkerProcess, WorkerProcesses};
@@ -51,8 +53,8 @@ pub struct RealWorld {
     pub answers: Vec<(ClientId, Result<(), String>)>,
     own_log: SupervisorLog,
     title: Option<Title>,
-    /// The address of the service manager that the supervisor reports to by sd_notify(3).
-    pub manager: Option<String>,
+    /// The service manager that the supervisor reports to.
+    pub manager: Option<ServiceManager>,
     /// The address of the supervisor's own notify socket, for foreign programs.
     pub notify_address: Option<String>,
     /// Why the last try to start a worker failed.
@@ -65,7 +67,12 @@ pub struct RealWorld {
 
 impl RealWorld {
     /// Starts with no process, socket or pid file: the caller adds what was handed over.
-    pub fn new(config: Config, environment: Environment, manager: Option<String>, title: Option<Title>) -> Self {
+    pub fn new(
+        config: Config,
+        environment: Environment,
+        manager: Option<ServiceManager>,
+        title: Option<Title>,
+    ) -> Self {
         Self {
             plan: config.worker_plan(environment),
             own_log: SupervisorLog::new(&config.name, config.verbosity),
@@ -117,7 +124,8 @@ impl RealWorld {
 
     /// Hands a worker the socket that it asks for, or the reason why it gets none.
     pub fn hand_socket(&mut self, pid: i32, request: u64, listen: &str, is_booting: bool) {
-        let found = self.listeners.find_or_bind(&mut self.config.sockets, pid, listen, is_booting);
+        let found =
+            self.listeners.find_or_bind(&mut self.config.sockets, pid, listen, is_booting, self.manager.as_ref());
         let Some(channel) = self.workers.get(pid).and_then(|process| process.channel.as_ref()) else { return };
         let _ = match found {
             Ok(listener) => orders::hand_socket(channel.as_fd(), request, listener.shared.as_fd(), &listener.address()),
@@ -191,7 +199,31 @@ impl RealWorld {
         }
     }
 
+    /// The address that the program binds itself and that is answered now; None where it shares the supervisor's sockets.
+    /// What the program says counts first, since another user's descriptors may not be readable.
+    fn own_address(&self) -> Option<String> {
+        if let Ready::Port(addresses) = &self.config.ready {
+            return addresses.iter().find(|address| is_answered(address)).cloned();
+        }
+        let running = self.workers.iter().filter(|(_, process)| self.config.sockets.is_empty() && !process.has_exited);
+        let port = running.flat_map(|(pid, _)| own_ports::listened_on_by(pid)).next();
+        port.map(|port| format!("port {port}"))
+    }
+
+    /// Refuses a start at an address that another process answers already: it would be taken for the program's.
+    fn refuse_answered(&self) -> CoreResult<()> {
+        let Ready::Port(addresses) = &self.config.ready else { return Ok(()) };
+        if self.workers.iter().any(|(_, process)| !process.has_exited) {
+            return Ok(());
+        }
+        match addresses.iter().find(|address| is_answered(address)) {
+            Some(address) => Err(Failure::new(Step::Listen, "bind", Errno::EADDRINUSE).at(address).into()),
+            None => Ok(()),
+        }
+    }
+
     fn start_worker(&mut self, slot: usize) -> CoreResult<i32> {
+        self.refuse_answered()?;
         self.require_roots_code()?;
         self.listeners.bind_for_slot(slot, &self.config.sockets)?;
         let mut note = self.config.note.clone();
@@ -305,6 +337,23 @@ impl World for RealWorld {
         !self.config.sockets.is_empty()
     }
 
+    fn reload_way(&mut self) -> ReloadWay {
+        let supervision = &self.config.supervision;
+        match (supervision.reload_signal, supervision.reload) {
+            (Some(signal), _) => ReloadWay::Signal(signal),
+            (None, Reload::Restart) => ReloadWay::Restart,
+            (None, Reload::RollOver) => ReloadWay::RollOver,
+            (None, Reload::Auto) => match self.own_address() {
+                None => ReloadWay::RollOver,
+                Some(address) => ReloadWay::Refused(format!(
+                    "it listens on {address} itself, where no successor can listen beside it. Start it with --listen, which \
+                     shares the socket between old and new; with --reload-signal HUP, if it reloads at that signal; or with \
+                     --reload restart, which stops it before the next starts"
+                )),
+            },
+        }
+    }
+
     fn first_start_succeeded(&mut self) {
         self.has_started = true;
         self.report_success();
@@ -346,7 +395,7 @@ impl World for RealWorld {
         if let Some(file) = &self.pid_file {
             file.mark_ending();
         }
-        self.listeners.close();
+        self.listeners.close(self.manager.as_ref().is_some_and(|manager| manager.stores_sockets));
     }
 
     fn close_slot_sockets(&mut self, slot: usize) {
@@ -410,10 +459,8 @@ impl World for RealWorld {
         }
     }
 
-    fn notify(&mut self, text: &str) {
-        if let Some(manager) = &self.manager {
-            let _ = notify(manager, text);
-        }
+    fn announce(&mut self, what: Announcement) {
+        self.announce_to_manager(what);
     }
 }
 

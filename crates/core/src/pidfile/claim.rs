@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::kernel::{Kernel, RealKernel, Status};
 use super::layout::{ALL, MOST_RACES, RUNNING_AND_STARTING, STARTING, WHO};
 use super::look::look;
-use super::{replace, table};
+use super::{orphan, replace, table};
 use crate::error::{During, Error, Failure, Result, Step};
 use crate::place::require_no_strange_link;
 use crate::sys::fd::FileId;
@@ -56,8 +56,14 @@ pub fn claim_in_excluded_process(path: &Path, mode: u32, overwrite: bool) -> Res
     let name = c_path(path, Step::PidFileCreate)?;
     let ((file, identity), previous) = match take(&RealKernel, path, &name) {
         Err(Error::Running { .. }) if overwrite => replace::replace_owned(&RealKernel, path, &name)?,
-        other => {
-            let taken = other?;
+        Err(error) => {
+            // The descriptor just closed may have been of a file that another copy of this library holds.
+            if matches!(error, Error::Running { pid: Some(pid), .. } if pid == std::process::id().cast_signed()) {
+                orphan::reassert(path);
+            }
+            return Err(error);
+        }
+        Ok(taken) => {
             let _ = RealKernel.unlink(&replace::previous_name(path)?); // left by a start that was killed
             (taken, None)
         }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::kernel::{Kernel, RealKernel};
 use super::layout::ENDING;
-use super::look::{PidFileState, Report, look};
+use super::look::{PidFileState, Report, look, pid_in_text};
 use super::{orphan, table};
 use crate::error::{Error, Failure, Result, Step};
 use crate::process_facts;
@@ -18,14 +18,18 @@ use crate::sys::process_handle::ProcessHandle;
 
 /// Tells the state of the pid file at `path`. Needs read permission; creates and changes nothing.
 pub fn inspect(path: &Path) -> Result<Report> {
+    let pid = std::process::id().cast_signed();
+    let own = |state| Report { state, pid: Some(pid), verified: true, elsewhere: false, text: Some(pid) };
     if let Some(state) = table::state_of_own(path) {
-        let pid = std::process::id().cast_signed();
-        return Ok(Report { state, pid: Some(pid), verified: true, elsewhere: false, text: Some(pid) });
+        return Ok(own(state));
     }
-    match open(path)? {
-        None => Ok(Report { state: PidFileState::Absent, pid: None, verified: false, elsewhere: false, text: None }),
-        Some(file) => look(&RealKernel, &file, path),
-    }
+    let Some(report) = with_open(path, |file| look(&RealKernel, file, path))? else {
+        return Ok(Report { state: PidFileState::Absent, pid: None, verified: false, elsewhere: false, text: None });
+    };
+    let report = report?;
+    // Another copy of this library may hold it in this process: the kernel never shows a process its own locks.
+    let is_own = report.text == Some(pid) && report.state != PidFileState::Free && !report.verified;
+    Ok(if is_own && orphan::holds(pid, path) { own(report.state) } else { report })
 }
 
 /// Tells whether the owner of the pid file at `path` has announced its exit.
@@ -35,8 +39,8 @@ pub fn is_ending(path: &Path) -> bool {
     if table::state_of_own(path).is_some() {
         return false;
     }
-    let Ok(Some(file)) = open(path) else { return false };
-    matches!(RealKernel.holder(&file, LockOwner::OpenFile, Access::Read, ENDING), Ok(Some(_)))
+    let holder = with_open(path, |file| RealKernel.holder(file, LockOwner::OpenFile, Access::Read, ENDING));
+    matches!(holder, Ok(Some(Ok(Some(_)))))
 }
 
 /// Running process that owns a pid file, as the kernel says.
@@ -91,6 +95,19 @@ pub fn named_process(path: &Path) -> Option<i32> {
     let uptime = Duration::from_millis(process_facts::usage(pid)?.uptime) + CLOCK_TICKS;
     let is_older = uptime > age;
     (is_older && !process.has_exited()).then_some(pid)
+}
+
+/// Lets `action` look at the open file at `path`; None if there is no such file. If the file names this process, another copy
+/// of this library may hold it, of which this one's table doesn't know: closing it drops byte 0, which is taken again.
+fn with_open<T>(path: &Path, action: impl FnOnce(&OwnedFd) -> T) -> Result<Option<T>> {
+    let Some(file) = open(path)? else { return Ok(None) };
+    let result = action(&file);
+    let names_this_process = pid_in_text(&RealKernel, &file) == Some(std::process::id().cast_signed());
+    drop(file);
+    if names_this_process {
+        orphan::reassert(path);
+    }
+    Ok(Some(result))
 }
 
 fn open(path: &Path) -> Result<Option<OwnedFd>> {

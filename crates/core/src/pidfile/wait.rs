@@ -14,7 +14,7 @@ use super::held::{Held, own_awaited};
 use super::kernel::{Kernel, RealKernel};
 use super::layout::{RUNNING_AND_STARTING, STARTING, STARTING_AND_ENDING};
 use super::look::pid_in_text;
-use super::{replace, table};
+use super::{orphan, replace, table};
 use crate::error::{Error, Failure, Result, Step};
 use crate::place::require_no_strange_link;
 use crate::sys::interrupt::{self, Interruption};
@@ -114,6 +114,7 @@ fn wait(path: &Path, mode: u32, interruption: &Interruption) -> Result<Option<He
         let Some((file, identity)) = taken else {
             // The descriptor just closed may have been of a file that this process holds.
             table::reassert_ownership();
+            orphan::reassert(path);
             continue;
         };
         let claim = Claim { file, path: path.to_owned(), identity, mode, previous: None };

@@ -62,15 +62,19 @@ fn children_of(pid: i32) -> Option<Vec<i32>> {
 #[cfg(not(target_vendor = "apple"))]
 #[must_use]
 pub fn is_group_alive(leader: i32, is_apart: impl Fn(i32) -> bool) -> Option<bool> {
-    let mut left = children_of(process::id().cast_signed()).filter(|children| children.contains(&leader))?;
-    left.retain(|&child| !is_apart(child));
-    while let Some(pid) = left.pop() {
-        if ProcStat::read(pid).is_some_and(|stat| stat.group == leader && !stat.has_exited()) {
-            return Some(true);
-        }
+    let mut children = children_of(process::id().cast_signed()).filter(|children| children.contains(&leader))?;
+    children.retain(|&child| !is_apart(child));
+    let is_member = |pid| ProcStat::read(pid).is_some_and(|stat| stat.group == leader && !stat.has_exited());
+    Some(with_descendants(children).any(is_member))
+}
+
+/// Gives these processes and all that descend from them.
+pub fn with_descendants(mut left: Vec<i32>) -> impl Iterator<Item = i32> {
+    std::iter::from_fn(move || {
+        let pid = left.pop()?;
         left.extend(children_of(pid).into_iter().flatten());
-    }
-    Some(false)
+        Some(pid)
+    })
 }
 
 /// Whether the process group of `leader`, a child that has exited and is not reaped, has a process that runs: kill(2)

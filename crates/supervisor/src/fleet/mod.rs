@@ -7,6 +7,7 @@ mod reload;
 mod remains;
 mod restart;
 mod scale;
+mod status_line;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,8 @@ pub trait World {
     fn escaped(&mut self) -> Vec<String>;
     /// Whether workers get their sockets from the supervisor, and bind none themselves.
     fn shares_sockets(&self) -> bool;
+    /// Tells how a reload is to be done now.
+    fn reload_way(&mut self) -> ReloadWay;
     /// Reports to the launcher and the service manager that every worker of the first start is ready.
     fn first_start_succeeded(&mut self);
     /// Reports that the first start failed, with the stderr of the worker that made it fail; `late`: by startTimeout.
@@ -69,8 +72,8 @@ pub trait World {
     fn log(&mut self, level: Level, text: &str);
     /// Shows `text` as the process title.
     fn set_title(&mut self, text: &str);
-    /// Tells the service manager, if there is one, by sd_notify(3).
-    fn notify(&mut self, text: &str);
+    /// Tells the service manager, if there is one, what the fleet does.
+    fn announce(&mut self, what: Announcement);
 }
 
 /// Why no process could be started for a slot.
@@ -82,6 +85,19 @@ pub struct Refused {
     pub is_passing: bool,
 }
 
+/// How a reload is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReloadWay {
+    /// Start a successor beside each worker, and ask the worker to stop when that has settled.
+    RollOver,
+    /// Send the workers this signal, at which their program reloads.
+    Signal(i32),
+    /// Stop each worker, then start the next: a successor beside it could not bind its port.
+    Restart,
+    /// Don't, for this reason.
+    Refused(String),
+}
+
 /// How much a log line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -89,6 +105,18 @@ pub enum Level {
     Warning,
     Info,
     Debug,
+}
+
+/// What a service manager is to know of the fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announcement {
+    /// The first start or a reload is over.
+    Ready,
+    /// A reload of so many workers begins.
+    Reloading {
+        workers: usize,
+    },
+    Stopping,
 }
 
 /// Who says that a worker is ready.
@@ -272,6 +300,8 @@ impl Fleet {
             Phase::Running => self.current_exited(world, &worker, exit, &stderr),
         }
         self.leave(world, &worker, fails_start);
+        self.left_in_reload(world, worker.slot);
+        self.reload_if_asked_again(world);
         self.show_title(world);
     }
 
@@ -402,8 +432,7 @@ impl Fleet {
             (1, None) => "monitoring 1 worker".to_owned(),
             (count, _) => format!("monitoring {count} workers"),
         };
-        let failing = self.slots.iter().any(|slot| slot.failures + slot.refusals > 0);
-        let health = self.last_failure.as_deref().filter(|_| failing).unwrap_or("healthy");
+        let health = self.counting_failure().unwrap_or("healthy");
         world.set_title(&match self.phase {
             Phase::Stopping { .. } => "stopping".to_owned(),
             Phase::Starting => "starting".to_owned(),

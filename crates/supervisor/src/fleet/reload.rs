@@ -1,8 +1,10 @@
 //! Replacing every worker by a successor. The first predecessor is asked to stop when its successor is ready and has
-//! settled, each later one when its successor is ready. A new worker that exits before the reload is over fails it.
+//! settled, each later one when its successor is ready. A new worker that exits before the reload is over fails it. Where
+//! two workers can't be beside each other, a signal has the program reload itself, or each worker is stopped first.
 //!
 //! | step of the reload | the new worker is ready      | it exits                     | the time is over |
 //! |--------------------|------------------------------|------------------------------|------------------|
+//! | Emptying           |                              |                              |                  |
 //! | Refused, Held      |                              |                              | tries to start   |
 //! | Booting            | Settling, or it takes over   | fails                        | it is killed     |
 //! | Settling           |                              | fails                        | it takes over    |
@@ -14,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::remains::LOOK_EVERY;
 use super::worker::{Event, Worker};
-use super::{ClientId, Fleet, Level, Phase, ReadyBy, START_TRIES, World, pause_after_refusal};
+use super::{
+    Announcement, ClientId, Fleet, Level, Phase, ReadyBy, ReloadWay, START_TRIES, World, pause_after_refusal, send,
+};
 use crate::clock::Millis;
 use crate::policy::{Exit, Verdict};
 
@@ -24,6 +28,7 @@ pub(super) struct Reload {
     /// Slots whose workers are still to be replaced.
     queue: VecDeque<usize>,
     step: Step,
+    way: ReloadWay,
     /// The new workers that have taken over.
     new: Vec<i32>,
     /// Clients that wait for the result.
@@ -36,6 +41,8 @@ pub(super) struct Reload {
 enum Step {
     /// The system to have room for a new process, after so many tries.
     Refused { slot: usize, tries: u32, again_at: Millis },
+    /// The slot's worker, which was asked to stop, to exit: the next one starts then.
+    Emptying { slot: usize },
     /// The group of the slot's last worker to be empty: it may hold the port that the new one binds.
     Held { slot: usize, look_at: Millis },
     /// A new worker to be ready.
@@ -70,12 +77,28 @@ impl Fleet {
     }
 
     fn begin_reload(&mut self, world: &mut impl World, clients: Vec<ClientId>) {
+        let way = world.reload_way();
+        if let ReloadWay::Refused(why) = &way {
+            world.log(Level::Error, &format!("no reload: {why}"));
+            return clients.into_iter().for_each(|client| world.answer(client, Err(why.clone())));
+        }
         world.log(Level::Info, "reloading");
-        world.notify("RELOADING=1");
+        world.announce(Announcement::Reloading { workers: self.slots.len() });
         world.reopen_logs();
-        let queue = (0..self.slots.len()).collect();
-        self.reload = Some(Reload { queue, step: Step::Watching { until: world.now() }, new: Vec::new(), clients });
-        self.next_in_reload(world);
+        let (mut queue, mut new, mut until) = ((0..self.slots.len()).collect(), Vec::new(), world.now());
+        if let ReloadWay::Signal(signal) = way {
+            // None is replaced. Each is watched as a new one is: the signal may end a program that doesn't expect it.
+            queue = VecDeque::new();
+            new = self.pids(Worker::is_serving);
+            until += self.terms.supervision.settle;
+            for &pid in &new {
+                send(world, pid, signal);
+            }
+        }
+        self.reload = Some(Reload { queue, step: Step::Watching { until }, way, new, clients });
+        if self.reload.as_ref().is_some_and(|reload| !reload.queue.is_empty()) {
+            self.next_in_reload(world);
+        }
     }
 
     /// Replaces the worker of the next slot or, after the last, waits whether the new ones stay.
@@ -98,6 +121,7 @@ impl Fleet {
         let (started, place) = match booting {
             // A worker that boots is new enough: wait for it, and start no other.
             Some(worker) => (Ok(worker.pid), Place::Alone),
+            None if self.counts_on(slot) && self.stops_first() => return self.empty_slot(world, slot),
             None if self.counts_on(slot) => (self.spawn(world, slot), Place::Beside),
             None if self.is_held(slot) => return self.wait_for_slot(world, slot),
             None => (self.spawn(world, slot), Place::Alone),
@@ -107,11 +131,41 @@ impl Fleet {
             Err(refused) if refused.is_passing && tries < START_TRIES => {
                 Step::Refused { slot, tries, again_at: world.now() + pause_after_refusal(tries) }
             }
-            Err(refused) => return self.fail_reload(world, &refused.after(tries)),
+            Err(refused) => {
+                self.fail_reload(world, &refused.after(tries));
+                return self.reload_if_asked_again(world);
+            }
         };
         if let Some(reload) = &mut self.reload {
             reload.step = step;
         }
+    }
+
+    /// Asks the worker of the slot to stop, and waits until it has exited.
+    fn empty_slot(&mut self, world: &mut impl World, slot: usize) {
+        if let Some(reload) = &mut self.reload {
+            reload.step = Step::Emptying { slot };
+        }
+        for pid in self.pids(|worker| worker.slot == slot && !worker.is_retired()) {
+            self.happens(world, pid, Event::Retire);
+        }
+    }
+
+    /// Starts the next worker of a slot that the reload empties, once it has none.
+    pub(super) fn left_in_reload(&mut self, world: &mut impl World, slot: usize) {
+        if self.reload_empties(slot) && !self.workers.iter().any(|worker| worker.slot == slot) {
+            self.start_successor(world, slot, 1);
+        }
+    }
+
+    /// Whether the reload waits for a slot's worker to exit.
+    pub(super) fn reload_empties(&self, slot: usize) -> bool {
+        matches!(self.reload.as_ref().map(|reload| reload.step), Some(Step::Emptying { slot: each }) if each == slot)
+    }
+
+    /// Whether the reload under way stops each worker before it starts the next.
+    pub(super) fn stops_first(&self) -> bool {
+        self.reload.as_ref().is_some_and(|reload| reload.way == ReloadWay::Restart)
     }
 
     /// Waits until no group holds the slot.
@@ -160,7 +214,7 @@ impl Fleet {
             Step::Held { slot, .. } => self.start_successor(world, slot, 1),
             Step::Settling { pid, .. } => self.hand_over(world, pid),
             Step::Watching { .. } => self.finish_reload(world),
-            Step::Booting { .. } => {}
+            Step::Booting { .. } | Step::Emptying { .. } => {}
         }
     }
 
@@ -174,14 +228,14 @@ impl Fleet {
                 self.workers.iter().any(|worker| worker.pid == pid && worker.is_serving()).then_some(until)
             }
             Step::Watching { until } => Some(until),
-            Step::Booting { .. } => None,
+            Step::Booting { .. } | Step::Emptying { .. } => None,
         }
     }
 
     fn finish_reload(&mut self, world: &mut impl World) {
         let Some(reload) = self.reload.take() else { return };
         world.log(Level::Info, "reloaded");
-        world.notify("READY=1");
+        world.announce(Announcement::Ready);
         for client in reload.clients {
             world.answer(client, Ok(()));
         }
@@ -196,7 +250,9 @@ impl Fleet {
         };
         let stderr = stderr.trim_end();
         let wrote = if stderr.is_empty() { String::new() } else { format!("; it wrote:\n{stderr}") };
-        self.fail_reload(world, &format!("the new worker (pid {}) {how}{wrote}", worker.pid));
+        let is_old = matches!(self.reload.as_ref().map(|reload| &reload.way), Some(ReloadWay::Signal(_)));
+        let who = if is_old { "the worker" } else { "the new worker" };
+        self.fail_reload(world, &format!("{who} (pid {}) {how}{wrote}", worker.pid));
     }
 
     /// Ends the reload under way with a failure: the workers that have their slots go on, and empty slots are filled.
@@ -206,7 +262,7 @@ impl Fleet {
         let first_line = reason.lines().next().unwrap_or("").trim_end_matches("; it wrote:");
         world.log(Level::Error, &format!("the reload failed: {first_line}; those that run go on"));
         if self.phase == Phase::Running {
-            world.notify("READY=1");
+            world.announce(Announcement::Ready);
             if let Some(pid) = successor {
                 self.happens(world, pid, Event::Retire);
             }
@@ -219,11 +275,12 @@ impl Fleet {
                 self.schedule_restart(world, slot, first_line);
             }
         }
-        self.reload_if_asked_again(world);
     }
 
-    fn reload_if_asked_again(&mut self, world: &mut impl World) {
-        if std::mem::take(&mut self.reload_again) && self.phase == Phase::Running {
+    /// Starts the reload that was asked for during the last one. Not before it is known what a worker has left that exited
+    /// just now: that may hold the slot.
+    pub(super) fn reload_if_asked_again(&mut self, world: &mut impl World) {
+        if self.reload.is_none() && std::mem::take(&mut self.reload_again) && self.phase == Phase::Running {
             let clients = std::mem::take(&mut self.waiting_clients);
             self.begin_reload(world, clients);
         }
@@ -236,7 +293,9 @@ impl Fleet {
         reload.queue.retain(|&each| each != slot);
         reload.new.retain(|pid| !in_slot.contains(pid));
         let is_at_slot = match reload.step {
-            Step::Refused { slot: each, .. } | Step::Held { slot: each, .. } => each == slot,
+            Step::Refused { slot: each, .. } | Step::Held { slot: each, .. } | Step::Emptying { slot: each } => {
+                each == slot
+            }
             Step::Booting { pid, .. } | Step::Settling { pid, .. } => in_slot.contains(&pid),
             Step::Watching { .. } => false,
         };

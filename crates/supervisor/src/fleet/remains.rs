@@ -62,7 +62,8 @@ impl Fleet {
                 Stage::Booting { .. } | Stage::Serving { .. } => now + self.terms.stop_timeout,
             };
             // Where the supervisor shares its sockets with the workers, the next one needs nothing that the group may hold.
-            let holds_slot = !worker.is_retired() && !world.shares_sockets();
+            let is_replaced = !worker.is_retired() || self.reload_empties(worker.slot);
+            let holds_slot = is_replaced && !world.shares_sockets();
             let (pid, slot, stage) = (worker.pid, worker.slot, GroupStage::Asked { by });
             self.remains.push(Remains { pid, slot, stage, next_look: now + LOOK_EVERY, holds_slot });
             if by > now {
@@ -73,7 +74,8 @@ impl Fleet {
         } else {
             reap(world, worker.pid);
         }
-        if self.slots.get(worker.slot).is_some_and(|slot| slot.restart_at.is_some()) {
+        let waits = self.slots.get(worker.slot).is_some_and(|slot| slot.restart_at.is_some());
+        if waits || self.reload_empties(worker.slot) {
             self.hurry_remains(worker.slot, now);
         }
     }

@@ -75,7 +75,7 @@ impl Fleet {
 
     /// Replaces a worker that had its slot. Where it was new in a reload, or the reload waited for it, the reload fails.
     pub(super) fn current_exited(&mut self, world: &mut impl World, worker: &Worker, exit: Exit, stderr: &str) {
-        if self.is_new_in_reload(worker.pid) {
+        if self.is_new_in_reload(worker.pid) || (self.stops_first() && self.reload_waits_for(worker.pid)) {
             // Whatever the policy says: a reload must not leave fewer workers than it found.
             self.schedule_restart(world, worker.slot, &format!("pid {} {exit}", worker.pid));
             return self.successor_exited(world, worker, exit, stderr);

@@ -61,6 +61,10 @@ impl Supervisor {
                 let result = self.scale_to(&to);
                 self.answer(client, &Answer::from(result));
             }
+            Request::Signal { signal } => {
+                self.fleet.pass_on(&mut self.world, signal);
+                self.answer(client, &success);
+            }
             Request::Stop => {
                 self.answer(client, &success);
                 self.fleet.stop(&mut self.world, 0);

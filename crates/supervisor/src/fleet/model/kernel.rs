@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Millis;
 use crate::fleet::tests::KILLED;
-use crate::fleet::{ClientId, Level, ReadyBy, Refused, World};
+use crate::fleet::{Announcement, ClientId, Level, ReadyBy, Refused, ReloadWay, World};
 use crate::policy::Exit;
 
 const TERMED: Exit = Exit::Signal { number: libc::SIGTERM, core_dumped: false };
@@ -52,6 +52,7 @@ pub(super) struct Kernel {
     /// What workers that exit from now on leave.
     pub(super) leaves: Leaves,
     pub(super) shares_sockets: bool,
+    pub(super) reload_way: Option<ReloadWay>,
     /// How often the end of each process was read, which is once for each exit.
     pub(super) told_exits: BTreeMap<i32, usize>,
     pub(super) unanswered: BTreeSet<ClientId>,
@@ -189,6 +190,9 @@ impl World for Kernel {
     fn shares_sockets(&self) -> bool {
         self.shares_sockets
     }
+    fn reload_way(&mut self) -> ReloadWay {
+        self.reload_way.clone().unwrap_or(ReloadWay::RollOver)
+    }
     fn first_start_succeeded(&mut self) {
         self.starts_reported += 1;
     }
@@ -215,8 +219,9 @@ impl World for Kernel {
     }
     fn log(&mut self, _level: Level, _text: &str) {}
     fn set_title(&mut self, _text: &str) {}
-    fn notify(&mut self, text: &str) {
-        self.served = (text == "RELOADING=1").then(|| {
+    fn announce(&mut self, what: Announcement) {
+        let rolls_over = self.reload_way.is_none();
+        self.served = (matches!(what, Announcement::Reloading { .. }) && rolls_over).then(|| {
             self.reload_began = self.now;
             self.processes.values().filter(|process| process.serves()).map(|process| process.slot).collect()
         });

@@ -13,7 +13,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 
 use self::kernel::{Kernel, Leaves, Process};
 use super::tests::{SEGV, terms};
-use super::{ClientId, Fleet, Phase, ReadyBy, Terms, Worker, World};
+use super::{ClientId, Fleet, Phase, ReadyBy, ReloadWay, Terms, Worker, World};
 use crate::clock::Millis;
 use crate::policy::{Exit, Restart};
 
@@ -29,12 +29,25 @@ const MOST_TURNS_AT_A_TIME: usize = 50;
 /// What happens next. `which` selects a process, or another order where there is none.
 #[derive(Debug, Clone)]
 enum Step {
-    Exits { which: usize, exit: Exit },
-    IsReady { which: usize, by: ReadyBy },
-    Stops { which: usize },
-    SaysIdle { which: usize, idle: bool },
+    Exits {
+        which: usize,
+        exit: Exit,
+    },
+    IsReady {
+        which: usize,
+        by: ReadyBy,
+    },
+    Stops {
+        which: usize,
+    },
+    SaysIdle {
+        which: usize,
+        idle: bool,
+    },
     Passes(Millis),
     Reload,
+    /// Reloads go this way from now on; None: by roll-over.
+    ReloadsBy(Option<ReloadWay>),
     Scale(usize),
     Stop(i32),
     Signals(i32),
@@ -140,6 +153,7 @@ impl Model {
                     fleet.worker_ready(kernel, pid, ReadyBy::Program);
                 }
             }
+            Step::ReloadsBy(ref way) => kernel.reload_way.clone_from(way),
             Step::Scale(to) => {
                 let lets_go = std::mem::replace(&mut kernel.lets_go, true);
                 if let Some(served) = &mut kernel.served {
@@ -318,6 +332,12 @@ fn readiness() -> impl Strategy<Value = ReadyBy> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let signal = prop_oneof![Just(0), Just(libc::SIGTERM), Just(libc::SIGINT)];
+    let reload_way = prop_oneof![
+        3 => Just(None),
+        2 => Just(Some(ReloadWay::Restart)),
+        1 => Just(Some(ReloadWay::Signal(libc::SIGHUP))),
+        1 => Just(Some(ReloadWay::Refused("no".to_owned()))),
+    ];
     let leaves = prop_oneof![Just(Leaves::Nothing), Just(Leaves::Obedient), Just(Leaves::Stubborn)];
     let step = prop_oneof![
         6 => (0..8_usize, exits()).prop_map(|(which, exit)| Step::Exits { which, exit }),
@@ -327,6 +347,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (0..2_000_u64).prop_map(Step::Passes),
         1 => (2_000..40_000_u64).prop_map(Step::Passes),
         5 => Just(Step::Reload),
+        1 => reload_way.prop_map(Step::ReloadsBy),
         2 => (1..4_usize).prop_map(Step::Scale),
         1 => signal.prop_map(Step::Stop),
         2 => (30..64_i32).prop_map(Step::Signals),
@@ -369,6 +390,16 @@ fn no_interleaving_breaks_what_a_fleet_promises() {
     if let Some(fault) = search(Seeded::Nothing) {
         panic!("{fault}");
     }
+}
+
+/// A search of 25,000 cases found this one: the second reload began before it was known what the worker had left.
+#[test]
+fn a_reload_asked_for_during_another_waits_for_what_a_worker_that_exits_leaves() {
+    let exits = || Step::Exits { which: 0, exit: Exit::Code(0) };
+    let boots_again = [Step::IsReady { which: 0, by: ReadyBy::Program }, exits(), Step::Passes(1)];
+    let reloads_twice = [Step::Leaves(Leaves::Obedient), Step::Reload, Step::Reload, exits()];
+    let steps: Vec<Step> = boots_again.into_iter().chain(reloads_twice).collect();
+    assert_eq!(Model::new(terms(1, Restart::Always), false, Seeded::Nothing).run(&steps), Ok(()));
 }
 
 #[test]

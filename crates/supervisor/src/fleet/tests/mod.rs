@@ -6,7 +6,7 @@ mod stages;
 
 use std::collections::HashMap;
 
-use super::{ClientId, Failing, Fleet, Level, Phase, ReadyBy, Refused, Terms, World};
+use super::{Announcement, ClientId, Failing, Fleet, Level, Phase, ReadyBy, Refused, ReloadWay, Terms, World};
 use crate::clock::Millis;
 use crate::policy::tests::supervision;
 use crate::policy::{Exit, Restart};
@@ -30,6 +30,7 @@ pub(in crate::fleet) struct SimulatedWorld {
     pub(in crate::fleet) remains: Vec<i32>,
     pub(in crate::fleet) shares_sockets: bool,
     pub(in crate::fleet) escaped: Vec<String>,
+    pub(in crate::fleet) reload_way: Option<ReloadWay>,
 }
 
 impl SimulatedWorld {
@@ -82,6 +83,9 @@ impl World for SimulatedWorld {
     fn shares_sockets(&self) -> bool {
         self.shares_sockets
     }
+    fn reload_way(&mut self) -> ReloadWay {
+        self.reload_way.clone().unwrap_or(ReloadWay::RollOver)
+    }
     fn first_start_succeeded(&mut self) {
         self.note("started");
     }
@@ -115,7 +119,7 @@ impl World for SimulatedWorld {
     fn set_title(&mut self, text: &str) {
         text.clone_into(&mut self.title);
     }
-    fn notify(&mut self, _text: &str) {}
+    fn announce(&mut self, _what: Announcement) {}
 }
 
 pub(in crate::fleet) const PROGRAM: ReadyBy = ReadyBy::Program;

@@ -1,5 +1,6 @@
 //! Reloads, event by event.
 
+use super::super::ReloadWay;
 use super::{KILLED, PROGRAM, SEGV, SimulatedWorld, at, running, terms};
 use crate::fleet::{Fleet, Phase, ReadyBy, Terms};
 use crate::policy::{Exit, Restart};
@@ -266,4 +267,65 @@ fn a_successor_that_the_system_has_no_room_for_is_tried_again_then_fails_the_rel
     }
     assert_eq!(world.replies[1], (10, Err("second fork: EAGAIN, tried 5 times".to_owned())));
     assert!(fleet.workers.iter().all(|worker| worker.pid == 1 && worker.is_serving()));
+}
+
+// ── Workers that bind their own port ─────────────────────────────────────────────────────
+
+#[test]
+fn where_two_workers_cannot_be_beside_each_other_a_reload_is_refused_and_nothing_is_touched() {
+    let (mut fleet, mut world) = running(terms(1, Restart::Always));
+    world.reload_way = Some(ReloadWay::Refused("it listens on port 1".to_owned()));
+    fleet.reload(&mut world, Some(7));
+    assert_eq!(world.replies, [(7, Err("it listens on port 1".to_owned()))]);
+    assert_eq!(world.take_actions(), ["say no reload: it listens on port 1"]);
+    assert!(!fleet.is_reloading());
+}
+
+#[test]
+fn a_signal_has_the_program_reload_itself_and_one_that_dies_of_it_fails_the_reload() {
+    for dies in [false, true] {
+        let mut terms = terms(1, Restart::No);
+        terms.supervision.settle = 1_000;
+        let (mut fleet, mut world) = running(terms);
+        world.reload_way = Some(ReloadWay::Signal(libc::SIGHUP));
+        fleet.reload(&mut world, Some(7));
+        assert_eq!(world.take_actions(), ["reopen", "signal 1 1"]);
+        if dies {
+            fleet.worker_exited(&mut world, 1, Exit::Signal { number: libc::SIGHUP, core_dumped: false });
+            assert_eq!(world.replies, [(7, Err("the worker (pid 1) killed by SIGHUP".to_owned()))]);
+            assert_eq!(fleet.phase, Phase::Running, "it is started again, whatever the policy says");
+        } else {
+            at(&mut fleet, &mut world, 1_000);
+            assert_eq!(world.replies, [(7, Ok(()))]);
+        }
+    }
+}
+
+#[test]
+fn a_reload_that_stops_first_starts_the_next_worker_when_the_group_of_the_old_one_is_empty() {
+    let (mut fleet, mut world) = running(terms(1, Restart::No));
+    world.reload_way = Some(ReloadWay::Restart);
+    fleet.reload(&mut world, Some(7));
+    assert_eq!(world.take_actions(), ["reopen", "stop 1 0"]);
+    world.remains = vec![1];
+    fleet.worker_exited(&mut world, 1, Exit::Code(0));
+    assert_eq!(world.take_actions(), ["signal group 1 15"]);
+    world.remains.clear();
+    at(&mut fleet, &mut world, 50);
+    assert_eq!(world.take_actions(), ["start 0"]);
+    fleet.worker_ready(&mut world, 2, PROGRAM);
+    assert_eq!(world.replies, [(7, Ok(()))]);
+}
+
+#[test]
+fn a_new_worker_that_fails_after_the_old_one_was_stopped_fails_the_reload_and_is_tried_again() {
+    let (mut fleet, mut world) = running(terms(1, Restart::No));
+    world.reload_way = Some(ReloadWay::Restart);
+    fleet.reload(&mut world, Some(7));
+    fleet.worker_exited(&mut world, 1, Exit::Code(0));
+    fleet.worker_exited(&mut world, 2, Exit::Code(3));
+    assert_eq!(world.replies, [(7, Err("the new worker (pid 2) ended with 3".to_owned()))]);
+    world.take_actions();
+    at(&mut fleet, &mut world, 0);
+    assert_eq!(world.take_actions(), ["start 0"]);
 }
