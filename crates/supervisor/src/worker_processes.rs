@@ -24,6 +24,7 @@ pub const PAUSE_AFTER_SHARE: Millis = 10;
 pub const SHARES_AT_EXIT: usize = 8;
 
 /// What the supervisor holds of a worker.
+#[allow(clippy::struct_excessive_bools)] // what it has done so far, each on its own
 pub struct WorkerProcess {
     /// The supervisor's end of the channel, until the worker closes its own.
     pub channel: Option<OwnedFd>,
