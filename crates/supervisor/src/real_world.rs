@@ -28,6 +28,7 @@ use crate::listeners::Listeners;
 use crate::own_ports;
 use crate::policy::Reload;
 use crate::readiness_probe::{ReadinessProbe, is_answered};
+use crate::settling::{Accepting, Settling};
 use crate::stderr_memory::StderrMemory;
 use crate::supervisor_log::SupervisorLog;
 use crate::worker_processes::{WorkerProcess, WorkerProcesses};
@@ -234,9 +235,41 @@ impl RealWorld {
         let sockets = self.listeners.for_slot(slot);
         let worker = self.plan.start(&self.late, &sockets, &variables, &note)?;
         let _ = fcntl(&worker.channel, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-        let readiness = ReadinessProbe::of(&self.config.ready, is_foreign, worker.ready);
+        let settling = is_foreign.then(|| self.settling_of(worker.pid));
+        let readiness = ReadinessProbe::of(&self.config.ready, worker.ready, settling);
         self.workers.insert(worker.pid, WorkerProcess::new(Some(worker.channel), worker.tail, readiness));
         Ok(worker.pid)
+    }
+
+    /// What a program of another language waits for: to have settled and, in the first start, to accept connections.
+    fn settling_of(&self, pid: i32) -> Settling {
+        let settle = self.config.supervision.settle;
+        let is_stream = |name: &str| self.config.sockets.iter().any(|socket| socket.name == name && !socket.udp);
+        let listeners = self.listeners.iter().filter(|listener| !self.has_started && is_stream(&listener.name));
+        let accepting = listeners.filter_map(|listener| {
+            let socket = listener.shared.try_clone().ok()?;
+            Some(Accepting { name: listener.name.clone(), address: listener.address(), socket, client: None })
+        });
+        Settling::new(pid, settle, accepting.collect())
+    }
+
+    /// Tells of programs that leave a connection waiting at the sockets that were bound for them.
+    pub fn tell_of_waiting(&mut self, now: Millis) {
+        let waiting = |(pid, process): (i32, &WorkerProcess)| {
+            let (name, address) = process.readiness.waits_for(now).filter(|_| !process.has_hinted)?;
+            Some((pid, name.to_owned(), address.to_owned()))
+        };
+        let found: Vec<_> = self.workers.iter().filter_map(waiting).collect();
+        for (pid, name, address) in found {
+            let bound = |port: &u16| self.listeners.iter().any(|each| each.address().ends_with(&format!(":{port}")));
+            let own = own_ports::listened_on_by(pid).into_iter().find(|port| !bound(port));
+            let elsewhere = own.map_or_else(String::new, |port| format!("; the program listens on port {port}"));
+            let text = format!(
+                "nobody accepts connections on `{name}` ({address}){elsewhere}. It has to take the socket that was bound \
+                 for it (LISTEN_FDS); where it binds its port itself, give --ready port with the address of that"
+            );
+            self.waits_for(pid, &text);
+        }
     }
 
     /// Tells the launcher what a worker that isn't ready waits for; without a launcher, the log. Each worker is heard once.

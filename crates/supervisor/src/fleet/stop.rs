@@ -22,7 +22,12 @@ impl Fleet {
             if signal != 0 {
                 world.log(Level::Info, &format!("stopping on {}", signal_name(signal)));
             }
-            return self.begin_stop(world, 0, signal);
+            let is_starting = self.phase == Phase::Starting;
+            self.begin_stop(world, 0, signal);
+            if is_starting && matches!(signal, libc::SIGINT | libc::SIGQUIT) {
+                self.kill_booting(world);
+            }
+            return;
         }
         let ends = matches!(signal, libc::SIGINT | libc::SIGQUIT | libc::SIGTERM);
         if ends && before.is_some() && self.stop_signal != before {
@@ -68,6 +73,14 @@ impl Fleet {
     pub(super) fn kill_all(&mut self, world: &mut impl World) {
         self.kill_all_remains(world);
         for pid in self.pids(|_| true) {
+            self.happens(world, pid, Event::Deadline);
+        }
+    }
+
+    /// Kills the workers that were asked to stop before they were ready: whoever types Ctrl-C doesn't wait for a start that
+    /// hangs.
+    fn kill_booting(&mut self, world: &mut impl World) {
+        for pid in self.pids(Worker::never_served) {
             self.happens(world, pid, Event::Deadline);
         }
     }

@@ -110,6 +110,7 @@ impl Supervisor {
             .iter_mut()
             .filter_map(|(pid, process)| (is_due(&process.readiness) && process.readiness.look(now)).then_some(pid))
             .collect();
+        self.world.tell_of_waiting(now);
         let by = self.world.config.ready.probed_by();
         for pid in ready {
             self.fleet.worker_ready(&mut self.world, pid, by);
