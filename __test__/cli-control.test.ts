@@ -73,7 +73,15 @@ test('--signal is what asks it to end; --json tells what came of it', async t =>
   const { stdout } = await cli(scene, ['stop', '--json', '--signal', 'int', 'web'])
   const { elapsed, ...rest } = JSON.parse(stdout)
   t.true(elapsed >= 0)
-  t.deepEqual(rest, { name: 'web', pidFile: scene.path('run/web.pid'), pid, wasRunning: true, forced: false })
+  t.deepEqual(rest, {
+    name: 'web',
+    pidFile: scene.path('run/web.pid'),
+    pid,
+    wasRunning: true,
+    forced: false,
+    exitCode: 0,
+    killed: [],
+  })
 })
 
 test('signal sends one, by name or number', async t => {

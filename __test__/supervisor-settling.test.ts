@@ -75,6 +75,6 @@ test('Ctrl-C ends a start that hangs in the foreground at once', async t => {
   const end = finished(child)
   await scene.until('it runs', () => scene.exists('runs'))
   child.kill('SIGINT')
-  t.is((await end).code, 1)
+  t.is((await end).code, 130)
   await scene.empty()
 })

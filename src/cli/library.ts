@@ -4,7 +4,7 @@
 export { type OptionSyntax, type OptionValues, parseLine } from '../command/option-parser.js'
 export { elapsed, startedPhrase } from '../command/phrases.js'
 export { json, plain, visible } from '../command/visible.js'
-export { reload, reopenLogs, scale, signal, stop } from '../control.js'
+export { reload, reopenLogs, type Stopped, scale, signal, stop } from '../control.js'
 export type { Config, DaemonConfig } from '../define-config.js'
 export { AlreadyRunningError, DaemonError, during, OptionError, SystemCallError } from '../errors/classes.js'
 export { checkLaunch, launchSupervised as launch, run } from '../launch.js'

@@ -25,6 +25,7 @@ impl Fleet {
             let is_starting = self.phase == Phase::Starting;
             self.begin_stop(world, 0, signal);
             if is_starting && matches!(signal, libc::SIGINT | libc::SIGQUIT) {
+                self.phase = Phase::Stopping { code: 128 + signal };
                 self.kill_booting(world);
             }
             return;
@@ -88,6 +89,9 @@ impl Fleet {
     /// Takes the exit code of a worker over as the supervisor's own, unless there is a failure already.
     pub(super) fn exited_while_stopping(&mut self, world: &mut impl World, worker: &Worker, exit: Exit, code: i32) {
         world.log(Level::Info, &format!("pid {} {exit}", worker.pid));
+        if worker.is_killed() {
+            self.killed.push(worker.pid);
+        }
         let own = match exit {
             _ if worker.is_killed() => 1,
             // These signals ask a worker to stop: being killed by one is what was asked for.

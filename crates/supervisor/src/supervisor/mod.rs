@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::clock::{Millis, now};
 use crate::control_socket::ControlSocket;
-use crate::fleet::Fleet;
+use crate::fleet::{ClientId, Fleet};
 use crate::notify_socket::NotifySocket;
 use crate::policy::Exit;
 use crate::readiness_probe::ReadinessProbe;
@@ -27,6 +27,8 @@ pub struct Supervisor {
     started_at: Millis,
     /// Whether the program maps signals that the log doesn't tell of yet.
     has_new_signals: bool,
+    /// Clients that wait to hear how the daemon ends.
+    outcome_clients: Vec<ClientId>,
 }
 
 impl Supervisor {
@@ -34,8 +36,16 @@ impl Supervisor {
     pub fn new(fleet: Fleet, mut world: RealWorld, notify_socket: Option<NotifySocket>) -> nix::Result<Self> {
         let watch = Watch::start(&signals::watched())?;
         world.notify_address = notify_socket.as_ref().map(|socket| socket.address.clone());
-        let mut supervisor =
-            Self { fleet, world, control: None, notify_socket, watch, started_at: now(), has_new_signals: false };
+        let mut supervisor = Self {
+            fleet,
+            world,
+            control: None,
+            notify_socket,
+            watch,
+            started_at: now(),
+            has_new_signals: false,
+            outcome_clients: Vec::new(),
+        };
         supervisor.watch_mapped();
         supervisor.open_control();
         Ok(supervisor)
@@ -48,6 +58,7 @@ impl Supervisor {
         self.take_exits();
         loop {
             if let Some(code) = self.fleet.exit_code() {
+                self.answer_outcome(code);
                 return code;
             }
             self.wait();
