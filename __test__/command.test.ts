@@ -257,7 +257,7 @@ test('ovsdb-server’s lines, as its manuals have them', async t => {
 
 /** What each level adds to the log of a start, a reload and a stop, once taken over from a daemon that was killed. */
 const LEVELS = [
-  [/ info: started in the background as pid \d+, /, / info: ready after \d+ ms\n/],
+  [/ info: started in the background as pid \d+, /, / info: ready after \d+ ms\n/, / info: reopened 0 logs\n/],
   [
     / debug: working directory \/, umask 022, user \d+, /,
     / debug: reload hook 1 of 1 is done/,

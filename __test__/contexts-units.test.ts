@@ -36,6 +36,8 @@ async function manager(scene: Scene, address: string): Promise<Manager> {
 // ── What a service manager hears ─────────────────────────────────────────────────────────
 
 const UNIT = contexts('isAUnit')
+/** With the time that it may take: stopTimeout by default, and a second. */
+const STOPPING = 'STOPPING=1\nEXTEND_TIMEOUT_USEC=26000000'
 
 for (const [kind, address] of [
   ['a path', (scene: Scene) => scene.path('notify')],
@@ -47,7 +49,7 @@ for (const [kind, address] of [
     const { child, end } = await inForeground(scene, UNIT, { env: { ...UNSUPERVISED, NOTIFY_SOCKET: address(scene) } })
     child.kill('SIGTERM')
     t.is((await end).code, 0)
-    t.deepEqual(await heard(), ['STATUS=warming up', 'READY=1', 'STOPPING=1'])
+    t.deepEqual(await heard(), ['STATUS=warming up', 'READY=1', STOPPING])
   })
 }
 
@@ -57,7 +59,7 @@ withPython('so they do where the manager says that we are its process', async t 
   const run: RunOptions = { detach: 'auto', env: { ...UNSUPERVISED, NOTIFY_SOCKET: scene.path('notify') } }
   const { code } = await scene.by('sh', 'SYSTEMD_EXEC_PID=$$ exec "$@"', contexts('isReadyTwiceAndStops'), run)
   t.is(code, 0)
-  t.deepEqual(await heard(), ['STATUS=serving', 'READY=1', 'STATUS=twice', 'STOPPING=1'])
+  t.deepEqual(await heard(), ['STATUS=serving', 'READY=1', 'STATUS=twice', STOPPING])
 })
 
 withPython('a daemon that stops before it is ready does not say that it is', async t => {
@@ -68,7 +70,7 @@ withPython('a daemon that stops before it is ready does not say that it is', asy
     env: { ...UNSUPERVISED, NOTIFY_SOCKET: scene.path('notify') },
   })
   t.is(code, 3)
-  t.deepEqual(await heard(), ['STOPPING=1'])
+  t.deepEqual(await heard(), [STOPPING])
 })
 
 withPython('a manager hears nothing of a process that inherited its socket', async t => {

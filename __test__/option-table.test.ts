@@ -17,7 +17,7 @@ const ROWS: Readonly<Record<string, { takesEffect?: unknown; default?: unknown; 
   ...Object.fromEntries(Object.entries(MONITOR_OPTIONS).map(([key, row]) => [`monitor.${key}`, row])),
 }
 
-test('the tables of options in README.md and docs/ are those that `npm run docs` makes', t => {
+test('the tables of options in docs/ are those that `npm run docs` makes', t => {
   const { status, stderr } = spawnSync(process.execPath, [`${root}/scripts/docs.js`, '--check'], { encoding: 'utf8' })
   t.is(stderr, '')
   t.is(status, 0)

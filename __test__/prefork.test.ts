@@ -45,15 +45,25 @@ test('it is reloaded under load without a failed request', async t => {
   t.is((await status(scene.path('d.pid'))).pid, pid)
 })
 
-for (const [whom, target] of [
-  ['the supervisor', (pid: number) => pid],
-  ['the whole group', (pid: number) => -pid],
-] as const) {
-  test(`who said hello says goodbye, though INT to ${whom} came in between`, async t => {
+/** Who gets which signal while work is in flight; a copy that comes at once counts with the first. */
+const ENDS: readonly (readonly [
+  what: string,
+  signal: NodeJS.Signals,
+  targets: (pid: number, workers: number[]) => number[],
+])[] = [
+  ['INT to the supervisor', 'SIGINT', pid => [pid]],
+  ['INT to the whole group', 'SIGINT', pid => [-pid]],
+  ['INT to every pid', 'SIGINT', (pid, workers) => [...workers, pid]],
+  ['QUIT to the whole group', 'SIGQUIT', pid => [-pid]],
+  ['TERM to the whole group, twice at once', 'SIGTERM', pid => [-pid, -pid]],
+]
+
+for (const [what, signal, targets] of ENDS) {
+  test(`who said hello says goodbye, though ${what} came in between`, async t => {
     const { scene, pid, workers, lines } = await started(t)
     const clients = Array.from({ length: 2 * WORKERS }, () => new LineClient(lines))
     const hellos = await Promise.all(clients.map(client => client.line()))
-    process.kill(target(pid), 'SIGINT')
+    for (const each of targets(pid, workers)) process.kill(each, signal)
     const goodbyes = await Promise.all(clients.map(client => client.line()))
 
     t.deepEqual(

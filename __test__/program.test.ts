@@ -3,10 +3,9 @@ import { chmodSync, mkdirSync, readlinkSync, symlinkSync } from 'node:fs'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import test from 'ava'
 import type { Programs } from './fixtures/launchers.js'
-import { inline } from './support/inline.js'
 import { freePort } from './support/listening.js'
 import { probe } from './support/probe.js'
-import { LIBRARY, startProgram } from './support/program.js'
+import { LIBRARY } from './support/program.js'
 import { fixture, programs, Scene } from './support/scene.js'
 
 const launchers = programs<Programs>('launchers')
@@ -133,61 +132,6 @@ test('a worker thread is refused', async t => {
   t.regex(stdout, /^ERR_DAEMON_UNSUPPORTED: daemonize\(\) was called in a worker thread: call it in the main thread/)
   t.is(code, 0)
   t.deepEqual(scene.files(), [])
-})
-
-test('a worker of node:cluster is refused what each of them would take: pid file, sockets, a session', async t => {
-  const scene = new Scene(t)
-  const program = inline(
-    scene,
-    `const { default: cluster } = await import('node:cluster')
-    if (cluster.isPrimary) cluster.fork()
-    else {
-      for (const options of [{ pidFile: './d.pid' }, { listen: { web: 0 } }, { detach: true }])
-        try { daemonize(options) } catch (error) { console.log(error.code + ': ' + error.message) }
-      daemonize()
-      console.log('in the foreground')
-      process.exit()
-    }`,
-  )
-  const { code, stdout } = await scene.node(program, { detach: 'auto' })
-  const refused = /^ERR_DAEMON_UNSUPPORTED: daemonize\(\) was called in a worker of node:cluster: .*`workers`/
-  const lines = stdout.trimEnd().split('\n')
-  t.is(lines.length, 4, stdout)
-  for (const line of lines.slice(0, 3)) t.regex(line, refused)
-  t.is(lines[3], 'in the foreground')
-  t.is(code, 0)
-})
-
-test('a primary of node:cluster with workers can’t become a daemon: they would stay with the launcher', async t => {
-  const scene = new Scene(t)
-  const program = inline(
-    scene,
-    `const { default: cluster } = await import('node:cluster')
-    if (cluster.isPrimary) {
-      cluster.fork()
-      try { become() } catch (error) { console.log(error.code + ': ' + error.message) }
-      process.exit()
-    }`,
-  )
-  const { code, stdout } = await scene.node(program)
-  t.regex(stdout, /^ERR_DAEMON_UNSUPPORTED: daemonize\(\) was called after cluster\.fork\(\): call it before/)
-  t.is(code, 0)
-  t.false(scene.exists('d.pid'))
-})
-
-test('a primary of node:cluster becomes a daemon before its workers', async t => {
-  const scene = new Scene(t)
-  const program = inline(
-    scene,
-    `const { default: cluster } = await import('node:cluster')
-    if (cluster.isPrimary) {
-      become()
-      cluster.fork()
-    } else setInterval(() => {}, 1_000_000)`,
-  )
-  const pid = await startProgram(scene, program)
-  await scene.until('its worker runs', () => scene.processes().length === 2)
-  t.true(scene.processes().includes(pid))
 })
 
 test('a program that changed its directory before the import is started where it was', async t => {

@@ -1,4 +1,4 @@
-// What the README shows is run as it stands, in a directory that has installed this checkout.
+// What the README and the pages beside it show is run as it stands, in a directory that has installed this checkout.
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
@@ -7,7 +7,9 @@ import { fixture, type Result, Scene } from './support/scene.js'
 
 // Compiled to dist/__test__.
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const readme = readFileSync(`${root}/README.md`, 'utf8')
+const readme = ['README.md', 'docs/daemonize.md', 'docs/pid-lock.md']
+  .map(page => readFileSync(`${root}/${page}`, 'utf8'))
+  .join('\n')
 
 test('the first example becomes a daemon that answers, and its stop ends it', async t => {
   const { scene, address, started } = await firstExample(t)
@@ -30,7 +32,7 @@ test('a second start of the first example is refused as the README says', async 
   t.is(code, 1)
   t.is(
     stderr,
-    readmeLine(/`(hello: already running as .*)`/)
+    readmeLine(/`(hello: already running as [^`]*)`/)
       .replace('4242', pid)
       .replace('…', scene.directory),
   )
@@ -74,7 +76,7 @@ test('the commands that show that it is a daemon show it', async t => {
 })
 
 test('the commands start, show, reload and stop it as they stand', async t => {
-  const scene = install(t, ['hello.mjs'])
+  const scene = install(t, ['server.mjs'])
   mkdirSync(scene.path('node_modules/.bin'))
   symlinkSync('../daemonic/dist/cli.cjs', scene.path('node_modules/.bin/daemonic'))
   const env = {
@@ -87,16 +89,15 @@ test('the commands start, show, reload and stop it as they stand', async t => {
 
   const started = await line(start)
   t.is(started.code, 0, started.stderr)
-  const listening = `listening on http://127.0.0.1:${env.PORT} `
-  t.regex(started.stdout, new RegExp(`^hello: running as pid \\d+, ${listening}\\(\\d+ ms\\)\n$`))
+  const listening = `listening on http://\\[::\\]:${env.PORT} `
+  t.regex(started.stdout, new RegExp(`^server: running as pid \\d+, ${listening}\\(\\d+ ms\\)\n$`))
   t.regex(await (await fetch(`http://127.0.0.1:${env.PORT}`)).text(), /^Hello from process \d+\n$/)
-  t.regex((await line(status)).stdout, new RegExp(`hello +\\d+ +running .* 127\\.0\\.0\\.1:${env.PORT}`))
-  await scene.until('both have logged', () => scene.read('state/hello.log').split('listening on').length > 2)
-  t.regex((await line(logs)).stdout, /listening on/)
+  t.regex((await line(status)).stdout, new RegExp(`server +\\d+ +running .* \\[::\\]:${env.PORT}`))
+  t.is((await line(logs)).code, 0)
   const reloaded = await line(reload)
   t.is(reloaded.code, 0, reloaded.stderr)
-  t.regex(reloaded.stdout, /^hello: reloaded \(/)
-  t.regex((await line(stop)).stdout, /^hello: stopped \(/)
+  t.regex(reloaded.stdout, /^server: reloaded \(/)
+  t.regex((await line(stop)).stdout, /^server: stopped \(/)
 })
 
 test('behind an entry that imports nothing else, a program runs once', async t => {
@@ -110,8 +111,7 @@ test('behind an entry that imports nothing else, a program runs once', async t =
 
 test('a tool and its helper work as the README shows: one daemon answers every call', async t => {
   const scene = install(t, ['helper.mjs', 'tool.mjs'])
-  const env = { DAEMONIC_RUNTIME_DIR: scene.directory }
-  const answers = [await run(scene, 'tool.mjs', env), await run(scene, 'tool.mjs', env)]
+  const answers = [await run(scene, 'tool.mjs'), await run(scene, 'tool.mjs')]
   const [pid] = scene.processes()
   for (const { code, stdout, stderr } of answers) {
     t.is(code, 0, stderr)
@@ -149,7 +149,8 @@ function install(t: ExecutionContext, programs: readonly string[] = []): Scene {
 
 /** As a user would run it: in that directory, by its relative name. */
 function run(scene: Scene, name: string, env: Record<string, string> = {}): Promise<Result> {
-  return scene.run(process.execPath, [name], { env })
+  const own = { DAEMONIC_RUNTIME_DIR: scene.directory, DAEMONIC_STATE_DIR: scene.directory }
+  return scene.run(process.execPath, [name], { env: { ...own, ...env } })
 }
 
 /** The JavaScript of the README that has this text in it. */
@@ -165,12 +166,12 @@ function fenced(language: string, text: string): string {
   const found = [...readme.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].find(
     ([, kind, body]) => kind === language && body?.includes(text),
   )
-  if (found?.[2] === undefined) throw new Error(`README.md has no ${language} block with '${text}'`)
+  if (found?.[2] === undefined) throw new Error(`the README has no ${language} block with '${text}'`)
   return found[2]
 }
 
 function readmeLine(pattern: RegExp): string {
   const found = pattern.exec(readme)?.[1]
-  if (found === undefined) throw new Error(`README.md has no ${pattern}`)
+  if (found === undefined) throw new Error(`the README has no ${pattern}`)
   return `${found}\n`
 }

@@ -28,6 +28,15 @@ async function open(t: { teardown(end: () => void): void }, scene: Scene): Promi
   return socket
 }
 
+async function takesNoMore(t: { teardown(end: () => void): void }, scene: Scene): Promise<void> {
+  await scene.until('it takes no more', () =>
+    open(t, scene).then(
+      () => false,
+      error => error.code === 'ECONNREFUSED',
+    ),
+  )
+}
+
 test('a server answers on the socket that the launcher bound, as soon as that has ended', async t => {
   const scene = new Scene(t)
   await startProgram(scene, sockets('answers'))
@@ -45,8 +54,7 @@ test('what is in flight at a stop is answered, on a connection that closes; idle
   await scene.until('the slow request has come', () => scene.exists('requests') && /slow/.test(scene.read('requests')))
 
   process.kill(pid, 'SIGTERM')
-  await scene.until('it stops', () => /stopping on SIGTERM/.test(scene.read('d.log')))
-  await t.throwsAsync(open(t, scene), { code: 'ECONNREFUSED' })
+  await takesNoMore(t, scene)
   if (!silent.closed) await once(silent, 'close')
   if (!idle.closed) await once(idle, 'close')
   t.deepEqual(scene.processes(), [pid])
@@ -60,20 +68,21 @@ test('what is in flight at a stop is answered, on a connection that closes; idle
   t.false(scene.exists('d.pid'))
 })
 
-test('a server of the program’s own on the descriptor of a socket answers what is in flight at a stop', async t => {
-  const scene = new Scene(t)
-  const pid = await startProgram(scene, sockets('answersOnTheDescriptor'))
-  const slow = request(t, scene, '/slow')
-  await scene.until('the slow request has come', () => scene.exists('requests'))
-  process.kill(pid, 'SIGTERM')
-  await scene.until('it stops', () => /stopping on SIGTERM/.test(scene.read('d.log')))
-  await t.throwsAsync(open(t, scene), { code: 'ECONNREFUSED' })
-  scene.write('go', '')
-  const answer = await slow
-  t.is(await text(answer), 'answer to /slow')
-  t.is(answer.headers.connection, 'close')
-  await scene.empty()
-})
+for (const how of ['listen({ fd })', 'listen(port)'] as const) {
+  test(`a server of the program’s own by ${how} answers what is in flight at a stop, and takes no more`, async t => {
+    const scene = new Scene(t)
+    const pid = await startProgram(scene, sockets('answers', how))
+    const slow = request(t, scene, '/slow')
+    await scene.until('the slow request has come', () => scene.exists('requests'))
+    process.kill(pid, 'SIGTERM')
+    await takesNoMore(t, scene)
+    scene.write('go', '')
+    const answer = await slow
+    t.is(await text(answer), 'answer to /slow')
+    t.is(answer.headers.connection, 'close')
+    await scene.empty()
+  })
+}
 
 test('close() closes a server of the program’s own on the descriptor of a socket', async t => {
   const scene = new Scene(t)
@@ -101,8 +110,7 @@ test('a server of plain connections ends with its last one', async t => {
   const pid = await startProgram(scene, sockets('echoes'))
   const socket = await open(t, scene)
   process.kill(pid, 'SIGTERM')
-  await scene.until('it stops', () => /stopping on SIGTERM/.test(scene.read('d.log')))
-  await t.throwsAsync(open(t, scene), { code: 'ECONNREFUSED' })
+  await takesNoMore(t, scene)
   socket.write('me')
   t.is(await text(socket), 'echo me')
   await scene.empty()

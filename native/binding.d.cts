@@ -67,6 +67,26 @@ export declare class PidFileWait {
   cancel(): void
 }
 
+/** Service manager that hears of this process by sd_notify(3). What can't be sent to it is lost. */
+export declare class ServiceManager {
+  /** Milliseconds within which the manager expects a sign of life; null: it expects none. */
+  get watchdog(): number | null
+  /** Whether the manager keeps sockets while the service restarts. */
+  get storesSockets(): boolean
+  ready(): void
+  reloading(): void
+  /** Tells that the service stops, which takes so many milliseconds at most. */
+  stopping(within: number): void
+  status(text: string): void
+  alive(): void
+  /** Tells why the service fails: a text, and the number of the error if it was one of the system. */
+  failed(text: string, errno?: number | undefined | null): void
+  /** Has the manager keep a socket. */
+  store(name: string, socket: number): void
+  /** Has the manager forget the sockets that it keeps under a name. */
+  forget(name: string): void
+}
+
 /** Entry of the user database. */
 export interface Account {
   uid: number
@@ -242,9 +262,6 @@ export interface NamedAddress {
 /** Finds a live process that an unlocked pid file names: another system's daemon, perhaps. */
 export declare function namedProcess(path: string): number | null
 
-/** Notifies a service manager: sd_notify(3). False if it could not be sent. */
-export declare function notifyManager(address: string, text: string): boolean
-
 /** Result of a start. */
 export interface Outcome {
   kind: 'ready' | 'ended' | 'timeout' | 'interrupted' | 'lost'
@@ -366,6 +383,9 @@ export interface Resources {
   noNewPrivileges?: boolean
 }
 
+/** Finds the service manager that the environment names; null if there is none, or one of an ancestor. */
+export declare function serviceManager(): ServiceManager | null
+
 /** Ignores a signal, or lets it have its default effect. */
 export declare function setDisposition(signal: number, ignore: boolean): void
 
@@ -384,6 +404,12 @@ export interface Socket {
   fd: number
   address: string
 }
+
+/** Returns the address of a socket: HOST:PORT, or a path. */
+export declare function socketAddress(fd: number): string
+
+/** Tells what kind of socket descriptor `fd` is; null for another file. */
+export declare function socketKind(fd: number): 'listening' | 'connection' | 'datagram' | null
 
 /**
  * Starts the daemon and blocks until it is ready, or until it has exited and its files are removed. The timeout is in

@@ -1,4 +1,5 @@
-// Part of `npm run lint`: every file of this repository that the documentation names exists.
+// Part of `npm run lint`: every file of this repository that the documentation names exists, and every test that
+// docs/coming-from.md names as the one that runs a row.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { root } from './setup.js'
@@ -17,5 +18,35 @@ const missing = pages.flatMap(page => {
     .filter(path => !existsSync(join(root, path)))
     .map(path => `${page} names ${path}, which does not exist`)
 })
-for (const line of missing) console.error(line)
-process.exitCode = missing.length > 0 ? 1 : 0
+const problems = [...missing, ...untested('docs/coming-from.md')]
+for (const line of problems) console.error(line)
+process.exitCode = problems.length > 0 ? 1 : 0
+
+/** The rows of a page's tables whose last cell names no test, or one that does not exist. */
+function untested(page) {
+  const rows = readFileSync(join(root, page), 'utf8').matchAll(/^\| (?!-|.* test \|$)(.*) \|$/gm)
+  return [...rows].flatMap(([, row]) => {
+    const named = [
+      ...row
+        .split(' | ')
+        .at(-1)
+        .matchAll(/\[((?:[^[\]]|\[[^\]]*\])+)\]\(([^)]+\.test\.ts)\)/g),
+    ]
+    const what = row.split(' | ')[0]
+    if (named.length === 0) return [`${page}: no test is named for the row ${what}`]
+    return named
+      .filter(([, title, path]) => !titlesOf(join(root, dirname(page), path)).some(each => each.test(title)))
+      .map(([, title, path]) => `${page} names the test '${title}', which is not in ${path}`)
+  })
+}
+
+/** The titles of a file's tests, as patterns: what stands in `${}` may be anything. */
+function titlesOf(path) {
+  if (!existsSync(path)) return []
+  const calls = readFileSync(path, 'utf8').matchAll(/\b(?:test|as[A-Z]\w*)(?:\.\w+)?\(\s*(['"`])((?:\\.|(?!\1).)*)\1/g)
+  return [...calls].map(([, , title]) => {
+    const words = title.replaceAll(/\\(.)/g, '$1').split(/\$\{[^}]*\}+/)
+    const pattern = words.map(text => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*')
+    return new RegExp(`^${pattern}$`)
+  })
+}

@@ -1,4 +1,4 @@
-// Part of `npm run docs`: writes the tables of options in README.md and docs/, between their markers, from the sources.
+// Part of `npm run docs`: writes the tables of options in docs/, between their markers, from the sources.
 // With --check it changes nothing, and fails where a table is out of date. Needs `npm run build:ts`.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ const DECIDERS = {
 }
 
 const tables = {
-  'README.md': readmeTable,
+  'docs/daemonize.md': daemonizeTable,
   'docs/options.md': phaseTable,
   'docs/cli.md': commandTable,
 }
@@ -40,7 +40,7 @@ for (const [file, make] of Object.entries(tables)) {
 process.exitCode = isCheck && isStale ? 1 : 0
 
 /** The options of daemonize(): the first sentence of each, and its default. */
-function readmeTable() {
+function daemonizeTable() {
   const documented = documentation()
   const rows = DAEMONIZE_OPTIONS.map(name => {
     const { summary, default: otherwise } = documented.get(name) ?? fail(`${name} has no TSDoc with a @default`)

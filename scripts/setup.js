@@ -12,7 +12,17 @@ const INSTALL_RUST = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs 
 
 const NATIVE_SOURCES = ['crates', 'Cargo.toml', 'Cargo.lock']
 const TS_SOURCES = [
-  ...['index.ts', 'preload.ts', 'src', 'examples', '__test__', 'bench', 'tsconfig.json', 'native/binding.d.cts'],
+  ...[
+    'index.ts',
+    'preload.ts',
+    'src',
+    'examples',
+    '__test__',
+    'bench',
+    'programs',
+    'tsconfig.json',
+    'native/binding.d.cts',
+  ],
   'scripts/bundle.js',
 ]
 

@@ -10,6 +10,7 @@ import { requireOutsideCluster } from './process/cluster.js'
 import { requireMainProgram } from './process/program.js'
 import { startInForeground } from './start/foreground.js'
 import { type Listener, start } from './start/launcher.js'
+import { failing } from './start/tell-failure.js'
 import { tellOfLostRace, warnOfOthers } from './start/warnings.js'
 import type { Daemon } from './types.js'
 
@@ -74,7 +75,7 @@ function becomeDaemon(options: DaemonizeOptions | undefined, tell: Listener | un
     return detaches ? start(settings, tell) : startInForeground(settings)
   } catch (error) {
     tellOfLostRace(settings, before, error)
-    throw error
+    failing(error)
   }
 }
 

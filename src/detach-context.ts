@@ -2,7 +2,7 @@
 import { native } from './binding/addon.js'
 import { OptionError } from './errors/classes.js'
 import { inspectorUrl } from './process/inspector.js'
-import { isStartedBySystemd, managerAddress } from './process/service-manager.js'
+import { isStartedBySystemd, serviceManager } from './process/service-manager.js'
 
 /** What already supervises this process, or is attached to it. docs/options.md says how each is recognised. */
 export type DetachContext = 'init' | 'inetd' | 'systemd' | 'container' | 'launchd' | 'ipc' | 'debugger'
@@ -11,7 +11,7 @@ export type DetachContext = 'init' | 'inetd' | 'systemd' | 'container' | 'launch
 export function detachContext(): DetachContext | null {
   const facts = native.contextFacts()
   const { env } = process
-  if (managerAddress() !== null || isStartedBySystemd()) return 'systemd'
+  if (serviceManager() !== null || isStartedBySystemd()) return 'systemd'
   if (facts.oneSocketForStdio) return 'inetd'
   if (facts.ledByFirstProcess) return 'container'
   if (env.XPC_SERVICE_NAME && env.XPC_SERVICE_NAME !== '0' && facts.childOfFirstProcess) return 'launchd'

@@ -18,6 +18,7 @@ import { type Launching, planOf } from './start/plan.js'
 import { checkCode } from './start/program-code.js'
 import { launcherTimeout } from './start/supervisor-plan.js'
 import { takeOver } from './start/takeover.js'
+import { failing } from './start/tell-failure.js'
 import { tellOfLostRace, warnOfOthers } from './start/warnings.js'
 import type { Launched } from './types.js'
 
@@ -68,7 +69,11 @@ export async function launchSupervised(program: string, options: LaunchOptions):
 export function run(program: string, options: LaunchOptions): never {
   const { settings, program: launched, launching } = supervised(requestOf(program, options))
   warnOfOthers(settings)
-  takeOver(settings, launched, launching)
+  try {
+    takeOver(settings, launched, launching)
+  } catch (error) {
+    failing(error)
+  }
 }
 
 /** Checks options and program, and starts nothing. @throws OptionError, SystemCallError, as launch() does */

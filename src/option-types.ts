@@ -1,4 +1,4 @@
-// The options of daemonize() and launch(), as users write them. `npm run docs` makes README.md's table of the first sentence
+// The options of daemonize() and launch(), as users write them. `npm run docs` makes docs/daemonize.md's table of the first sentence
 // and the @default of each.
 
 /**

@@ -119,7 +119,7 @@ test(servesHttp ? 'an http.Server serves such a socket' : 'an http.Server, which
   } else {
     t.is(code, 1)
     t.regex(stderr, /can’t listen on a socket that was bound for it/)
-    t.like(await status(pidFile), { state: 'absent' })
+    t.like(await status(pidFile), { state: 'stopped' })
   }
 })
 

@@ -4,13 +4,16 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { World } from './world.js'
 
+/** Gives the paths of what is fetched: a World, or a directory that is kept. */
+type Place = Pick<World, 'path'>
+
 /** Milliseconds for one installation: some are compiled. */
 const INSTALL_TIMEOUT = 180_000
 /** Lines of an installer's output that are shown when it fails. */
 const LINES_SHOWN = 5
 
 /** Installs a package of npm's; gives the directory that its node_modules is in. */
-export function npmPackage(world: World, name: string, version: string): string | null {
+export function npmPackage(world: Place, name: string, version: string): string | null {
   const prefix = world.path(`npm-${name}`)
   mkdirSync(prefix)
   const args = ['install', '--no-save', '--no-audit', '--no-fund', '--prefix', prefix, `${name}@${version}`]
@@ -21,7 +24,7 @@ export function npmPackage(world: World, name: string, version: string): string 
 }
 
 /** A program of a Debian package, as an argv to begin with: the installed one, or unpacked without installing it. */
-export function debianProgram(world: World, name: string, libraries: readonly string[] = []): string[] | null {
+export function debianProgram(world: Place, name: string, libraries: readonly string[] = []): string[] | null {
   const found = spawnSync('which', [name]).stdout?.toString().trim()
   if (found) return [found]
   const root = world.path(`debian-${name}`)
@@ -40,7 +43,7 @@ export function debianProgram(world: World, name: string, libraries: readonly st
 }
 
 /** A program of a package of PyPI's, in an environment of its own. */
-export function pythonProgram(world: World, name: string, requirement: string): string | null {
+export function pythonProgram(world: Place, name: string, requirement: string): string | null {
   const root = world.path(`python-${name}`)
   return attempt(name, () => {
     const options = { stdio: ['ignore', 'ignore', 'pipe'] as ['ignore', 'ignore', 'pipe'], timeout: INSTALL_TIMEOUT }

@@ -11,6 +11,8 @@ export interface LoadOptions {
   path?: string
   /** How many requests in all. @default until stop() */
   requests?: number
+  /** What an answer's text has. @default the pid of the process that gave it, as its first number */
+  answer?: RegExp
 }
 
 /**
@@ -33,11 +35,13 @@ export class Load {
   /** Without one, every request has a connection of its own. */
   readonly #agent: Agent | false
   readonly #most: number
+  readonly #answer: RegExp
   readonly #done: Promise<unknown>
   #stopping = false
 
   /** Starts at once. */
-  constructor(address: string, { clients, keepAlive, path = '/', requests = Number.POSITIVE_INFINITY }: LoadOptions) {
+  constructor(address: string, { clients, keepAlive, path = '/', requests = Infinity, answer = /\d+/ }: LoadOptions) {
+    this.#answer = answer
     this.#url = `http://${address}${path}`
     this.#agent = keepAlive && new Agent({ keepAlive, maxSockets: clients })
     this.#most = requests
@@ -73,16 +77,17 @@ export class Load {
       response = await answerTo(request)
       const body = await text(response)
       if (response.statusCode !== 200) throw new Error(`status ${response.statusCode}`)
-      const pid = Number(/\d+/.exec(body)?.[0])
-      if (!Number.isFinite(pid)) throw new Error(`no process in '${body}'`)
+      const [found] = this.#answer.exec(body) ?? []
+      if (found === undefined) throw new Error(`not ${this.#answer}: '${body}'`)
       this.answered += 1
+      const pid = Number(found)
       this.answeredBy.set(pid, (this.answeredBy.get(pid) ?? 0) + 1)
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
       const elapsed = performance.now() - began
       const isReset = response === undefined && (code === 'ECONNRESET' || code === 'EPIPE')
       if (isReset && request.reusedSocket && elapsed < RACE_WINDOW) this.races += 1
-      else this.failures.push(`${code ?? message} after ${elapsed.toFixed(0)} ms`)
+      else this.failures.push(`${code ?? message} after ${elapsed.toFixed(0)} ms${response ? ', in the answer' : ''}`)
     }
   }
 }

@@ -135,6 +135,14 @@ export const COMMANDS: readonly CommandDefinition[] = [
     options: [
       { name: 'watch', short: 'w', group: 'Target', help: 'redraw every second, with charts of cpu and memory' },
       { name: 'clean', group: 'Target', help: 'remove what daemons left that failed or were killed' },
+      {
+        name: 'probe',
+        kind: 'choice',
+        choices: ['ready', 'live'],
+        value: 'WHAT',
+        group: 'Target',
+        help: 'ready or live: whether one daemon is that, in a line and an exit code of 0 or 1',
+      },
       ...TARGET_OPTIONS,
       ...OUTPUT_OPTIONS,
     ],
@@ -250,5 +258,8 @@ export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] =
   ['1', 'already running; stop left it running; anything else'],
   ['2', 'usage: the message names the option and what it expects'],
   ['7', 'signal, reload, reopen, scale of what doesn’t run'],
-  ['status', '0 running, 1 failing, failed or dead, 3 stopped, 4 unknown; 0 without a TARGET'],
+  [
+    'status',
+    '0 running, 1 failing, failed or dead, 3 stopped, 4 unknown; 0 without a TARGET; with --probe 0 for yes, 1 for no',
+  ],
 ]

@@ -16,6 +16,7 @@ import type { Output } from './print.js'
 import { whileWaiting } from './progress.js'
 import type { Target } from './targets.js'
 import { withTypeScript } from './typescript.js'
+import { refuseUnit } from './unit.js'
 
 /** A daemon that is to be started: its name, the program, and the options of launch(). */
 export interface Job {
@@ -56,6 +57,7 @@ export function withDefaults(options: StartOptions, verb: StartVerb): StartOptio
 
 /** Starts the job's daemon, and prints that it is ready. @throws what launch() does; Interruption at Ctrl-C */
 export async function startOne(job: Job, output: Output): Promise<void> {
+  refuseUnit(targetOfJob(job))
   const begin = performance.now()
   const launched = await whileWaiting(`${job.name}: starting`, interruptibleLaunch(job))
   const time = performance.now() - begin

@@ -1,6 +1,7 @@
 // The one door between the command and the library: no other file of src/cli imports from outside the folder, and
 // `npm run lint` holds that.
 
+export { supervisorPath } from '../binding/addon.js'
 export { type OptionSyntax, type OptionValues, parseLine } from '../command/option-parser.js'
 export { elapsed, startedPhrase } from '../command/phrases.js'
 export { json, plain, visible } from '../command/visible.js'
@@ -14,6 +15,7 @@ export { pidFilePath } from '../options/pid-file.js'
 export { LAUNCH_OPTIONS, OPTIONS } from '../options/table.js'
 export { entries, list, refuseUnknown, show, suggestion } from '../options/values.js'
 export { type PidFileState, PidLock } from '../pid-lock.js'
+export { type ServiceUnit, serviceUnit } from '../process/service-unit.js'
 export { removeRecord } from '../running/failed-instances.js'
 export { runningTime } from '../running/find-running.js'
 export {

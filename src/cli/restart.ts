@@ -31,6 +31,7 @@ import type { Output } from './print.js'
 import { whileWaiting } from './progress.js'
 import { stopOne } from './stop-one.js'
 import { absence, lookAt, type Target } from './targets.js'
+import { restartUnit } from './unit.js'
 
 /** Carries out `restart` for each daemon in turn, and returns the highest exit code. */
 export async function restart(invocation: Invocation, output: Output): Promise<number> {
@@ -43,6 +44,7 @@ export async function restart(invocation: Invocation, output: Output): Promise<n
       else if (!existsSync(dirname(target.path))) lastState(target)
       await oneAtATime(target, timeout, async () => {
         if (await wasRestartedMeanwhile(target, output)) return
+        if (restartUnit(target, output)) return
         if (!job) return startAgain(target, timeout, output)
         checkLaunch(job.program, job.options)
         await stopIfRunning(target, timeout, output)

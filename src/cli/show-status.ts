@@ -5,6 +5,7 @@ import { extra } from './extra.js'
 import type { Invocation } from './invocation.js'
 import { DaemonError, json, readLastState, removeRecord, status as statusOf, unlockedProcess } from './library.js'
 import { columns, hasColors, isTerminal, type Output, write, writeOrEnd } from './print.js'
+import { probe } from './probe.js'
 import type { Row } from './table.js'
 import { absence, everyTarget, nearest, type Target } from './targets.js'
 import { UsageError } from './usage.js'
@@ -15,6 +16,7 @@ const WATCH_EVERY = 1_000
 /** Carries out `status`, and returns the exit code that the LSB gives for the worst daemon. */
 export async function status(invocation: Invocation, output: Output): Promise<number> {
   const { options } = invocation
+  if (options.has('probe')) return probe(invocation)
   const isListing = invocation.words.length === 0 && !options.has('config')
   const targets = isListing ? () => everyTarget() : await targetsOf(invocation).then(found => () => found)
   if (options.has('watch')) return watch(targets, output)

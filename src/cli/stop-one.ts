@@ -1,6 +1,7 @@
 // Stopping one daemon, as `stop` and `restart` do.
 import { elapsed, type Stopped, stop } from './library.js'
 import { absence, type Target } from './targets.js'
+import { hintAtManager } from './unit.js'
 
 /** What a verb did to one daemon: the line to print, and with --json the fields to print instead. */
 export interface Outcome {
@@ -15,11 +16,12 @@ export async function stopOne(
 ): Promise<Outcome> {
   // Asked before the stop, which removes the files that tell it.
   const reason = absence(target)
+  const hint = hintAtManager(target)
   const stopped = await stop(target.path, options)
   const how = stopped.forced ? 'killed' : 'stopped'
   return {
     line: stopped.wasRunning
-      ? `${how} (pid ${stopped.pid}, ${elapsed(stopped.elapsed)})${endOf(stopped)}`
+      ? `${how} (pid ${stopped.pid}, ${elapsed(stopped.elapsed)})${endOf(stopped)}${hint}`
       : `not running (${reason})`,
     fields: stopped,
   }

@@ -1,5 +1,5 @@
 // A command line, taken apart by a table of options: for the command `daemonic`, and for a program's own by command().
-import { parseArgs } from 'node:util'
+import type { parseArgs } from 'node:util'
 import { suggestion } from '../options/values.js'
 import { type Detail, detailFor } from '../options/verbosity.js'
 
@@ -114,7 +114,8 @@ function tokensOf(args: readonly string[], options: readonly OptionSyntax[]): re
     type: value === undefined || optionalValue ? ('boolean' as const) : ('string' as const),
     ...(short !== undefined && { short }),
   })
-  const { tokens } = parseArgs({
+  // Loaded here, since few programs parse a line.
+  const { tokens } = process.getBuiltinModule('node:util').parseArgs({
     args: [...args],
     options: Object.fromEntries(options.map(option => [option.name, syntax(option)])),
     allowPositionals: true,

@@ -3,7 +3,6 @@
 // for readiness.
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server } from 'node:net'
-import type { ListenPlan } from '#native'
 import { checked, native } from '../binding/addon.js'
 import { nextTurn } from '../process/next-turn.js'
 import type { ListenSocket } from '../types.js'
@@ -35,12 +34,12 @@ let current: ListeningDaemon | undefined
 const replaced = { listen: false, bind: false }
 
 /**
- * Has every server.listen() from now on use a socket of `listen` where one has the address that is asked for: binding it
- * again would fail with EADDRINUSE.
+ * Has every server.listen() from now on use one of these sockets of the daemon's where it has the address that is asked
+ * for: binding it again would fail with EADDRINUSE.
  */
-export function inheritListening(daemon: ListeningDaemon, listen: readonly ListenPlan[]): void {
-  const added = listen.filter(({ name }) => name in daemon.sockets)
-  const names = (udp: boolean) => added.filter(each => each.udp === udp).map(({ name }) => name)
+export function inheritListening(daemon: ListeningDaemon, added: readonly string[]): void {
+  const isDatagram = ({ fd }: ListenSocket) => native.socketKind(fd) === 'datagram'
+  const names = (udp: boolean) => added.filter(name => isDatagram(daemon.sockets[name] as ListenSocket) === udp)
   current = daemon
   if (names(false).length > 0 && !replaced.listen) replaceListen()
   if (names(true).length > 0 && !replaced.bind) watchBind()

@@ -1,5 +1,6 @@
 // The daemon as its program sees it. How it starts, stops and obeys its supervisor have files of their own.
 import type { Socket as UdpSocket } from 'node:dgram'
+import { closeSync } from 'node:fs'
 import type { Server } from 'node:net'
 import type { ListenPlan } from '#native'
 import { checked, native } from '../binding/addon.js'
@@ -10,17 +11,17 @@ import type { Settings } from '../options/settings.js'
 import { type Detail, isTold } from '../options/verbosity.js'
 import type { PidLock } from '../pid-lock.js'
 import { nextTurn } from '../process/next-turn.js'
-import { managerAddress } from '../process/service-manager.js'
 import { setTitle } from '../process/title.js'
 import type { Daemon, ListenSocket } from '../types.js'
 import { Idleness } from './idle.js'
 import { forgetListening, inheritListening } from './inherited-listen.js'
 import { type Log, Logs } from './log-files.js'
 import { describeError, type LogLevel, logLine } from './log-line.js'
+import { ManagerChannel } from './manager-channel.js'
 import { unregister } from './registry.js'
-import { listenOn, servedBy } from './serve.js'
+import { isConnection, listenOn, servedBy } from './serve.js'
 import { SignalActions } from './signal-actions.js'
-import { listenHere, releaseSockets, removeFiles } from './sockets.js'
+import { listenHere, releaseSocketFiles, removeFiles } from './sockets.js'
 import { type StartedBy, Starting, type StartingDaemon } from './starting.js'
 import { StatusRecord } from './status-record.js'
 import { type StopHook, Stopping, type StoppingDaemon } from './stopping.js'
@@ -70,7 +71,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   /** Whether the program called daemonize(): else a preload made a daemon of it, and it knows of none. @internal */
   isKnown: boolean
   readonly #logs: Logs
-  readonly #manager = managerAddress()
+  readonly #manager = new ManagerChannel()
   readonly #supervisor: SupervisorChannel | null
   readonly #starting: Starting
   readonly #stopping: Stopping
@@ -80,8 +81,10 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   readonly #idleness = new Idleness(isIdle => this.#onIdleness(isIdle))
   #idleTimeout: number | null
   #saysReload = false
-  /** Descriptors that servers have taken, and close themselves. */
+  /** Descriptors that servers have taken, and close themselves; and those that are closed. */
   readonly #served = new Set<number>()
+  /** Those of them that are a client's connection: its end is the daemon's. */
+  readonly #connections = new Set<number>()
   readonly #watched = new WeakSet<Server | UdpSocket>()
 
   constructor(origin: Origin) {
@@ -116,7 +119,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
       (signal, action) => this.detail('trace', `${signal}: ${typeof action === 'function' ? 'a function' : action}`),
     )
     this.#map(settings.signals, settings.givenSignals)
-    inheritListening(this, settings.listen)
+    inheritListening(this, Object.keys(origin.sockets))
     const files = this.pidFile ? `, pid file ${this.pidFile.path}` : ''
     this.detail('info', `started in the ${this.detached ? 'background' : 'foreground'} as pid ${this.pid}${files}`)
     if (isTold('debug')) this.log('debug', surroundings())
@@ -143,6 +146,8 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
 
   /** Serves a socket by a server that does not know of daemons, and may close when it likes. @internal */
   inherit(server: Server | UdpSocket, target: ListenSocket, socket: string): Promise<void> {
+    // Now: its number may be another file's by the time that it has closed.
+    if (isConnection(target.fd)) this.#connections.add(target.fd)
     this.watch(server, target.fd)
     const listening = listenOn(server, target)
     listening.then(
@@ -188,7 +193,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   #finishStart(byProgram: boolean): void {
     if (this.#starting.isOver) return
     this.#starting.finish(byProgram)
-    this.#notify('READY=1')
+    this.#manager.ready()
     this.detail('info', `ready after ${Math.round(performance.now())} ms`)
     this.#idleness.start(this.#idleTimeout)
     setImmediate(() => this.#logs.remember()).unref()
@@ -200,7 +205,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
     setTitle(`${this.#title}: ${line}`)
     this.pidFile?.assertOwnership()
     this.#statusRecord?.set(line)
-    this.#notify(`STATUS=${line}`)
+    this.#manager.status(line)
     this.#supervisor?.tell(`STATUS=${line}`)
   }
 
@@ -267,7 +272,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
       setTitle(title)
     }
     Object.assign(this.sockets, sockets)
-    inheritListening(this, listen)
+    inheritListening(this, Object.keys(sockets))
     this.#map(signals, new Set(signals.map(([signal]) => signal)))
     if (stopTimeout !== undefined) this.#stopping.timeout = stopTimeout
     if (drainTimeout !== undefined) this.#stopping.drainTimeout = drainTimeout
@@ -288,19 +293,23 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
 
   /** Tells service manager, supervisor and waiting clients that the daemon stops. @internal */
   announceStop(): void {
-    this.#notify('STOPPING=1')
+    this.#manager.stopping(this.#stopping.timeout)
     this.#supervisor?.tell('STOPPING=1')
     this.pidFile?.ending()
+    // Where a server listens on a copy of a socket, clients would go on connecting to the socket itself.
+    this.#closeUnserved()
   }
 
   /** Gives back signals, pid file and sockets: the process goes on without being a daemon. @internal */
   letGo(): void {
     this.#idleness.stop()
     this.#supervisor?.close()
+    this.#manager.close()
     this.signals.clear()
     forgetListening()
     if (this.pidFile?.held) this.pidFile.release()
-    releaseSockets(Object.values(this.sockets).filter(({ fd }) => !this.#served.has(fd)))
+    this.#closeUnserved()
+    releaseSocketFiles()
     unregister(this)
   }
 
@@ -312,6 +321,13 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   /** Writes a line that DAEMONIC_LOG asks for. @internal */
   detail(level: Detail, text: string): void {
     if (isTold(level)) this.log(level, text)
+  }
+
+  #closeUnserved(): void {
+    for (const { fd } of Object.values(this.sockets)) {
+      if (!this.#served.has(fd)) closeSync(fd)
+      this.#served.add(fd)
+    }
   }
 
   /** Gives the names of those sockets that this process has: with `ready: 'port'` the program binds them itself. */
@@ -346,6 +362,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
   }
 
   async #reload(): Promise<void> {
+    this.#manager.reloading()
     this.#reopenAndLog()
     for (const [index, hook] of this.#reloadHooks.entries()) {
       try {
@@ -355,6 +372,7 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
         this.log('error', `a reload hook failed: ${describeError(error)}`)
       }
     }
+    if (this.#starting.isOver && !this.#stopping.isUnderWay) this.#manager.ready()
   }
 
   /** Logs a failure instead of throwing it: a signal has no caller. */
@@ -368,12 +386,10 @@ export class RunningDaemon implements Daemon<ListenMap>, StartingDaemon, Stoppin
 
   #onClosedServer(socket: string): void {
     if (this.#stopping.isUnderWay) return
+    const { fd } = this.sockets[socket] ?? {}
+    if (fd !== undefined && this.#connections.has(fd)) return void this.stop()
     this.log('error', `the server on '${socket}' closed unasked`)
     void this.stop(1)
-  }
-
-  #notify(text: string): void {
-    if (this.#manager) native.notifyManager(this.#manager, text)
   }
 }
 

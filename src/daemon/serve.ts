@@ -1,6 +1,7 @@
 // Serving: listening on a socket that was bound elsewhere, and draining, so that no request is lost when the daemon stops.
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server } from 'node:net'
+import { native } from '../binding/addon.js'
 import { DaemonError } from '../errors/classes.js'
 import type { ListenSocket } from '../types.js'
 import { Connections } from './connections.js'
@@ -26,6 +27,7 @@ export function servedBy(server: Server | UdpSocket): Served {
  * ERR_DAEMON_UNSUPPORTED where the runtime's servers can't.
  */
 export function listenOn(server: Server | UdpSocket, { fd, address }: ListenSocket): Promise<void> {
+  if (isStream(server) && isConnection(fd)) return accept(server, fd)
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     const listens = () => {
@@ -44,6 +46,21 @@ function listensAt(server: Server, address: string): boolean {
   const actual = server.address()
   if (actual === null || typeof actual === 'string') return true
   return address.endsWith(`:${actual.port}`)
+}
+
+/** Whether the descriptor is a connection: a superserver has accepted it, and started this process for it alone. */
+export function isConnection(fd: number): boolean {
+  return native.socketKind(fd) === 'connection'
+}
+
+/** Has the server serve that one connection, as if it had accepted it, and says that it is closed once it ends. */
+async function accept(server: Server, fd: number): Promise<void> {
+  const { Socket } = process.getBuiltinModule('node:net')
+  // As a server's own option says, and http.Server needs.
+  const { allowHalfOpen = true } = server as { allowHalfOpen?: boolean }
+  const connection = new Socket({ fd, readable: true, writable: true, allowHalfOpen })
+  connection.once('close', () => server.emit('close'))
+  server.emit('connection', connection)
 }
 
 /**

@@ -1,8 +1,10 @@
 // The daemon's listening sockets: handed over by a launcher or service manager, or bound in this process.
-import { closeSync, lstatSync, rmSync } from 'node:fs'
+import { lstatSync, rmSync } from 'node:fs'
 import type { ListenPlan } from '#native'
 import { checked, native } from '../binding/addon.js'
+import { serviceManager } from '../process/service-manager.js'
 import type { ListenSocket } from '../types.js'
+import { passedSockets } from './passed-sockets.js'
 
 type Sockets = Record<string, ListenSocket>
 
@@ -12,16 +14,34 @@ type Sockets = Record<string, ListenSocket>
  */
 export function takeSockets(paths: Readonly<Record<string, string>>): Sockets {
   const sockets = byName(native.passedSockets().map(socket => withPath(socket, paths)))
-  for (const variable of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete process.env[variable]
+  forgetPassing()
   return sockets
 }
 
-/** Takes the sockets that a service manager passed under the names in `listen`, and binds the others. */
+/**
+ * Takes the sockets that a service manager passed for those in `listen`, and binds the others. What was passed besides comes
+ * under the names that the manager gave.
+ */
 export function listenHere(listen: readonly ListenPlan[]): Sockets {
-  const passed = takeSockets(pathsOf(listen))
-  const bound = byName(checked(native.bindSockets(listen.filter(({ name }) => !(name in passed)))))
-  removeFilesAtExit(bound)
+  const { taken, others } = passedSockets(listen)
+  forgetPassing()
+  const passed = byName([...others, ...[...taken].map(([name, socket]) => ({ ...socket, name }))])
+  const bound = byName(checked(native.bindSockets(listen.filter(({ name }) => !taken.has(name)))))
+  if (!store(bound)) removeFilesAtExit(bound)
   return { ...passed, ...bound }
+}
+
+/** Has a service manager that can do it keep these sockets for the next start; tells whether there is one. */
+function store(sockets: Sockets): boolean {
+  const manager = serviceManager()
+  if (!manager?.storesSockets) return false
+  for (const [name, { fd }] of Object.entries(sockets)) manager.store(name, fd)
+  return true
+}
+
+/** Removes what a child process would take for its own. */
+function forgetPassing(): void {
+  for (const variable of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete process.env[variable]
 }
 
 /** Gives the paths of Unix sockets, by name. */
@@ -42,12 +62,11 @@ export function removeFiles(): void {
   for (const [address, inode] of files) if (inode !== null && inodeOf(address) === inode) remove(address)
 }
 
-/** Closes these sockets, and removes the files of all. */
-export function releaseSockets(sockets: readonly ListenSocket[]): void {
+/** Removes the socket files for good: the process goes on without being a daemon. */
+export function releaseSocketFiles(): void {
   removeFiles()
   files.clear()
   process.off('exit', removeFiles)
-  for (const { fd } of sockets) closeSync(fd)
 }
 
 /** The inode of each socket file, by path. */

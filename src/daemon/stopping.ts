@@ -23,6 +23,7 @@ import { constants } from 'node:os'
 import { tolerateAborts } from '../errors/uncaught.js'
 import type { Detail } from '../options/verbosity.js'
 import { nextTurn } from '../process/next-turn.js'
+import { drainClusterWorkers, killClusterWorkers } from './cluster-workers.js'
 import { describeError, type LogLevel } from './log-line.js'
 import { closeServed, drain, type Served } from './serve.js'
 import type { SignalActions } from './signal-actions.js'
@@ -220,12 +221,17 @@ export class Stopping {
     const counted = `${this.#served.length} servers, ${hooks.length} drain hooks and ${heard.length} listeners`
     this.#daemon.detail('debug', `draining ${counted}, for ${limit} ms at most`)
     const drains = this.#served.map(each => drain(each, true))
-    await within(limit, Promise.all([...heard, ...hooks, ...drains]))
+    await within(limit, Promise.all([...heard, ...hooks, ...drains, drainClusterWorkers()]))
     this.#daemon.detail('debug', 'drained')
     const left = this.#served.reduce((sum, each) => sum + closeServed(each), 0)
+    const killed = killClusterWorkers()
     if (left > 0) {
       const connections = left === 1 ? '1 connection was' : `${left} connections were`
       this.#daemon.log('warning', `${connections} still open after ${limit} ms of draining: closed`)
+    }
+    if (killed > 0) {
+      const workers = killed === 1 ? '1 worker of node:cluster was' : `${killed} workers of node:cluster were`
+      this.#daemon.log('warning', `${workers} still running after ${limit} ms of draining: killed`)
     }
     if (unawaited.size > 0) {
       const names = [...unawaited].join(', ')

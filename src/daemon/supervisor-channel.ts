@@ -33,11 +33,13 @@ export interface Orders {
 /** The channel to the supervisor, from its worker. */
 export class SupervisorChannel {
   readonly #arrival: Arrival
+  readonly #watchdog: number | null
   #beat: NodeJS.Timeout | undefined
 
   /** `watchdog`: milliseconds within which the supervisor expects a sign of life; null: it expects none. */
   constructor(arrival: Arrival, watchdog: number | null, orders: Orders) {
     this.#arrival = arrival
+    this.#watchdog = watchdog
     arrival.listen(
       number => orders.stop(signalName(number)),
       number => {
@@ -72,7 +74,8 @@ export class SupervisorChannel {
     const wishes = { ...others, ...(supervision && { supervision: inWholeUnits(supervision) }) }
     const unheard = this.#arrival.wish(JSON.stringify(wishes))
     if (unheard) throw errorOf(unheard)
-    if (supervision) this.#beatFor(supervision.watchdog)
+    // A service manager may have one where the program asks for none.
+    if (supervision) this.#beatFor(supervision.watchdog ?? this.#watchdog)
   }
 
   /** Tells which signals the program maps, and what the supervisor is to do with them. */

@@ -1,5 +1,5 @@
 // Every option of daemonize() and launch(), once. Lists of options in the code are made of this table; the tables of
-// README.md and docs/ are written from it by `npm run docs`, or compared with it by __test__/option-table.test.ts.
+// docs/ is written from it by `npm run docs`, or compared with it by __test__/option-table.test.ts.
 import type { DaemonizeOptions, LaunchOptions, MonitorOptions, SignalMap } from '../option-types.js'
 
 /** The name of an option of daemonize(), of launch(), or of both. */

@@ -16,26 +16,26 @@ interface Intent {
  * @throws DaemonError ERR_DAEMON_UNSUPPORTED
  */
 export function requireOutsideCluster({ startsAgain, takesOwn }: Intent): void {
-  if (!isLoaded()) return
-  // The types describe the module as `import` gives it.
-  const { isWorker, workers } = process.getBuiltinModule('node:cluster') as unknown as Cluster
+  const { isWorker = false, workers = {} } = loadedCluster() ?? {}
   if (isWorker && (startsAgain || takesOwn)) {
     throw unsupported(
       'daemonize() was called in a worker of node:cluster: call it in the primary, before cluster.fork(), or leave ' +
         'cluster out, for the `workers` option',
     )
   }
-  if (startsAgain && Object.keys(workers ?? {}).length > 0) {
+  if (startsAgain && Object.keys(workers).length > 0) {
     throw unsupported(
       'daemonize() was called after cluster.fork(): call it before, so that the workers are those of the daemon',
     )
   }
 }
 
-/** Whether the program or Node has loaded node:cluster: loading it takes milliseconds. Other runtimes don't tell. */
-function isLoaded(): boolean {
+/** Gives node:cluster where the program or Node has loaded it, which takes milliseconds. Other runtimes don't tell. */
+export function loadedCluster(): Cluster | null {
   const { moduleLoadList } = process as { moduleLoadList?: readonly string[] }
-  return moduleLoadList?.includes('NativeModule cluster') ?? true
+  if (moduleLoadList && !moduleLoadList.includes('NativeModule cluster')) return null
+  // The types describe the module as `import` gives it.
+  return process.getBuiltinModule('node:cluster') as unknown as Cluster
 }
 
 function unsupported(message: string): DaemonError {

@@ -1,11 +1,13 @@
 // What systemd, or another service manager that speaks sd_notify(3), tells this process by its environment.
+import type { ServiceManager } from '#native'
 import { native } from '../binding/addon.js'
 
-/** Gives the address where the service manager listens for messages of this process; null if NOTIFY_SOCKET is unset or meant for an ancestor. */
-export function managerAddress(): string | null {
-  const { NOTIFY_SOCKET, SYSTEMD_EXEC_PID } = process.env
-  const isMeantForThis = SYSTEMD_EXEC_PID === undefined || SYSTEMD_EXEC_PID === String(process.pid)
-  return NOTIFY_SOCKET && isMeantForThis ? NOTIFY_SOCKET : null
+let found: ServiceManager | null | undefined
+
+/** Finds the service manager that started this process; null if there is none, or if NOTIFY_SOCKET is meant for an ancestor. */
+export function serviceManager(): ServiceManager | null {
+  found ??= native.serviceManager()
+  return found
 }
 
 /** Whether systemd started this very process, not an ancestor that left its variables behind: systemd.exec(5). */

@@ -4,6 +4,7 @@ import { closeSync, fstatSync, lstatSync, readFileSync, renameSync, unlinkSync, 
 import type { KilledDaemonPlan } from '#native'
 import { DaemonError, during, OptionError } from '../errors/classes.js'
 import { isName } from '../options/values.js'
+import type { ServiceUnit } from '../process/service-unit.js'
 import { isOfThisBoot } from './boot.js'
 import { controlPath, statePath } from './paths.js'
 import { openRegularFile, readAtMost } from './regular-file.js'
@@ -31,6 +32,8 @@ export interface State {
   supervised: boolean
   /** The moment of the start, in milliseconds since the epoch. */
   startedAt: number
+  /** The unit of a service manager that the daemon is; absent where it is none. */
+  service?: ServiceUnit
   /** The id of the start, which every process under its supervisor has as DAEMONIC_INVOCATION_ID, and their user. */
   invocation?: string
   user?: number
@@ -269,6 +272,7 @@ function isState(found: Partial<State> | null): found is State {
     Number.isFinite(found.stopTimeout) &&
     typeof found.supervised === 'boolean' &&
     Number.isFinite(found.startedAt) &&
+    (found.service === undefined || isUnit(found.service)) &&
     isOptionalText(found.invocation) &&
     isOptionalId(found.user) &&
     isOptionalId(found.session) &&
@@ -279,6 +283,12 @@ function isState(found: Partial<State> | null): found is State {
     (found.launch === undefined ||
       (isObject(found.launch) && typeof found.launch.program === 'string' && isObject(found.launch.options)))
   )
+}
+
+/** A unit's name becomes a word of a command line, and must not be an option. */
+function isUnit({ manager, unit, user }: Partial<ServiceUnit>): boolean {
+  const isKnown = manager === 'systemd' || manager === 'launchd'
+  return isKnown && typeof unit === 'string' && /^\w[\w:.@\\-]{0,254}$/.test(unit) && (user === undefined || user)
 }
 
 function isFailure(found: Partial<FailureRecord>): found is FailureRecord {

@@ -9,6 +9,7 @@ import type { Settings } from '../options/settings.js'
 import { PidLock } from '../pid-lock.js'
 import { mainModuleEvaluated } from '../process/main-module.js'
 import { commandLine, requireStartDirectory, sameProgram } from '../process/program.js'
+import { serviceUnit } from '../process/service-unit.js'
 import { setTitle } from '../process/title.js'
 import { prepareDirectory, statePath } from '../running/paths.js'
 import { requireRoomForState, writeState } from '../running/state-file.js'
@@ -59,7 +60,11 @@ function becomeDaemon(settings: Settings): Daemon {
     if (pidFile) {
       const addresses = Object.fromEntries(Object.entries(sockets).map(([key, { address }]) => [key, address]))
       const command = { arguments: commandLine(), directory: requireStartDirectory() }
-      writeState(pidFile.path, { ...knownOf(settings, command, false, []), pid: process.pid, addresses })
+      writeState(pidFile.path, {
+        ...knownOf(settings, command, false, [], undefined, serviceUnit()),
+        pid: process.pid,
+        addresses,
+      })
     }
     return new RunningDaemon({
       settings,

@@ -2,6 +2,7 @@
 import type { Log } from '../daemon/log-files.js'
 import type { Settings } from '../options/settings.js'
 import type { Program } from '../process/program.js'
+import type { ServiceUnit } from '../process/service-unit.js'
 import { bootId } from '../running/boot.js'
 import type { Known, LaunchRecord } from '../running/state-file.js'
 
@@ -12,6 +13,7 @@ export function knownOf(
   supervised: boolean,
   logs: readonly Log[],
   launch?: LaunchRecord,
+  service: ServiceUnit | null = null,
 ): Known {
   const { name, title, instance, version, stopTimeout } = settings
   const paths = [...new Set(logs.map(log => log.path))]
@@ -29,6 +31,7 @@ export function knownOf(
     supervised,
     startedAt: Date.now(),
     ...(boot !== undefined && { bootId: boot }),
+    ...(service && { service }),
     ...(launch && { launch }),
   }
   return { version: 1, ...identity, arguments: words, directory, ...rest }

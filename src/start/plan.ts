@@ -7,6 +7,7 @@ import { type Given, NOTE_FORMAT, type Note } from '../daemon/note.js'
 import { pathsOf } from '../daemon/sockets.js'
 import type { Settings } from '../options/settings.js'
 import { type Program, throughLinks } from '../process/program.js'
+import { type ServiceUnit, serviceUnit } from '../process/service-unit.js'
 import { VERSION } from '../process/version.js'
 import { controlPath } from '../running/paths.js'
 import { type Known, killedDaemon, type LaunchRecord, requireRoomForState, stateFiles } from '../running/state-file.js'
@@ -51,7 +52,7 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
       filesOf(
         pidFile,
         {
-          ...knownOf(settings, program, supervision !== null, logs, launching?.record),
+          ...knownOf(settings, program, supervision !== null, logs, launching?.record, starterOf(launching)),
           ...(invocation !== null && { invocation, user: user ?? 0 }),
         },
         addressesToAwait(settings),
@@ -65,6 +66,11 @@ export function planOf(settings: Settings, program: Program, launching?: Launchi
     ...(owner && { owner }),
     ...(supervision && { supervisor: supervisorPlan(settings, supervision, throughLinks(program), note) }),
   }
+}
+
+/** The unit that whoever starts the daemon is, and exits as. A program that calls launch() goes on, and is another service. */
+function starterOf(launching: Launching | undefined): ServiceUnit | null {
+  return launching === undefined || launching.hints ? serviceUnit() : null
 }
 
 function filesOf(

@@ -57,7 +57,7 @@ export function supervisorPlan(
     note: { ...note, pidFile: null, workers: supervision.workers, watchdog: supervision.watchdog },
     pidFile: pidFile && { path: pidFile.path, companions: stateFiles(pidFile.path) },
     control,
-    sockets: socketsToBind(settings).map(({ fd: _, ...socket }) => socket),
+    sockets: socketsToBind(settings).map(({ fd, ...socket }) => ({ ...socket, passed: fd !== undefined })),
     logs: note.logs,
     resources,
     preserve,

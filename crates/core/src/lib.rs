@@ -48,6 +48,7 @@ pub mod plan;
 pub mod process_facts;
 pub mod remnants;
 pub mod resources;
+pub mod service_manager;
 pub mod signalling;
 pub mod sockets;
 #[doc(hidden)]

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect, getsockname, listen,
-    setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect, getsockname, getsockopt,
+    listen, setsockopt, socket, sockopt,
 };
 
 use crate::error::{During, Error, Failure, Result, Step, errno_of};
@@ -299,6 +299,29 @@ pub fn address_of(socket: RawFd) -> String {
     }
     debug_assert!(address.len() > 0);
     address.to_string()
+}
+
+/// Kind of a socket that somebody else has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketKind {
+    /// It accepts connections.
+    Listening,
+    /// It is a connection itself.
+    Connection,
+    /// It receives datagrams.
+    Datagram,
+}
+
+/// Returns the kind of the socket that has this number; None for another kind of file.
+#[must_use]
+pub fn kind_of(number: RawFd) -> Option<SocketKind> {
+    let socket = fd::duplicate_raw(number, 3).ok()?;
+    let kind = match getsockopt(&socket, sockopt::SockType).ok()? {
+        SockType::Datagram => SocketKind::Datagram,
+        _ if getsockopt(&socket, sockopt::AcceptConn) == Ok(true) => SocketKind::Listening,
+        _ => SocketKind::Connection,
+    };
+    Some(kind)
 }
 
 #[cfg(test)]

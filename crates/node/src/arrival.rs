@@ -7,7 +7,7 @@ use daemonic_core::descriptors::FIRST_PASSED;
 use daemonic_core::error::{During, Step};
 use daemonic_core::orders::Order;
 use daemonic_core::pidfile::Held;
-use daemonic_core::sockets::address_of;
+use daemonic_core::sockets::{SocketKind, address_of, kind_of};
 use daemonic_core::sys::fd::duplicate_raw;
 use napi::bindgen_prelude::{Either, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
@@ -137,6 +137,22 @@ pub fn passed_sockets() -> Vec<Socket> {
         .into_iter()
         .map(|(name, fd)| Socket { name, fd, address: address_of(fd) })
         .collect()
+}
+
+/// Tells what kind of socket descriptor `fd` is; null for another file.
+#[napi(catch_unwind, ts_return_type = "'listening' | 'connection' | 'datagram' | null")]
+pub fn socket_kind(fd: i32) -> Option<&'static str> {
+    Some(match kind_of(fd)? {
+        SocketKind::Listening => "listening",
+        SocketKind::Connection => "connection",
+        SocketKind::Datagram => "datagram",
+    })
+}
+
+/// Returns the address of a socket: HOST:PORT, or a path.
+#[napi(catch_unwind)]
+pub fn socket_address(fd: i32) -> String {
+    address_of(fd)
 }
 
 /// Duplicates a descriptor, closed at exec.

@@ -7,7 +7,7 @@ use daemonic_core::arrival::MARKER;
 use daemonic_core::error::Step;
 use daemonic_core::surroundings::{self, surroundings};
 use daemonic_core::sys::title::Title;
-use daemonic_core::{notify, place, process_facts};
+use daemonic_core::{place, process_facts};
 use napi::Env;
 use napi_derive::napi;
 
@@ -93,12 +93,6 @@ pub struct ProcessUsage {
 pub fn process_usage(pid: i32) -> Option<ProcessUsage> {
     let process_facts::Usage { rss, cpu, uptime } = process_facts::usage(pid)?;
     Some(ProcessUsage { rss: rss as f64, cpu: cpu as f64, uptime: uptime as f64 })
-}
-
-/// Notifies a service manager: sd_notify(3). False if it could not be sent.
-#[napi(catch_unwind)]
-pub fn notify_manager(address: String, text: String) -> bool {
-    notify::notify(&address, &text).is_ok()
 }
 
 /// Tells what descriptor `fd` is open for, 'read', 'write' or 'both'; null if it isn't open.

@@ -17,5 +17,6 @@ mod pid_file;
 mod plan;
 mod refusal;
 mod resources;
+mod service_manager;
 mod signalling;
 mod supervisor_client;

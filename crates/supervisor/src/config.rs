@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use daemonic_core::identity::Change;
 use daemonic_core::plan::{FileOwner, LogFile};
 use daemonic_core::resources::Resources;
+use daemonic_core::service_manager::ServiceManager;
 use daemonic_core::sockets;
 use daemonic_core::sys::process;
 use daemonic_core::worker::{ForeignContext, Kind, WorkerPlan};
@@ -140,6 +141,7 @@ pub struct PidFile {
 /// another for every further worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // options that have nothing to do with each other
 pub struct Socket {
     pub name: String,
     pub host: Option<String>,
@@ -150,6 +152,9 @@ pub struct Socket {
     pub ipv6_only: bool,
     pub reuse_port: bool,
     pub udp: bool,
+    /// Whether a service manager has bound or kept it: then it is neither stored nor is its file removed.
+    #[serde(default)]
+    pub passed: bool,
 }
 
 /// An output of the workers that goes to a file.
@@ -211,6 +216,17 @@ impl Config {
         if let Some(ends_idle) = wishes.ends_idle.filter(|_| open.idle_timeout) {
             self.ends_idle = ends_idle;
         }
+    }
+
+    /// Watches the event loops of workers where the service manager watches the supervisor and no other limit is given:
+    /// then a worker that hangs is replaced, and the service goes on. A foreign program may know of no watchdog.
+    pub fn watch_workers_for(&mut self, manager: Option<&ServiceManager>) {
+        let limit = manager.and_then(|manager| manager.watchdog).map(|microseconds| microseconds / 1000);
+        let Some(limit) = limit.filter(|_| self.foreign.is_none() && self.supervision.watchdog.is_none()) else {
+            return;
+        };
+        self.supervision.watchdog = Some(limit);
+        self.note.insert("watchdog".to_owned(), limit.into());
     }
 
     /// The user and group that new log files get, where they are not the supervisor's.

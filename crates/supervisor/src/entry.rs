@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use daemonic_core::arrival::{self, Arrival};
 use daemonic_core::middle;
 use daemonic_core::pidfile::Held;
+use daemonic_core::service_manager::{NOTIFY_SOCKET, ServiceManager, WATCHDOG_PID, WATCHDOG_USEC};
 use daemonic_core::sys::{descendants, fd, memory_file, process, title::Title};
 
 use crate::clock::now;
@@ -14,6 +15,7 @@ use crate::fleet::Fleet;
 use crate::listeners::Listener;
 use crate::notify_socket::NotifySocket;
 use crate::policy::Exit;
+use crate::probe::probe;
 use crate::real_world::RealWorld;
 use crate::reexec::{self, CHECK, RESUME};
 use crate::state_file;
@@ -26,10 +28,12 @@ const OWN_VARIABLES: [&str; 7] = [
     arrival::LISTEN_FDS,
     arrival::LISTEN_FDNAMES,
     NOTIFY_SOCKET,
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
+    WATCHDOG_PID,
+    WATCHDOG_USEC,
 ];
-const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
+/// Word that asks for the role of a probe.
+const PROBE: &str = "probe";
 
 /// Does what the arguments ask for; returns the exit code.
 pub fn run() -> i32 {
@@ -39,6 +43,8 @@ pub fn run() -> i32 {
     }
     let supervisor = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => from_launcher(),
+        [PROBE, pid_file] => return probe(pid_file, "ready"),
+        [PROBE, pid_file, what] => return probe(pid_file, what),
         [CHECK] => return i32::from(!reexec::understands_state_on_stdin()),
         [RESUME, number] => number.parse().ok().and_then(from_saved_state),
         _ => None,
@@ -61,17 +67,14 @@ pub fn run() -> i32 {
 /// Makes a supervisor of what the launcher, or the foreground process before it, handed over, and starts the workers.
 fn from_launcher() -> Option<Supervisor> {
     let mut arrival = Arrival::of_this_process()?;
-    let config: Config = parse(&arrival.config.take()?)?;
+    let mut config: Config = parse(&arrival.config.take()?)?;
     let sockets = arrival::passed_sockets(arrival.first_socket);
-    let manager = std::env::var(NOTIFY_SOCKET).ok().filter(|address| !address.is_empty() && is_manager_for_this());
+    let manager = ServiceManager::of_environment();
+    config.watch_workers_for(manager.as_ref());
     let mut world = RealWorld::new(config, environment(), manager, Title::take_over());
     world.listeners = sockets
         .into_iter()
-        .map(|(name, number)| {
-            let socket = world.config.sockets.iter().find(|socket| socket.name == name);
-            let path = socket.and_then(|socket| socket.path.clone());
-            Listener::new(name, path, fd::adopt(number))
-        })
+        .map(|(name, number)| Listener::new(name, fd::adopt(number), &world.config.sockets))
         .collect();
     if let (Some(file), Some(pid_file)) = (arrival.pid_file.take(), &world.config.pid_file) {
         let held = Held::register(file, &pid_file.path).ok()?;
@@ -92,6 +95,7 @@ fn from_launcher() -> Option<Supervisor> {
     let notify_socket = world.config.foreign.as_ref().and_then(|_| NotifySocket::open(&world.config).ok());
     let fleet = Fleet::new(world.config.terms(), now());
     let mut supervisor = Supervisor::new(fleet, world, notify_socket).ok()?;
+    supervisor.world.announce_start();
     supervisor.fleet.start_all(&mut supervisor.world);
     Some(supervisor)
 }
@@ -100,11 +104,6 @@ fn from_launcher() -> Option<Supervisor> {
 fn from_saved_state(descriptor: i32) -> Option<Supervisor> {
     let (fleet, world, notify_socket) = reexec::resume(descriptor, environment()).ok()?;
     Supervisor::new(fleet, world, notify_socket).ok()
-}
-
-/// Whether NOTIFY_SOCKET is meant for this process, and was not inherited from a service that started it.
-fn is_manager_for_this() -> bool {
-    std::env::var("SYSTEMD_EXEC_PID").map_or(true, |pid| pid == std::process::id().to_string())
 }
 
 /// The environment that workers inherit.

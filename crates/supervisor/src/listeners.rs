@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use daemonic_core::error::{Error, Failure, Result as CoreResult, Step};
+use daemonic_core::service_manager::ServiceManager;
 use daemonic_core::sockets::{SocketFile, address_of, bind_all};
 use nix::errno::Errno;
 
@@ -20,6 +21,8 @@ pub struct Listener {
     pub name: String,
     /// The path of a Unix socket in full; the kernel may know it by a shorter one.
     pub path: Option<PathBuf>,
+    /// Whether a service manager has bound or kept it.
+    pub is_passed: bool,
     file: Option<SocketFile>,
     /// The socket of slot 0, and without reusePort of every slot.
     pub shared: OwnedFd,
@@ -28,10 +31,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Keeps `shared`, and notes the socket file at `path`, to be removed in the end.
-    pub fn new(name: String, path: Option<PathBuf>, shared: OwnedFd) -> Self {
+    /// Keeps `shared`, which is one of `sockets` or was bound just now; and notes its file, to be removed in the end.
+    pub fn new(name: String, shared: OwnedFd, sockets: &[Socket]) -> Self {
+        let socket = sockets.iter().find(|socket| socket.name == name);
+        let is_passed = socket.is_some_and(|socket| socket.passed);
+        let path = socket.filter(|_| !is_passed).and_then(|socket| socket.path.clone());
         let file = path.as_deref().and_then(|path| SocketFile::of(path).ok());
-        Self { name, path, file, shared, by_slot: HashMap::new() }
+        Self { name, path, is_passed, file, shared, by_slot: HashMap::new() }
     }
 
     /// The address as a person reads it: the path, or HOST:PORT.
@@ -60,6 +66,16 @@ impl Listeners {
     /// Iterates over the listeners in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Listener> {
         self.0.iter()
+    }
+
+    /// The listener at an index that it has in the configuration too.
+    pub fn get_mut(&mut self, index: usize) -> &mut Listener {
+        &mut self.0[index]
+    }
+
+    /// Closes a listener, and leaves its file.
+    pub fn remove(&mut self, index: usize) {
+        self.0.remove(index);
     }
 
     /// Names and sockets that the worker of a slot inherits.
@@ -105,9 +121,14 @@ impl Listeners {
         pid: i32,
         listen: &str,
         is_booting: bool,
+        manager: Option<&ServiceManager>,
     ) -> Result<&Listener, Failure> {
         let refused = |errno| Failure::new(Step::Listen, "bind", errno);
         let socket: Socket = serde_json::from_str(listen).map_err(|_| refused(Errno::EINVAL))?;
+        let is_known = self.0.iter().any(|each| each.name == socket.name);
+        if !is_known && is_booting {
+            self.claim(sockets, &socket, manager);
+        }
         if let Some(index) = self.0.iter().position(|each| each.name == socket.name) {
             return Ok(&self.0[index]);
         }
@@ -127,17 +148,18 @@ impl Listeners {
             _ => refused(Errno::EINVAL),
         })?;
         for each in bound {
-            self.0.push(Listener::new(socket.name.clone(), socket.path.clone(), each.socket));
+            self.0.push(Listener::new(socket.name.clone(), each.socket, std::slice::from_ref(&socket)));
         }
         sockets.push(socket);
         self.0.last().ok_or_else(|| refused(Errno::EINVAL))
     }
 
     /// Closes the supervisor's copies and removes the socket files at once, so that no new client connects to a Unix
-    /// socket; workers still answer the clients that have connected.
-    pub fn close(&mut self) {
+    /// socket; workers still answer the clients that have connected. With `are_stored` the files stay: clients wait in the
+    /// sockets for the next start.
+    pub fn close(&mut self, are_stored: bool) {
         for listener in self.0.drain(..) {
-            listener.file.iter().for_each(SocketFile::remove);
+            listener.file.iter().filter(|_| !are_stored).for_each(SocketFile::remove);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! nothing.
 #![forbid(unsafe_code)]
 
+mod announcements;
 mod clock;
 mod config;
 mod control_socket;
@@ -14,7 +15,9 @@ mod mapped_signals;
 mod notify_directory;
 mod notify_socket;
 mod own_ports;
+mod passed_sockets;
 mod policy;
+mod probe;
 mod readiness_probe;
 mod real_world;
 mod reexec;

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use daemonic_core::notify::Notification;
+use daemonic_core::sys::fd;
 use nix::errno::Errno;
 use nix::sys::socket::UnixAddr;
 
@@ -30,6 +31,8 @@ pub struct NotifySocket {
     /// Where its file lies; None in the abstract namespace.
     pub directory: Option<NotifyDirectory>,
     quiet_until: Millis,
+    /// Datagrams that were received since the socket was empty, or silent.
+    share: usize,
 }
 
 /// A process that sent a datagram, as the kernel knows it.
@@ -39,17 +42,23 @@ pub struct Sender {
     pub user: u32,
 }
 
-/// What was received.
-struct Datagram {
+/// What a process said.
+pub struct Datagram {
     /// None: the kernel named no sender.
-    sender: Option<Sender>,
-    said: Vec<Notification>,
+    pub sender: Option<Sender>,
+    pub said: Vec<Notification>,
+    /// Descriptors that came with it: with BARRIER=1 the sender waits until they are closed, then exits. While it waits, the
+    /// kernel still knows which process started it.
+    _files: Vec<OwnedFd>,
 }
+
+/// The most descriptors that come with a datagram: SCM_MAX_FD of unix(7). With room for fewer nothing of it is received.
+const MOST_FILES: usize = 253;
 
 impl NotifySocket {
     /// Takes over the socket that the image before this one bound: running programs know its address.
     pub const fn inherited(socket: OwnedFd, address: String, directory: Option<NotifyDirectory>) -> Self {
-        Self { socket, address, directory, quiet_until: 0 }
+        Self { socket, address, directory, quiet_until: 0, share: 0 }
     }
 
     /// The descriptor, which is readable when a datagram waits; None while the socket is not to be read.
@@ -67,17 +76,18 @@ impl NotifySocket {
         self.socket.as_fd()
     }
 
-    /// Receives a share of the datagrams that wait: what each sender says.
-    pub fn receive_share(&mut self) -> Vec<(Sender, Vec<Notification>)> {
-        let now = now();
-        if self.quiet_until > now {
-            return Vec::new();
+    /// Receives a datagram, if one waits. After a share of them the socket is silent for a while.
+    pub fn next(&mut self) -> Option<Datagram> {
+        if self.quiet_until > now() {
+            return None;
         }
-        let share: Vec<_> = (0..MOST_DATAGRAMS).map_while(|_| self.receive()).collect();
-        if share.len() == MOST_DATAGRAMS {
-            self.quiet_until = now + PAUSE;
+        let received = self.receive();
+        self.share = if received.is_some() { self.share + 1 } else { 0 };
+        if self.share == MOST_DATAGRAMS {
+            self.quiet_until = now() + PAUSE;
+            self.share = 0;
         }
-        share.into_iter().filter_map(|datagram| Some((datagram.sender?, datagram.said))).collect()
+        received
     }
 
     /// Removes the socket's file.
@@ -122,20 +132,26 @@ impl NotifySocket {
     fn receive(&self) -> Option<Datagram> {
         use std::io::IoSliceMut;
 
-        use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+        use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg};
         let mut buffer = [0; LONGEST_DATAGRAM];
         let mut parts = [IoSliceMut::new(&mut buffer)];
-        let mut control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
-        let message =
-            recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty()).ok()?;
+        let mut control = nix::cmsg_space!(UnixCredentials, [std::os::fd::RawFd; MOST_FILES]);
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), flags).ok()?;
         let length = message.bytes;
-        let sender = message.cmsgs().ok().and_then(|mut all| {
-            all.find_map(|each| match each {
-                ControlMessageOwned::ScmCredentials(sent) => Some(Sender { pid: sent.pid(), user: sent.uid() }),
-                _ => None,
-            })
-        });
-        Some(Datagram { sender, said: Notification::all(&buffer[..length], MOST_LINES) })
+        let (mut sender, mut files) = (None, Vec::new());
+        for each in message.cmsgs().into_iter().flatten() {
+            match each {
+                ControlMessageOwned::ScmCredentials(sent) => {
+                    sender = Some(Sender { pid: sent.pid(), user: sent.uid() });
+                }
+                // The kernel has just made these numbers for this call: nothing else owns them.
+                ControlMessageOwned::ScmRights(numbers) => files.extend(numbers.into_iter().map(fd::adopt)),
+                _ => {}
+            }
+        }
+        let said = Notification::all(&buffer[..length], MOST_LINES);
+        Some(Datagram { sender, said, _files: files })
     }
 }
 

@@ -7,12 +7,12 @@ use daemonic_core::arrival::Arrival;
 use daemonic_core::error::{Error, Failure, Result as CoreResult, Step};
 use daemonic_core::limits::Limit;
 use daemonic_core::logs;
-use daemonic_core::notify::notify;
 use daemonic_core::orders;
 use daemonic_core::pidfile::Held;
 use daemonic_core::place;
 use daemonic_core::process_facts::usage;
 use daemonic_core::resources::Resources;
+use daemonic_core::service_manager::ServiceManager;
 use daemonic_core::stdio::Tail;
 use daemonic_core::sys::title::Title;
 use daemonic_core::sys::{descendants, fd, process};
@@ -23,7 +23,7 @@ use nix::unistd::Pid;
 
 use crate::clock::{Millis, now};
 use crate::config::{Config, Environment, Identity, Ready};
-use crate::fleet::{ClientId, Level, Refused, ReloadWay, World};
+use crate::fleet::{Announcement, ClientId, Level, Refused, ReloadWay, World};
 use crate::listeners::Listeners;
 use crate::own_ports;
 use crate::policy::Reload;
@@ -54,8 +54,8 @@ pub struct RealWorld {
     pub answers: Vec<(ClientId, Result<(), String>)>,
     own_log: SupervisorLog,
     title: Option<Title>,
-    /// The address of the service manager that the supervisor reports to by sd_notify(3).
-    pub manager: Option<String>,
+    /// The service manager that the supervisor reports to.
+    pub manager: Option<ServiceManager>,
     /// The address of the supervisor's own notify socket, for foreign programs.
     pub notify_address: Option<String>,
     /// Why the last try to start a worker failed.
@@ -68,7 +68,12 @@ pub struct RealWorld {
 
 impl RealWorld {
     /// Starts with no process, socket or pid file: the caller adds what was handed over.
-    pub fn new(config: Config, environment: Environment, manager: Option<String>, title: Option<Title>) -> Self {
+    pub fn new(
+        config: Config,
+        environment: Environment,
+        manager: Option<ServiceManager>,
+        title: Option<Title>,
+    ) -> Self {
         Self {
             plan: config.worker_plan(environment),
             own_log: SupervisorLog::new(&config.name, config.verbosity),
@@ -120,7 +125,8 @@ impl RealWorld {
 
     /// Hands a worker the socket that it asks for, or the reason why it gets none.
     pub fn hand_socket(&mut self, pid: i32, request: u64, listen: &str, is_booting: bool) {
-        let found = self.listeners.find_or_bind(&mut self.config.sockets, pid, listen, is_booting);
+        let found =
+            self.listeners.find_or_bind(&mut self.config.sockets, pid, listen, is_booting, self.manager.as_ref());
         let Some(channel) = self.workers.get(pid).and_then(|process| process.channel.as_ref()) else { return };
         let _ = match found {
             Ok(listener) => orders::hand_socket(channel.as_fd(), request, listener.shared.as_fd(), &listener.address()),
@@ -422,7 +428,7 @@ impl World for RealWorld {
         if let Some(file) = &self.pid_file {
             file.mark_ending();
         }
-        self.listeners.close();
+        self.listeners.close(self.manager.as_ref().is_some_and(|manager| manager.stores_sockets));
     }
 
     fn close_slot_sockets(&mut self, slot: usize) {
@@ -486,10 +492,8 @@ impl World for RealWorld {
         }
     }
 
-    fn notify(&mut self, text: &str) {
-        if let Some(manager) = &self.manager {
-            let _ = notify(manager, text);
-        }
+    fn announce(&mut self, what: Announcement) {
+        self.announce_to_manager(what);
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use daemonic_core::pidfile::Held;
 use daemonic_core::place;
+use daemonic_core::service_manager::ServiceManager;
 use daemonic_core::stdio::Tail;
 use daemonic_core::sys::exec::{Command as Program, Image, Variable};
 use daemonic_core::sys::signal::{AllBlocked, Watch};
@@ -50,7 +51,7 @@ struct SavedState {
     listeners: Vec<SavedListener>,
     workers: Vec<SavedWorker>,
     late: [Option<RawFd>; 3],
-    manager: Option<String>,
+    manager: Option<ServiceManager>,
     notify_socket: Option<SavedNotifySocket>,
     known_children: BTreeSet<i32>,
 }
@@ -80,7 +81,6 @@ struct SavedNotifySocket {
 #[serde(deny_unknown_fields)]
 struct SavedListener {
     name: String,
-    path: Option<PathBuf>,
     shared: RawFd,
     by_slot: Vec<(usize, RawFd)>,
 }
@@ -231,7 +231,7 @@ pub fn resume(state: RawFd, environment: Environment) -> nix::Result<(Fleet, Rea
         .listeners
         .into_iter()
         .map(|saved| {
-            let mut listener = Listener::new(saved.name, saved.path, own(saved.shared));
+            let mut listener = Listener::new(saved.name, own(saved.shared), &world.config.sockets);
             listener.by_slot = saved.by_slot.into_iter().map(|(slot, number)| (slot, own(number))).collect();
             listener
         })
@@ -269,7 +269,6 @@ impl SavedListener {
     fn of(listener: &Listener) -> Self {
         Self {
             name: listener.name.clone(),
-            path: listener.path.clone(),
             shared: listener.shared.as_raw_fd(),
             by_slot: listener.by_slot.iter().map(|(&slot, socket)| (slot, socket.as_raw_fd())).collect(),
         }

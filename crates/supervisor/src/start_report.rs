@@ -7,13 +7,15 @@ use daemonic_core::stdio::Tail;
 use daemonic_core::sys::{descendants, process};
 use nix::unistd::Pid;
 
-use crate::fleet::{Level, World};
+use crate::fleet::{Announcement, Level, World};
 use crate::real_world::RealWorld;
 
 impl RealWorld {
     /// Reports that every worker of the first start is ready.
     pub fn report_success(&mut self) {
-        self.notify("READY=1");
+        self.announce_to_manager(Announcement::Ready);
+        self.listeners.forget_unclaimed(&mut self.config.sockets, self.manager.as_ref());
+        self.store_sockets();
         let Some(mut arrival) = self.arrival.take() else {
             if let Some(file) = &self.pid_file {
                 let _ = file.mark_started();
@@ -34,6 +36,7 @@ impl RealWorld {
             Some(process) => process.failure.take(),
             None => self.start_failure.take(),
         };
+        self.announce_failure(reason, failure.as_ref());
         if let Some(failure) = &failure {
             return self.report_failed_step(failure);
         }

@@ -1,7 +1,10 @@
-//! The supervisor's own log lines, on its stderr: ISO time, name[pid], supervisor, level, text.
+//! The supervisor's own log lines, on its stderr: ISO time, name[pid], supervisor, level, text. The journal also gets the
+//! priority, as sd-daemon(3) has it.
 
 use std::io::Write;
 use std::time::SystemTime;
+
+use daemonic_core::surroundings::is_journal_stream;
 
 use crate::fleet::Level;
 
@@ -9,13 +12,15 @@ use crate::fleet::Level;
 pub struct SupervisorLog {
     name: String,
     verbosity: Level,
+    /// Value of JOURNAL_STREAM, where systemd has set it.
+    journal: Option<String>,
 }
 
 impl SupervisorLog {
     /// Logs under `name`; verbosity 0 leaves out debug lines.
     pub fn new(name: &str, verbosity: u8) -> Self {
         let verbosity = if verbosity == 0 { Level::Info } else { Level::Debug };
-        Self { name: name.to_owned(), verbosity }
+        Self { name: name.to_owned(), verbosity, journal: std::env::var("JOURNAL_STREAM").ok() }
     }
 
     /// Writes a line in one write(2), so that lines of several processes don't mix. A line that can't be written is
@@ -25,13 +30,16 @@ impl SupervisorLog {
             return;
         }
         let time = humantime::format_rfc3339_millis(SystemTime::now());
-        let word = match level {
-            Level::Error => "error",
-            Level::Warning => "warning",
-            Level::Info => "info",
-            Level::Debug => "debug",
+        let (word, priority) = match level {
+            Level::Error => ("error", 3),
+            Level::Warning => ("warning", 4),
+            Level::Info => ("info", 6),
+            Level::Debug => ("debug", 7),
         };
         let line = format!("{time}{}{word}: {text}\n", self.sender());
+        // Looked at each time: stderr may have been exchanged for a log file.
+        let is_journal = self.journal.as_ref().is_some_and(|stream| is_journal_stream(2, stream));
+        let line = if is_journal { with_priority(&line, priority) } else { line };
         let _ = std::io::stderr().write_all(line.as_bytes());
     }
 
@@ -45,4 +53,10 @@ impl SupervisorLog {
     fn sender(&self) -> String {
         format!(" {}[{}] supervisor: ", self.name, std::process::id())
     }
+}
+
+/// Begins every line with its priority: the journal makes an entry of each.
+fn with_priority(text: &str, priority: u8) -> String {
+    let mark = format!("<{priority}>");
+    format!("{mark}{}\n", text.trim_end().replace('\n', &format!("\n{mark}")))
 }

@@ -7,6 +7,7 @@ mod reload;
 mod remains;
 mod restart;
 mod scale;
+mod status_line;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -71,8 +72,8 @@ pub trait World {
     fn log(&mut self, level: Level, text: &str);
     /// Shows `text` as the process title.
     fn set_title(&mut self, text: &str);
-    /// Tells the service manager, if there is one, by sd_notify(3).
-    fn notify(&mut self, text: &str);
+    /// Tells the service manager, if there is one, what the fleet does.
+    fn announce(&mut self, what: Announcement);
 }
 
 /// Why no process could be started for a slot.
@@ -104,6 +105,18 @@ pub enum Level {
     Warning,
     Info,
     Debug,
+}
+
+/// What a service manager is to know of the fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announcement {
+    /// The first start or a reload is over.
+    Ready,
+    /// A reload of so many workers begins.
+    Reloading {
+        workers: usize,
+    },
+    Stopping,
 }
 
 /// Who says that a worker is ready.
@@ -422,8 +435,7 @@ impl Fleet {
             (1, None) => "monitoring 1 worker".to_owned(),
             (count, _) => format!("monitoring {count} workers"),
         };
-        let failing = self.slots.iter().any(|slot| slot.failures + slot.refusals > 0);
-        let health = self.last_failure.as_deref().filter(|_| failing).unwrap_or("healthy");
+        let health = self.counting_failure().unwrap_or("healthy");
         world.set_title(&match self.phase {
             Phase::Stopping { .. } => "stopping".to_owned(),
             Phase::Starting => "starting".to_owned(),

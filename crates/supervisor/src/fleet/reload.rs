@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::remains::LOOK_EVERY;
 use super::worker::{Event, Worker};
-use super::{ClientId, Fleet, Level, Phase, ReadyBy, ReloadWay, START_TRIES, World, pause_after_refusal, send};
+use super::{
+    Announcement, ClientId, Fleet, Level, Phase, ReadyBy, ReloadWay, START_TRIES, World, pause_after_refusal, send,
+};
 use crate::clock::Millis;
 use crate::policy::{Exit, Verdict};
 
@@ -81,7 +83,7 @@ impl Fleet {
             return clients.into_iter().for_each(|client| world.answer(client, Err(why.clone())));
         }
         world.log(Level::Info, "reloading");
-        world.notify("RELOADING=1");
+        world.announce(Announcement::Reloading { workers: self.slots.len() });
         world.reopen_logs();
         let (mut queue, mut new, mut until) = ((0..self.slots.len()).collect(), Vec::new(), world.now());
         if let ReloadWay::Signal(signal) = way {
@@ -230,7 +232,7 @@ impl Fleet {
     fn finish_reload(&mut self, world: &mut impl World) {
         let Some(reload) = self.reload.take() else { return };
         world.log(Level::Info, "reloaded");
-        world.notify("READY=1");
+        world.announce(Announcement::Ready);
         for client in reload.clients {
             world.answer(client, Ok(()));
         }
@@ -257,7 +259,7 @@ impl Fleet {
         let first_line = reason.lines().next().unwrap_or("").trim_end_matches("; it wrote:");
         world.log(Level::Error, &format!("the reload failed: {first_line}; those that run go on"));
         if self.phase == Phase::Running {
-            world.notify("READY=1");
+            world.announce(Announcement::Ready);
             if let Some(pid) = successor {
                 self.happens(world, pid, Event::Retire);
             }

@@ -1,7 +1,7 @@
 //! Asking workers to stop, and killing those that do not.
 
 use super::worker::Worker;
-use super::{Event, Fleet, Level, Phase, World};
+use super::{Announcement, Event, Fleet, Level, Phase, World};
 use crate::clock::Millis;
 use crate::policy::{Exit, signal_name};
 
@@ -41,7 +41,7 @@ impl Fleet {
     /// Asks all workers to stop, and starts none from here on; the supervisor is to exit with `code`.
     pub(super) fn begin_stop(&mut self, world: &mut impl World, code: i32, signal: i32) {
         self.phase = Phase::Stopping { code };
-        world.notify("STOPPING=1");
+        world.announce(Announcement::Stopping);
         world.begin_exit();
         for slot in &mut self.slots {
             slot.restart_at = None;

@@ -1,5 +1,6 @@
 //! The event loop: signals, exits, channels and the control socket become events of the fleet.
 
+mod manager_news;
 mod requests;
 mod signals;
 mod worker_lines;
@@ -9,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use daemonic_core::sys::signal::Watch;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use self::manager_news::ManagerNews;
 use crate::clock::{Millis, now};
 use crate::control_socket::ControlSocket;
 use crate::fleet::{ClientId, Fleet};
@@ -24,6 +26,7 @@ pub struct Supervisor {
     pub control: Option<ControlSocket>,
     pub notify_socket: Option<NotifySocket>,
     watch: Watch,
+    news: ManagerNews,
     started_at: Millis,
     /// Whether the program maps signals that the log doesn't tell of yet.
     has_new_signals: bool,
@@ -42,6 +45,7 @@ impl Supervisor {
             control: None,
             notify_socket,
             watch,
+            news: ManagerNews::default(),
             started_at: now(),
             has_new_signals: false,
             outcome_clients: Vec::new(),
@@ -73,6 +77,7 @@ impl Supervisor {
             self.world.stderr_memory.trim(&self.world.workers, now());
             self.world.hand_lost_logs();
             self.send_answers();
+            self.tell_news();
         }
     }
 
@@ -86,6 +91,7 @@ impl Supervisor {
             self.fleet.next_deadline(),
             world.stderr_memory.next_trim(workers),
             world.next_lost_log(),
+            self.next_news(now),
             self.notify_socket.as_ref().and_then(|socket| socket.next_read(now)),
             self.control.as_ref().and_then(|control| control.next_accept(now)),
         ];

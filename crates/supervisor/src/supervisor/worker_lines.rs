@@ -20,11 +20,12 @@ impl Supervisor {
                 self.handle_line(pid, line);
             }
         }
-        let datagrams = self.notify_socket.as_mut().map(NotifySocket::receive_share).unwrap_or_default();
         let target = self.world.config.identity.user;
-        for (sender, said) in datagrams {
-            let Some(pid) = sender.worker(target, |pid| self.world.workers.contains(pid)) else { continue };
-            for notification in said {
+        // One after the other: as long as a datagram's descriptors are open, its sender waits.
+        while let Some(mut datagram) = self.notify_socket.as_mut().and_then(NotifySocket::next) {
+            let is_worker = |pid| self.world.workers.contains(pid);
+            let Some(pid) = datagram.sender.and_then(|sender| sender.worker(target, is_worker)) else { continue };
+            for notification in std::mem::take(&mut datagram.said) {
                 self.handle_notification(pid, notification);
             }
         }
@@ -108,6 +109,7 @@ impl Supervisor {
         }
         let config = &mut self.world.config;
         config.grant(open, wishes);
+        config.watch_workers_for(self.world.manager.as_ref());
         if let Some(file) = &config.pid_file {
             state_file::set(file, [("stopTimeout", config.stop_timeout.into())]);
         }

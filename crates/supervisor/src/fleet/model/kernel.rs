@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Millis;
 use crate::fleet::tests::KILLED;
-use crate::fleet::{ClientId, Level, ReadyBy, Refused, ReloadWay, World};
+use crate::fleet::{Announcement, ClientId, Level, ReadyBy, Refused, ReloadWay, World};
 use crate::policy::Exit;
 
 const TERMED: Exit = Exit::Signal { number: libc::SIGTERM, core_dumped: false };
@@ -219,9 +219,9 @@ impl World for Kernel {
     }
     fn log(&mut self, _level: Level, _text: &str) {}
     fn set_title(&mut self, _text: &str) {}
-    fn notify(&mut self, text: &str) {
+    fn announce(&mut self, what: Announcement) {
         let rolls_over = self.reload_way.is_none();
-        self.served = (text == "RELOADING=1" && rolls_over).then(|| {
+        self.served = (matches!(what, Announcement::Reloading { .. }) && rolls_over).then(|| {
             self.reload_began = self.now;
             self.processes.values().filter(|process| process.serves()).map(|process| process.slot).collect()
         });

@@ -6,7 +6,7 @@ mod stages;
 
 use std::collections::HashMap;
 
-use super::{ClientId, Failing, Fleet, Level, Phase, ReadyBy, Refused, ReloadWay, Terms, World};
+use super::{Announcement, ClientId, Failing, Fleet, Level, Phase, ReadyBy, Refused, ReloadWay, Terms, World};
 use crate::clock::Millis;
 use crate::policy::tests::supervision;
 use crate::policy::{Exit, Restart};
@@ -119,7 +119,7 @@ impl World for SimulatedWorld {
     fn set_title(&mut self, text: &str) {
         text.clone_into(&mut self.title);
     }
-    fn notify(&mut self, _text: &str) {}
+    fn announce(&mut self, _what: Announcement) {}
 }
 
 pub(in crate::fleet) const PROGRAM: ReadyBy = ReadyBy::Program;
