@@ -286,7 +286,8 @@ export interface MonitorOptions {
   /**
    * How a reload has a new worker take over. `'auto'`: it starts beside the old one, which stops when the new one is ready and
    * has settled; a program that binds its own port can't be beside itself, and then the reload is refused. `'roll-over'`: beside
-   * the old one in any case, for a program that binds its port with SO_REUSEPORT. `'restart'`: it starts when the old one has
+   * the old one in any case, for a program that binds its port with SO_REUSEPORT, or one that the kernel
+   * chooses. `'restart'`: it starts when the old one has
    * exited.
    * @default 'auto'
    */
