@@ -200,15 +200,17 @@ impl RealWorld {
         }
     }
 
-    /// The address that the program binds itself and that is answered now; None where it shares the supervisor's sockets.
-    /// What the program says counts first, since another user's descriptors may not be readable.
-    fn own_address(&self) -> Option<String> {
+    /// The address that the program binds itself and that is answered now, and how `--listen` would have it bound; None where
+    /// it shares the supervisor's sockets. What the program says counts first, since another user's descriptors may not be
+    /// readable.
+    fn own_address(&self) -> Option<(String, String)> {
         if let Ready::Port(addresses) = &self.config.ready {
-            return addresses.iter().find(|address| is_answered(address)).cloned();
+            let address = addresses.iter().find(|address| is_answered(address))?;
+            return Some((address.clone(), format!("{address} and without --ready port, if it takes LISTEN_FDS")));
         }
         let running = self.workers.iter().filter(|(_, process)| self.config.sockets.is_empty() && !process.has_exited);
         let port = running.flat_map(|(pid, _)| own_ports::listened_on_by(pid)).next();
-        port.map(|port| format!("port {port}"))
+        port.map(|port| (format!("port {port}"), port.to_string()))
     }
 
     /// Refuses a start at an address that another process answers already: it would be taken for the program's.
@@ -378,10 +380,10 @@ impl World for RealWorld {
             (None, Reload::RollOver) => ReloadWay::RollOver,
             (None, Reload::Auto) => match self.own_address() {
                 None => ReloadWay::RollOver,
-                Some(address) => ReloadWay::Refused(format!(
-                    "it listens on {address} itself, where no successor can listen beside it. Start it with --listen, which \
-                     shares the socket between old and new; with --reload-signal HUP, if it reloads at that signal; or with \
-                     --reload restart, which stops it before the next starts"
+                Some((address, listen)) => ReloadWay::Refused(format!(
+                    "it listens on {address} itself, where no successor can listen beside it. Start it with --listen {listen}, \
+                     which shares the socket between old and new; with --reload-signal HUP, if it reloads at that signal; or \
+                     with --reload restart, which stops it before the next starts"
                 )),
             },
         }
