@@ -1,7 +1,7 @@
 // `daemonic logs`: last lines, several files, following across rotation and truncation.
 import { appendFileSync, mkdirSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
 import test from 'ava'
-import { cli, isReadable, ownLines, place, spawnCli, started } from './support/cli.js'
+import { CLI, cli, cliEnvironment, isReadable, ownLines, place, spawnCli, started } from './support/cli.js'
 import { Scene } from './support/scene.js'
 
 /** The log of a daemon that isn't there: the default file. */
@@ -96,6 +96,45 @@ test('--since leaves out what is older, by the times that lines begin with', asy
   t.is((await cli(scene, ['logs', 'web', '--since', '10m', '-n', '1'])).stdout.split('\n').length, 2)
   t.regex((await cli(scene, ['logs', 'web', '--since', at(30)])).stdout, /older/)
 })
+
+test('--since knows the times of pino and bunyan, whose lines are JSON', async t => {
+  const scene = new Scene(t)
+  const at = (minutes: number) => Date.now() - minutes * 60_000
+  const nested = { time: at(100), text: '"time":1' }
+  const pino = (minutes: number, msg: string) => JSON.stringify({ level: 30, nested, time: at(minutes), msg })
+  const bunyan = (minutes: number, msg: string) => JSON.stringify({ nested, msg, time: new Date(at(minutes)), v: 0 })
+  const seconds = (minutes: number, msg: string) => JSON.stringify({ time: at(minutes) / 1_000, msg })
+  log(scene, `${pino(20, 'a')}\n${pino(5, 'b')}\n{ no JSON\n${pino(1, 'c')}\n`, 'one')
+  log(scene, `${bunyan(20, 'd')}\n${bunyan(4, 'e')}\n${seconds(3, 'f')}\n`, 'two')
+  const { stdout, stderr } = await cli(scene, ['logs', 'one', 'two', '--since', '10m'])
+  t.is(stderr, '')
+  t.deepEqual(
+    stdout.match(/"msg":"."|no JSON/g)?.map(each => each.replace(/"msg":"(.)"/, '$1')),
+    ['b', 'no JSON', 'e', 'f', 'c'],
+  )
+})
+
+for (const [what, line] of [
+  ['without times', 'a line without a time'],
+  ['with times', `${new Date().toISOString()} a line`],
+] as const) {
+  test(`--since shows all of a large log ${what}, and takes no memory for that`, async t => {
+    const scene = new Scene(t)
+    const path = log(scene, '')
+    const lines = 1_000_000
+    const piece = `${line}, and what makes it longer\n`.repeat(lines / 100)
+    for (let written = 0; written < lines; written += lines / 100) appendFileSync(path, piece)
+    // The limit is of Node's heap: the whole text is larger.
+    const run = { execArgv: ['--max-old-space-size=24', '--max-semi-space-size=2'] }
+    const { code, stdout, stderr } = await scene.run(
+      'sh',
+      ['-c', '"$@" | wc -l', 'sh', process.execPath, ...run.execArgv, CLI, 'logs', 'web', '--since', '10m'],
+      { env: cliEnvironment(scene) },
+    )
+    t.is(code, 0, stderr)
+    t.is(Number(stdout), lines, stderr)
+  })
+}
 
 test('where lines have no times, --since says so', async t => {
   const scene = new Scene(t)

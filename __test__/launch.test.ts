@@ -277,6 +277,7 @@ test('what launch() was given wins over the call, which wins over the defaults; 
   const scene = new Scene(t)
   const given = { name: 'd', umask: 0o027, log: './d.log', listen: { given: './given.sock' } }
   const { pid = 0, addresses } = await launchOnce(scene, launched('wantsOtherThings'), given)
+  await scene.until('it has told all', () => scene.exists('facts') && /\n.*\n$/.test(scene.read('facts')))
   const [facts = '', second] = scene.read('facts').trimEnd().split('\n')
   t.deepEqual(JSON.parse(facts), ['d', 0o027, '/', scene.path('given.sock'), 'x'])
   t.is(second, 'daemonize() was called before in this process: a second call takes no options')

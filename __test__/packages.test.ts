@@ -74,7 +74,7 @@ test('the bundles import nothing but Node', t => {
   t.true(bundles.includes('cli.cjs') && bundles.includes('index.js'))
   for (const name of bundles) {
     const text = readFileSync(`${ROOT}/dist/${name}`, 'utf8')
-    const imported = [...text.matchAll(/(?<!["\w])(?:from|import|require\()\s*"([^"\s]+)"/g)].map(
+    const imported = [...text.matchAll(/(?<!["\w-])(?:from|import|require\()\s*"([^"\s]+)"/g)].map(
       ([, path = '']) => path,
     )
     t.deepEqual(

@@ -87,6 +87,14 @@ export declare class ServiceManager {
   forget(name: string): void
 }
 
+/** Means to end a start of `launch()` before the daemon is ready. Dropping it ends the start, too. */
+export declare class StartCancel {
+  /** Prepares to cancel a start. */
+  constructor()
+  /** Has the daemon killed, unless it is ready by now. */
+  cancel(): void
+}
+
 /** Entry of the user database. */
 export interface Account {
   uid: number
@@ -218,7 +226,7 @@ export interface KilledDaemonPlan {
 export declare function knownLimits(): Array<string>
 
 /** Starts the daemon as `start()` does, but in a thread of its own, and resolves when it is done. */
-export declare function launch(plan: Plan, timeout: number): Promise<Launch | Refusal>
+export declare function launch(plan: Plan, timeout: number, cancel?: StartCancel | undefined | null): Promise<Launch | Refusal>
 
 /** Daemon that was launched, and how its start went. */
 export interface Launch {
@@ -264,7 +272,7 @@ export declare function namedProcess(path: string): number | null
 
 /** Result of a start. */
 export interface Outcome {
-  kind: 'ready' | 'ended' | 'timeout' | 'interrupted' | 'lost'
+  kind: 'ready' | 'ended' | 'timeout' | 'interrupted' | 'cancelled' | 'lost'
   exitCode?: number
   signal?: string
   stderr: string

@@ -8,6 +8,7 @@ import { findRunning, type RunningOne } from './running/find-running.js'
 import { isListener } from './running/listener.js'
 import { targetPath } from './running/paths.js'
 import { status } from './status.js'
+import type { Abortable } from './types.js'
 
 /** How long to wait for a daemon that is starting or stopping, in milliseconds. */
 const SETTLE_TIMEOUT = 30_000
@@ -24,10 +25,11 @@ const LONGEST_ADDRESS = process.platform === 'linux' ? 107 : 103
  * @throws OptionError the daemon has no socket of that name
  * @throws SystemCallError the pid file can't be read
  * @throws Error of node:net, if the connection fails otherwise
+ * @throws the reason of `signal`, if that aborts before the connection is there
  */
-export async function connect(target: string, socket: string): Promise<Socket> {
+export async function connect(target: string, socket: string, { signal }: Abortable = {}): Promise<Socket> {
   const path = resolve(targetPath(target))
-  const running = await findRunning(path, performance.now() + SETTLE_TIMEOUT)
+  const running = await findRunning(path, performance.now() + SETTLE_TIMEOUT, signal)
   if (running === null || running === 'late') throw notRunning(path)
   const addresses = await addressesOf(path, running)
   const address = addresses[socket]
@@ -38,7 +40,9 @@ export async function connect(target: string, socket: string): Promise<Socket> {
     throw new OptionError('socket', `The daemon of ${path} has no socket '${socket}'; it has: ${known}`)
   }
   try {
-    const client = await (address.startsWith('/') ? connectUnix(address) : connected(inetAddress(address)))
+    const client = await (address.startsWith('/')
+      ? connectUnix(address, signal)
+      : connected(inetAddress(address), signal))
     requireListener(client, running.author, `${path}: socket '${socket}' (${address})`)
     return client
   } catch (error) {
@@ -69,11 +73,11 @@ async function addressesOf(path: string, { state }: RunningOne): Promise<Readonl
 const CLOSED = new Set(['ECONNREFUSED', 'ENOENT', 'ECONNRESET'])
 
 /** Connects to a Unix socket. A path too long for the kernel is reached through a descriptor of its directory. */
-async function connectUnix(path: string): Promise<Socket> {
-  if (Buffer.byteLength(path) <= LONGEST_ADDRESS) return connected({ path })
+async function connectUnix(path: string, signal: AbortSignal | undefined): Promise<Socket> {
+  if (Buffer.byteLength(path) <= LONGEST_ADDRESS) return connected({ path }, signal)
   const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
   try {
-    return await connected({ path: `/proc/self/fd/${directory}/${basename(path)}` })
+    return await connected({ path: `/proc/self/fd/${directory}/${basename(path)}` }, signal)
   } finally {
     closeSync(directory)
   }
@@ -86,12 +90,16 @@ function inetAddress(address: string): NetConnectOpts {
   return { host: host === '::' || host === '0.0.0.0' ? 'localhost' : host, port: Number(port) }
 }
 
-function connected(to: NetConnectOpts): Promise<Socket> {
+function connected(to: NetConnectOpts, signal: AbortSignal | undefined): Promise<Socket> {
   return new Promise((resolve, reject) => {
+    signal?.throwIfAborted()
     // Loaded here, since few programs connect.
     const socket = process.getBuiltinModule('node:net').connect(to)
+    const abort = () => socket.destroy(signal?.reason)
+    signal?.addEventListener('abort', abort)
     socket.once('error', reject)
     socket.once('connect', () => {
+      signal?.removeEventListener('abort', abort)
       socket.off('error', reject)
       resolve(socket)
     })

@@ -6,10 +6,12 @@ import { DaemonError, notRunning, OptionError } from './errors/classes.js'
 import { OPTIONS } from './options/table.js'
 import { duration, oneOf, or } from './options/values.js'
 import { PidLock } from './pid-lock.js'
+import { unlessAborted } from './process/unless-aborted.js'
 import { askSupervisor, outcomeOf, type SupervisorStatus } from './running/control-socket.js'
 import { pause } from './running/find-running.js'
 import { targetPath } from './running/paths.js'
 import { companionsOf, readLastState, readState } from './running/state-file.js'
+import type { Abortable } from './types.js'
 
 /** Options of stop(). */
 export interface StopOptions {
@@ -19,6 +21,12 @@ export interface StopOptions {
   timeout?: number | undefined
   /** Whether to send SIGKILL at the timeout; `false` rejects instead. @default true */
   force?: boolean | undefined
+  /**
+   * Gives up waiting when it aborts: stop() rejects with its reason. The daemon has been asked by then, and is still killed at the
+   * timeout while this process lives. `signal` is the one that is sent.
+   * @default none
+   */
+  abortSignal?: AbortSignal | undefined
 }
 
 /** What stop() did. */
@@ -48,18 +56,23 @@ const KILL_DELAY = 2_000
  * @throws DaemonError ERR_DAEMON_STOP_TIMEOUT: with `force: false`, it still runs
  * @throws SystemCallError EPERM: it is another user's; or the pid file can't be read
  * @throws OptionError `signal` or `timeout` is wrong
+ * @throws the reason of `abortSignal`, if that aborts before the daemon has exited
  */
 export async function stop(target: string, options: StopOptions = {}): Promise<Stopped> {
   const path = resolve(targetPath(target))
-  const { signal = 'SIGTERM', force = true } = options
+  const { signal = 'SIGTERM', force = true, abortSignal } = options
   const number = signalNumber(signal)
   const { pid } = PidLock.inspect(path)
   const stopTimeout = readState(path, pid)?.stopTimeout ?? OPTIONS.stopTimeout.default
   const timeout = duration('timeout', or(options.timeout, stopTimeout + KILL_DELAY))
+  abortSignal?.throwIfAborted()
   const start = performance.now()
   const asked = pid === null ? null : outcomeOf(path, pid, timeout + KILL_DELAY)
   const result = checked(
-    await native.stopOwner({ path, companions: companionsOfStopped(path), signal: number, timeout, force }),
+    await unlessAborted(
+      native.stopOwner({ path, companions: companionsOfStopped(path), signal: number, timeout, force }),
+      abortSignal,
+    ),
   )
   const elapsed = performance.now() - start
   if (!result.ended) {
@@ -137,11 +150,17 @@ export async function signal(target: string, signal: NodeJS.Signals, options: Si
  * @throws SystemCallError ETIMEDOUT after `timeout` milliseconds, while the reload goes on; EACCES, EPERM: it is another
  * user's
  * @throws OptionError `timeout` is wrong
+ * @throws the reason of `options.signal`, if that aborts: the reload goes on
  */
-export async function reload(target: string, options: { timeout?: number | undefined } = {}): Promise<void> {
+export async function reload(
+  target: string,
+  options: { timeout?: number | undefined } & Abortable = {},
+): Promise<void> {
   const path = runningPidFile(target)
   const timeout = options.timeout === undefined ? Infinity : duration('timeout', options.timeout)
-  if ((await askSupervisor(path, { do: 'reload' }, 'ERR_DAEMON_RELOAD', timeout)) === null) await signal(path, 'SIGHUP')
+  options.signal?.throwIfAborted()
+  const asked = askSupervisor(path, { do: 'reload' }, 'ERR_DAEMON_RELOAD', timeout)
+  if ((await unlessAborted(asked, options.signal)) === null) await signal(path, 'SIGHUP')
 }
 
 /**

@@ -20,7 +20,7 @@ import { launcherTimeout } from './start/supervisor-plan.js'
 import { takeOver } from './start/takeover.js'
 import { failing } from './start/tell-failure.js'
 import { tellOfLostRace, warnOfOthers } from './start/warnings.js'
-import type { Launched } from './types.js'
+import type { Abortable, Launched } from './types.js'
 
 /** Options that launch() alone has. */
 const OWN: readonly string[] = decidedBy('launch')
@@ -43,16 +43,20 @@ const NEEDED_IN_DAEMON = LAUNCH_OPTIONS.filter(name => takesEffect(name, 'call')
  * @throws StartError          the daemon ended or timed out before it was ready
  * @throws DaemonError         ERR_DAEMON_UNSUPPORTED: Windows; ERR_DAEMON_BLOCKED: another process has a read lock on the
  *                             pid file; ERR_DAEMON_UNVERIFIED: the daemon to replace can't be told for sure
+ * @throws the reason of `signal`, if that aborts before the daemon is ready: one that this call started has been ended
+ *                             then, and another one was left alone
  */
 export async function launch<
   const L extends ListenMap = Record<never, never>,
   P extends LaunchOptions['pidFile'] = Exclude<LaunchOptions['pidFile'], false>,
 >(
   program: string | URL,
-  options: LaunchOptions<L> & { pidFile?: P } = {},
+  options: LaunchOptions<L> & { pidFile?: P } & Abortable = {},
 ): Promise<Launched<L, P extends false ? null : string>> {
-  const request = requestOf(program, options as LaunchOptions)
-  const launched = request.reuses ? await findOrStart(request) : await start(request)
+  const { signal, ...rest } = options
+  const request = requestOf(program, rest as LaunchOptions)
+  signal?.throwIfAborted()
+  const launched = request.reuses ? await findOrStart(request, signal) : await start(request, signal)
   return launched as Launched<L, P extends false ? null : string>
 }
 
@@ -173,11 +177,16 @@ function isDescriptor(value: unknown): boolean {
   return typeof value === 'number' || (typeof value === 'object' && value !== null && 'fd' in value)
 }
 
-async function start({ settings, program, launching }: Request): Promise<AnyLaunched> {
+async function start({ settings, program, launching }: Request, signal?: AbortSignal): Promise<AnyLaunched> {
   prepareDirectories(settings)
   const before = warnOfOthers(settings)
   const plan = planOf(settings, program, launching)
-  const answer = await native.launch(plan, launcherTimeout(settings, plan))
+  const cancel = signal && new native.StartCancel()
+  const abort = () => cancel?.cancel()
+  signal?.addEventListener('abort', abort)
+  const answer = await native.launch(plan, launcherTimeout(settings, plan), cancel)
+  signal?.removeEventListener('abort', abort)
+  if ('outcome' in answer && answer.outcome.kind === 'cancelled') throw signal?.reason
   try {
     return launchedFrom(settings, checked(answer))
   } catch (error) {
@@ -187,12 +196,12 @@ async function start({ settings, program, launching }: Request): Promise<AnyLaun
 }
 
 /** Tries until a daemon runs that is wanted: other callers may start, replace and stop daemons between these steps. */
-async function findOrStart(request: Request): Promise<AnyLaunched> {
+async function findOrStart(request: Request, signal?: AbortSignal): Promise<AnyLaunched> {
   const { settings } = request
   const path = settings.pidFile?.path ?? ''
   const deadline = performance.now() + settings.startTimeout
   for (;;) {
-    const running = await findRunning(path, deadline)
+    const running = await findRunning(path, deadline, signal)
     if (running === 'late') throw lateError(settings)
     if (running !== null && isWanted(running, settings)) {
       const { pid, state } = running
@@ -201,7 +210,7 @@ async function findOrStart(request: Request): Promise<AnyLaunched> {
     if (running !== null) await replaceOwner(path, running.pid)
     else {
       try {
-        return await start(request)
+        return await start(request, signal)
       } catch (error) {
         if (!isTaken(error) || performance.now() > deadline) throw error
         await pause()

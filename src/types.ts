@@ -4,6 +4,12 @@ import type { Server } from 'node:net'
 import type { ListenMap } from './option-types.js'
 import type { PidLock } from './pid-lock.js'
 
+/** A call that can be given up. */
+export interface Abortable {
+  /** Gives the call up when it aborts: the call rejects with its reason. @default none */
+  signal?: AbortSignal | undefined
+}
+
 /** The daemon that launch() found or started. `Target` is null only with `pidFile: false`. */
 export interface Launched<L extends ListenMap = ListenMap, Target extends string | null = string> {
   /** The process that owns the pid file: the daemon, or its supervisor. */

@@ -1,94 +1,155 @@
-// The last lines of a log, read from its end, and those of several logs in the order of their times.
+// The last lines of a log, found from its end, and those of several logs in the order of their times. No more of a log than a
+// chunk and a line is ever in memory.
 import { fstatSync, readSync } from 'node:fs'
+import { StringDecoder } from 'node:string_decoder'
 import { during, openRegularFile, SystemCallError } from './library.js'
 
 /** A line of a log. */
 export interface Line {
   text: string
-  /** The time that the line begins with, else that of the line before it; milliseconds since the epoch. */
+  /** Its time, else that of the line before it; milliseconds since the epoch. */
   time: number
 }
 
+/** The end of a log, from the first line that is wanted. */
+export interface LogEnd {
+  /** Reads the lines; each call begins anew. */
+  lines(): Iterable<Line>
+  /** Where the lines begin that are written later. */
+  end: number
+  /** Whether any line has a time. */
+  hasTimes: boolean
+}
+
 const CHUNK = 64 * 1024
-/** How much of a log's end is read, in bytes and in lines: whatever a daemon writes, a look at its log ends. */
-const MOST_BYTES = 32 * 1024 * 1024
-const MOST_LINES = 500_000
 /** The longest line, in bytes; of a longer one at the end of a log the rest is shown. */
 export const LONGEST_LINE = 1024 * 1024
+/** A log without a time in so much of its end has none, in bytes. */
+const TIMELESS = 32 * 1024 * 1024
 const NEWLINE = 0x0a
 /** An ISO 8601 time at the beginning of a line; brackets or colours may stand before it. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal's escape sequences begin with one
 const TIME = /^(?:\x1b\[[\d;]*m)*[[(]?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)/
+/** Numbers below this are seconds since the epoch, not milliseconds. */
+const SECONDS = 1e11
 
 /**
- * Reads the last `count` lines of an open log, those before the moment `since` left out. `end` is where the next lines
- * will begin; `fd` is null for a file that doesn't exist yet.
+ * Finds the last `count` lines of an open log or, with `since`, those from that moment on; `fd` is null for a file that
+ * doesn't exist yet.
  */
-export function lastLines(
-  fd: number | null,
-  count: number,
-  since?: number,
-): { lines: Line[]; end: number; hasTimes: boolean } {
-  if (fd === null) return { lines: [], end: 0, hasTimes: false }
-  const size = fstatSync(fd).size
-  const lines = withTimes(tail(fd, size, count, since))
-  const hasTimes = lines.some(({ time }) => Number.isFinite(time))
-  const wanted = since === undefined || !hasTimes ? lines : lines.filter(({ time }) => time >= since)
-  return { lines: count === 0 ? [] : wanted.slice(-count), end: size, hasTimes }
+export function logEnd(fd: number | null, count: number, since?: number): LogEnd {
+  if (fd === null) return { lines: () => [], end: 0, hasTimes: false }
+  const end = fstatSync(fd).size
+  if (since === undefined) {
+    const start = startOfLast(fd, end, count)
+    return { lines: () => linesOf(fd, start, end), end, hasTimes: false }
+  }
+  const { start, hasTimes } = startSince(fd, end, since)
+  return { lines: () => linesOf(fd, start, end, hasTimes ? since : undefined), end, hasTimes }
 }
 
-/** Merges the lines of several files by time. A line without a time stays behind the one before it. */
-export function merged<L extends Line>(files: readonly (readonly L[])[]): L[] {
-  return files.flat().toSorted((a, b) => (a.time === b.time ? 0 : a.time - b.time))
+/** Merges the lines of several logs by time. A line without a time stays behind the one before it. */
+export function* merged<L extends Line>(logs: readonly Iterable<L>[]): Generator<L> {
+  const heads = logs.map(log => {
+    const rest = log[Symbol.iterator]()
+    return { rest, next: rest.next() }
+  })
+  for (;;) {
+    let first: { rest: Iterator<L>; next: IteratorResult<L> } | undefined
+    for (const head of heads) {
+      if (!head.next.done && (!first || head.next.value.time < first.next.value.time)) first = head
+    }
+    if (!first) return
+    yield first.next.value
+    first.next = first.rest.next()
+  }
 }
 
-/** Returns the time that a line begins with, in milliseconds since the epoch; NaN if it begins with none. */
+/** Returns a line's time, in milliseconds since the epoch: at its beginning, or as pino and bunyan have it; NaN if it has none. */
 export function timeOf(text: string): number {
+  if (text.startsWith('{')) return timeOfJson(text)
   const [, time] = TIME.exec(text) ?? []
   return time === undefined ? Number.NaN : Date.parse(time.replace(',', '.').replace(' ', 'T'))
 }
 
-/** Reads whole lines from the end of a file, not many more than are wanted. An unfinished last line counts. */
-function tail(fd: number, size: number, count: number, since: number | undefined): string {
-  const chunks: Buffer[] = []
-  let start = size
+function timeOfJson(text: string): number {
+  if (!text.includes('"time"')) return Number.NaN
+  try {
+    const { time } = JSON.parse(text)
+    if (typeof time === 'number') return time < SECONDS ? time * 1_000 : time
+    return typeof time === 'string' ? Date.parse(time) : Number.NaN
+  } catch {
+    return Number.NaN
+  }
+}
+
+/** Finds where the last `count` lines begin. An unfinished last line counts. */
+function startOfLast(fd: number, end: number, count: number): number {
+  if (count === 0) return end
   let newlines = 0
-  let lineStart = size
-  const isBounded = () => size - start >= MOST_BYTES || newlines >= MOST_LINES || lineStart - start >= LONGEST_LINE
-  while (start > 0 && !isBounded()) {
+  let lineEnd = end
+  for (const { start, bytes } of chunksBackwards(fd, end)) {
+    // The newline at the very end begins no line.
+    let at = bytes.lastIndexOf(NEWLINE, start + bytes.length === end ? bytes.length - 2 : bytes.length - 1)
+    for (; at >= 0; at = at === 0 ? -1 : bytes.lastIndexOf(NEWLINE, at - 1)) {
+      newlines += 1
+      lineEnd = start + at
+      if (newlines === count) return lineEnd + 1
+    }
+    if (lineEnd - start >= LONGEST_LINE) return start
+  }
+  return 0
+}
+
+/** Finds a line before which no line is as young as `since`. */
+function startSince(fd: number, end: number, since: number): { start: number; hasTimes: boolean } {
+  let hasTimes = false
+  for (const { start, bytes } of chunksBackwards(fd, end)) {
+    const first = start === 0 ? 0 : bytes.indexOf(NEWLINE) + 1
+    const lines = first === 0 && start > 0 ? [] : bytes.toString('utf8', first).split('\n')
+    const time = lines.map(timeOf).find(each => !Number.isNaN(each))
+    hasTimes ||= time !== undefined
+    if (time !== undefined && time < since) return { start: start + first, hasTimes }
+    if (!hasTimes && end - start >= TIMELESS) break
+  }
+  return { start: 0, hasTimes }
+}
+
+function* chunksBackwards(fd: number, end: number): Generator<{ start: number; bytes: Buffer }> {
+  const buffer = Buffer.alloc(CHUNK)
+  for (let start = end; start > 0; ) {
     const length = Math.min(CHUNK, start)
     start -= length
-    const chunk = Buffer.alloc(length)
-    readSync(fd, chunk, 0, length, start)
-    chunks.unshift(chunk)
-    const first = chunk.indexOf(NEWLINE)
-    if (first >= 0) lineStart = start + first
-    for (let at = first; at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) newlines += 1
-    if (newlines > count || (since !== undefined && beginsBefore(chunk, since))) break
+    yield { start, bytes: buffer.subarray(0, readSync(fd, buffer, 0, length, start)) }
   }
-  const all = Buffer.concat(chunks)
-  const from = start === 0 ? 0 : all.indexOf(NEWLINE) + 1
-  return all.subarray(from).toString('utf8')
 }
 
-/** Tells whether the first line with a time is older than `since`: then no line before it is wanted. */
-function beginsBefore(chunk: Buffer, since: number): boolean {
-  for (const line of chunk.toString('utf8').split('\n').slice(1)) {
-    const time = timeOf(line)
-    if (!Number.isNaN(time)) return time < since
+/** Reads the lines from `start` to `end`, those before the moment `since` left out. */
+function* linesOf(fd: number, start: number, end: number, since = Number.NEGATIVE_INFINITY): Generator<Line> {
+  let time = Number.NEGATIVE_INFINITY
+  for (const text of textsOf(fd, start, end)) {
+    const own = timeOf(text)
+    if (!Number.isNaN(own)) time = own
+    if (time >= since) yield { text, time }
   }
-  return false
 }
 
-function withTimes(text: string): Line[] {
-  const lines = text.split('\n')
-  if (lines.at(-1) === '') lines.pop()
-  let last = Number.NEGATIVE_INFINITY
-  return lines.map(line => {
-    const time = timeOf(line)
-    if (!Number.isNaN(time)) last = time
-    return { text: line, time: last }
-  })
+function* textsOf(fd: number, start: number, end: number): Generator<string> {
+  const decoder = new StringDecoder('utf8')
+  const buffer = Buffer.alloc(CHUNK)
+  let unfinished = ''
+  for (let position = start; position < end; ) {
+    const length = readSync(fd, buffer, 0, Math.min(CHUNK, end - position), position)
+    if (length === 0) break // truncated meanwhile
+    position += length
+    const texts = (unfinished + decoder.write(buffer.subarray(0, length))).split('\n')
+    unfinished = texts.pop() ?? ''
+    yield* texts
+    if (unfinished.length < LONGEST_LINE) continue
+    yield unfinished
+    unfinished = ''
+  }
+  if (unfinished !== '') yield unfinished
 }
 
 /** Opens a log for reading; null if it doesn't exist. @throws DaemonError it can't be read, or is no regular file */

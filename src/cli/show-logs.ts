@@ -5,7 +5,7 @@ import { reportFailure } from './failures.js'
 import { follow } from './follow.js'
 import type { Invocation } from './invocation.js'
 import { DaemonError, during, logPath, readLastState, status as statusOf, visible } from './library.js'
-import { type Line, lastLines, merged, opened, timeOf } from './log-lines.js'
+import { type Line, logEnd, merged, opened, timeOf } from './log-lines.js'
 import { unexpected } from './parse-value.js'
 import { isTerminal, type Output, writeOrEnd } from './print.js'
 import { absence, everyTarget, type Target } from './targets.js'
@@ -13,6 +13,8 @@ import { UsageError } from './usage.js'
 
 /** How many of the last lines are shown unless --lines says otherwise. */
 const LINES = 100
+/** How many lines are written at once. */
+const AT_ONCE = 200
 
 /** A log file of one of the targets. */
 interface LogFile {
@@ -21,6 +23,8 @@ interface LogFile {
   /** The text before each line, which tells several files apart; '' for a single one. */
   label: string
 }
+
+type LabelledLine = Line & { label: string }
 
 /** Carries out `logs`, and returns the exit code; with --follow it goes on until it is interrupted. */
 export async function logs(invocation: Invocation, output: Output): Promise<number> {
@@ -50,17 +54,17 @@ export async function logs(invocation: Invocation, output: Output): Promise<numb
     try {
       // Stays open: the file may be rotated before it is followed.
       const fd = opened(file.path)
-      const { lines, end, hasTimes } = during('log', file.path, () => lastLines(fd, count, since))
-      if (since !== undefined && !hasTimes && lines.length > 0) {
+      const { lines, end, hasTimes } = during('log', file.path, () => logEnd(fd, count, since))
+      if (since !== undefined && !hasTimes && end > 0) {
         output.note(`${file.path}: no line begins with a time: --since leaves nothing out`)
       }
-      return [{ file, lines: lines.map(line => ({ ...line, label: file.label })), fd, end }]
+      return [{ file, lines: () => labelledLines(lines(), file.label), fd, end }]
     } catch (error) {
       exitCode = Math.max(exitCode, reportFailure(error, file.target, output, options))
       return []
     }
   })
-  show(merged(starts.map(({ lines }) => lines)).slice(count === 0 ? Number.POSITIVE_INFINITY : -count))
+  showLast(count, () => merged(starts.map(({ lines }) => lines())))
   if (!options.has('follow') || starts.length === 0) return exitCode
   await follow(
     starts.map(({ file: { path, label }, fd, end }) => ({
@@ -79,7 +83,26 @@ function stamped(text: string): string {
   return Number.isNaN(timeOf(text)) ? `${new Date().toISOString()} ${text}` : text
 }
 
-function show(lines: readonly (Pick<Line, 'text'> & { label: string })[]): void {
+/** Shows the last `count` of the lines, which are read once more for that rather than kept. */
+function showLast(count: number, read: () => Iterable<LabelledLine>): void {
+  let surplus = -count
+  if (count !== Number.POSITIVE_INFINITY) for (const _ of read()) surplus += 1
+  let shown: LabelledLine[] = []
+  for (const line of read()) {
+    surplus -= 1
+    if (surplus < 0) shown.push(line)
+    if (shown.length < AT_ONCE) continue
+    show(shown)
+    shown = []
+  }
+  show(shown)
+}
+
+function* labelledLines(lines: Iterable<Line>, label: string): Generator<LabelledLine> {
+  for (const line of lines) yield { ...line, label }
+}
+
+function show(lines: readonly Pick<LabelledLine, 'text' | 'label'>[]): void {
   if (lines.length === 0) return
   const shown = isTerminal(1) ? (text: string) => visible(text.replace(/\r$/, '')) : (text: string) => text
   writeOrEnd(lines.map(({ text, label }) => `${label}${shown(text)}\n`).join(''))

@@ -90,6 +90,7 @@ export function parseLine<O extends OptionSyntax>(args: readonly string[], gramm
   const words: string[] = []
   let previous = -1
   const tokens = tokensOf(args, grammar.options)
+  /** The word that was the value of the option before it. */
   let value: Token | undefined
   for (const [position, token] of tokens.entries()) {
     if (token === value) continue

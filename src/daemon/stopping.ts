@@ -218,8 +218,8 @@ export class Stopping {
       this.#call(listener, as ?? 'SIGTERM', unawaited),
     )
     const hooks = [...this.#drainHooks].toReversed().map(({ hook }) => this.#attempt(() => hook(signal)))
-    const counted = `${this.#served.length} servers, ${hooks.length} drain hooks and ${heard.length} listeners`
-    this.#daemon.detail('debug', `draining ${counted}, for ${limit} ms at most`)
+    const counted = `servers: ${this.#served.length}, drain hooks: ${hooks.length}, listeners: ${heard.length}`
+    this.#daemon.detail('debug', `draining for ${limit} ms at most; ${counted}`)
     const drains = this.#served.map(each => drain(each, true))
     await within(limit, Promise.all([...heard, ...hooks, ...drains, drainClusterWorkers()]))
     this.#daemon.detail('debug', 'drained')

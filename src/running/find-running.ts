@@ -20,12 +20,20 @@ const LOOK_EVERY = 5
 /**
  * Finds the daemon that holds the pid file, and waits while it is starting or stopping. Resolves with null if no process
  * holds the file, with 'late' if its holder was still starting or stopping at `deadline`, a moment of performance.now().
+ * @throws the reason of `signal`, if that aborts
  */
-export async function findRunning(path: string, deadline: number): Promise<RunningOne | 'late' | null> {
+export async function findRunning(
+  path: string,
+  deadline: number,
+  signal?: AbortSignal,
+): Promise<RunningOne | 'late' | null> {
   for (;;) {
+    signal?.throwIfAborted()
     const { state } = PidLock.inspect(path)
     if (state === 'absent' || state === 'free') return null
-    if (!(await isSettled(path, deadline))) return 'late'
+    const hasSettled = await isSettled(path, deadline, signal)
+    signal?.throwIfAborted()
+    if (!hasSettled) return 'late'
     const after = PidLock.inspect(path)
     if (after.state === 'absent' || after.state === 'free') return null
     if (after.state === 'running' && after.pid !== null) return withState(path, after.pid)
@@ -44,15 +52,18 @@ export function pause(): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, LOOK_EVERY))
 }
 
-/** Waits until the holder is neither starting nor stopping; false if that took until `deadline`. */
-async function isSettled(path: string, deadline: number): Promise<boolean> {
+/** Waits until the holder is neither starting nor stopping; false if that took until `deadline`, or until the abort. */
+async function isSettled(path: string, deadline: number, signal: AbortSignal | undefined): Promise<boolean> {
   const waiting = new native.PidFileWait()
   const answer = waiting.settled(path)
-  const timer = setTimeout(() => waiting.cancel(), Math.max(0, deadline - performance.now()))
+  const cancel = () => waiting.cancel()
+  const timer = setTimeout(cancel, Math.max(0, deadline - performance.now()))
+  signal?.addEventListener('abort', cancel)
   try {
     return checked(await answer) !== null
   } finally {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', cancel)
   }
 }
 

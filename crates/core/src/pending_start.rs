@@ -60,6 +60,8 @@ pub struct PendingStart {
     waiting: Option<String>,
     /// What ended the start before the daemon had a pid.
     early_end: Option<Event>,
+    /// Ends the start when its other end is closed.
+    cancel: Option<OwnedFd>,
 }
 
 /// Result of a start.
@@ -86,6 +88,8 @@ pub enum Outcome {
     /// The launcher got this signal. The daemon has been killed, and the signal raised again for the launcher's own
     /// handlers.
     Interrupted(Signal),
+    /// The launcher no longer wanted the daemon, which has been killed.
+    Cancelled,
     /// The middle process was killed, and the daemon with it.
     MiddleLost {
         /// Last text that the daemon wrote to stderr.
@@ -108,6 +112,7 @@ enum Event {
     Closed,
     Timeout,
     Signal(Signal),
+    Cancelled,
 }
 
 impl PendingStart {
@@ -143,6 +148,7 @@ impl PendingStart {
             in_the_way: Vec::new(),
             is_over: false,
             early_end: None,
+            cancel: None,
         }
     }
 
@@ -163,7 +169,7 @@ impl PendingStart {
                 Event::Line(Line::Failure(failure)) => return Err(self.explain(failure).into()),
                 Event::Line(_) => {}
                 Event::Closed => return Err(self.middle_ended().into()),
-                event @ (Event::Signal(_) | Event::Timeout) => {
+                event @ (Event::Signal(_) | Event::Timeout | Event::Cancelled) => {
                     self.early_end = Some(event);
                     return Ok(self);
                 }
@@ -212,6 +218,11 @@ impl PendingStart {
         &self.in_the_way
     }
 
+    /// Ends the start, and the daemon, when the other end of this socket is closed before the daemon is ready.
+    pub fn cancel_with(&mut self, socket: OwnedFd) {
+        self.cancel = Some(socket);
+    }
+
     /// Blocks until the daemon is ready, or until it has exited and its files are removed.
     pub fn wait(&mut self) -> Result<Outcome> {
         let event = self.early_end.take().unwrap_or_else(|| self.next_event());
@@ -234,6 +245,7 @@ impl PendingStart {
                 }
                 Ok(Outcome::Interrupted(signal))
             }
+            Event::Cancelled => Ok(Outcome::Cancelled),
             Event::Line(_) | Event::Closed => Ok(Outcome::MiddleLost { stderr }),
         }
     }
@@ -308,10 +320,18 @@ impl PendingStart {
             if let Some(signals) = &self.signals {
                 polled.push(PollFd::new(signals.descriptor(), PollFlags::POLLIN));
             }
+            if let Some(cancel) = &self.cancel {
+                polled.push(PollFd::new(cancel.as_fd(), PollFlags::POLLIN));
+            }
             let _ = poll(&mut polled, timeout); // EINTR: the pipe says which signal it was
-            let speaks = polled[0].revents().is_some_and(|events| !events.is_empty());
+            let happened = |polled: &PollFd| polled.revents().is_some_and(|events| !events.is_empty());
+            let speaks = happened(&polled[0]);
+            let is_cancelled = self.cancel.is_some() && polled.last().is_some_and(happened);
             if let Some(signal) = self.signals.as_ref().and_then(Captured::caught) {
                 return Event::Signal(signal);
+            }
+            if is_cancelled {
+                return Event::Cancelled;
             }
             if !speaks && left == Some(Duration::ZERO) {
                 return Event::Timeout;

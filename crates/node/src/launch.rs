@@ -1,5 +1,6 @@
 //! Starts, from the launcher's side.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use daemonic_core::error::Result;
@@ -24,11 +25,14 @@ pub fn keep_executable(path: String) {
 /// milliseconds.
 #[napi(catch_unwind)]
 pub fn start(plan: Plan, timeout: f64) -> Answer<Launch> {
-    answer(plan.try_into().and_then(|plan| launch_and_wait(&plan, timeout)))
+    answer(plan.try_into().and_then(|plan| launch_and_wait(&plan, timeout, None)))
 }
 
-fn launch_and_wait(plan: &CorePlan, timeout: f64) -> Result<Launch> {
+fn launch_and_wait(plan: &CorePlan, timeout: f64, cancel: Option<UnixStream>) -> Result<Launch> {
     let mut start = launch::begin(plan, milliseconds(timeout))?;
+    if let Some(cancel) = cancel {
+        start.cancel_with(cancel.into());
+    }
     let outcome = start.wait()?;
     let outcome = Outcome::of(outcome, &start);
     Ok(Launch { pid: start.pid(), addresses: start.addresses().to_vec(), outcome })
@@ -57,14 +61,43 @@ pub struct Launch {
     pub outcome: Outcome,
 }
 
+/// Means to end a start of `launch()` before the daemon is ready. Dropping it ends the start, too.
+#[napi]
+pub struct StartCancel {
+    ours: Option<UnixStream>,
+    starts: Option<UnixStream>,
+}
+
+#[napi]
+impl StartCancel {
+    /// Prepares to cancel a start.
+    #[napi(constructor, catch_unwind)]
+    pub fn new() -> napi::Result<Self> {
+        let (ours, starts) = UnixStream::pair()?;
+        Ok(Self { ours: Some(ours), starts: Some(starts) })
+    }
+
+    /// Has the daemon killed, unless it is ready by now.
+    #[napi(catch_unwind)]
+    pub fn cancel(&mut self) {
+        self.ours = None;
+    }
+}
+
 /// Starts the daemon as `start()` does, but in a thread of its own, and resolves when it is done.
 #[napi(catch_unwind, ts_return_type = "Promise<Launch | Refusal>")]
-pub fn launch(env: &Env, plan: Plan, timeout: f64) -> napi::Result<Object<'_>> {
+pub fn launch<'env>(
+    env: &'env Env,
+    plan: Plan,
+    timeout: f64,
+    cancel: Option<&mut StartCancel>,
+) -> napi::Result<Object<'env>> {
     let (deferred, promise) = env.create_deferred()?;
+    let cancel = cancel.and_then(|cancel| cancel.starts.take());
     // Converted in this thread, which alone may read the environment: JavaScript may be changing it meanwhile.
     let plan = plan.try_into();
     std::thread::spawn(move || {
-        let launched = plan.and_then(|plan| launch_and_wait(&plan, timeout));
+        let launched = plan.and_then(|plan| launch_and_wait(&plan, timeout, cancel));
         deferred.resolve(move |_| {
             let launched: Answer<Launch> = answer(launched);
             Ok(launched)
@@ -76,7 +109,7 @@ pub fn launch(env: &Env, plan: Plan, timeout: f64) -> napi::Result<Object<'_>> {
 /// Result of a start.
 #[napi(object)]
 pub struct Outcome {
-    #[napi(ts_type = "'ready' | 'ended' | 'timeout' | 'interrupted' | 'lost'")]
+    #[napi(ts_type = "'ready' | 'ended' | 'timeout' | 'interrupted' | 'cancelled' | 'lost'")]
     pub kind: String,
     pub exit_code: Option<i32>,
     pub signal: Option<String>,
@@ -109,6 +142,7 @@ impl From<CoreOutcome> for Outcome {
                 ..Self::of_kind("ended")
             },
             CoreOutcome::TimedOut { stderr, waiting } => Self { stderr, waiting, ..Self::of_kind("timeout") },
+            CoreOutcome::Cancelled => Self::of_kind("cancelled"),
             CoreOutcome::Interrupted(signal) => {
                 Self { signal: Some(signal.as_str().to_owned()), ..Self::of_kind("interrupted") }
             }

@@ -305,6 +305,7 @@ impl Fleet {
         }
         self.leave(world, &worker, fails_start);
         self.left_in_reload(world, worker.slot);
+        self.reload_if_asked_again(world);
         self.show_title(world);
     }
 
