@@ -7,8 +7,8 @@ import { finished, programs, Scene } from './support/scene.js'
 const starts = programs<Starts>('starts')
 const supervised = programs<Supervised>('supervised')
 
-const ROUNDS = Number(process.env.EARLY_SIGNALS ?? 6)
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
+const ROUNDS = Number(process.env.EARLY_SIGNALS ?? 8)
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const
 /** Milliseconds in which a supervisor comes to listen, and some more. */
 const A_TAKEOVER = 12
 
@@ -33,7 +33,10 @@ for (const [what, { detach, program }] of Object.entries(WAYS)) {
       await scene.until('the pid file is there', () => scene.exists('d.pid') || child.exitCode !== null)
       // Spinning, since timers count whole milliseconds.
       for (const moment = performance.now() + Math.random() * A_TAKEOVER; performance.now() < moment; );
-      child.kill(SIGNALS[round % SIGNALS.length])
+      const signal = SIGNALS[round % SIGNALS.length]
+      child.kill(signal)
+      // A supervisor takes HUP for a request to reload, which it refuses while it starts.
+      if (signal === 'SIGHUP') child.kill('SIGTERM')
       await end
       await scene.empty()
       scene.remove('session')

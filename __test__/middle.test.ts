@@ -1,5 +1,15 @@
 // The process between launcher and daemon: an executable of its own, which holds nothing of its caller's.
-import { chmodSync, cpSync, readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
@@ -10,6 +20,11 @@ import { isAlive, statusLine } from './support/supervised.js'
 
 const caller = programs<Programs>('middles')
 const STAYS = fixture('scripts/stays')
+
+const hasStrace = spawnSync('strace', ['-V']).status === 0
+/** How long a hung start is held up, in microseconds, and how long it may take. */
+const HANGS_US = 600_000_000
+const HUNG_MS = 2_000
 
 /** What a caller has, and its middle process must not have: memory, in MB and KB. */
 const BALLAST_MB = 200
@@ -58,6 +73,24 @@ test('while another thread starts processes without a pause, every start comes t
   t.true(pids.every(isAlive))
 })
 
+test('a start that hangs before the daemon has a pid ends at its timeout, and holds no other start up', async t => {
+  if (!hasStrace) return void t.pass('skipped: strace holds one of two starts up')
+  const scene = new Scene(t)
+  const [slow, quick] = [scene.path('slow'), scene.path('quick')]
+  for (const directory of [slow, quick]) mkdirSync(directory)
+  // The process changes to the directory of its start just before it is executed; until then the middle can't go on.
+  const hangs = ['-P', slow, '-e', 'trace=chdir', '-e', `inject=chdir:delay_enter=${HANGS_US}`]
+  // -D: the tracer, which waits for the process that it holds up, is no parent of the launching one.
+  const strace = ['-D', '-f', '-o', scene.path('trace'), ...hangs]
+  const calling = caller('launchesFromTwoDirectories', STAYS, quick, HUNG_MS)
+  const run = { ...inScene(scene), cwd: slow }
+  const { stdout, stderr } = await scene.run('strace', [...strace, process.execPath, ...calling], run)
+  const [hung, other] = JSON.parse(stdout || '[]')
+  t.regex(hung.message, /^d: the daemon was not ready after \d+ ms and was ended$/, stderr)
+  t.true(other.at < hung.at)
+  t.true(isAlive(other.pid))
+})
+
 test('variables that JavaScript sets meanwhile do a start no harm', async t => {
   const scene = new Scene(t)
   const calling = caller('launchesWhileSettingVariables', ENVIRONMENT_ROUNDS)
@@ -104,7 +137,7 @@ const BROKEN: Record<string, { breaks: (scene: Scene) => void; says: RegExp }> =
   'may not be executed': { breaks: scene => chmodSync(scene.path(EXECUTABLE), 0o644), says: /EACCES.*noexec$/ },
   'is for another system': {
     breaks: scene => replaceBy(scene, 'MZ\0\0'),
-    says: /it is damaged, or for another system: install the package on this host again$/,
+    says: /ENOEXEC, no format that this system executes; it is damaged, or for another system: install the package on this host again$/,
   },
   'exits at once': {
     breaks: scene => cpSync('/bin/false', scene.path(EXECUTABLE), { dereference: true }),

@@ -1,7 +1,7 @@
 // One family of errors with stable codes; every message tells a person what to do next.
-import { getSystemErrorMap } from 'node:util'
 import type { Refusal } from '#native'
 import { brand } from './brand.js'
+import { describeErrno } from './errno.js'
 import { explain, type SystemCall } from './explain.js'
 import { endReadably } from './uncaught.js'
 
@@ -151,7 +151,7 @@ export function during<T>(step: string, path: string, action: () => T): T {
 
 /** Gives the name of an errno (positive): `ENOENT` for 2. */
 export function errnoName(errno: number): string {
-  return getSystemErrorMap().get(-errno)?.[0] ?? `errno ${errno}`
+  return describeErrno(errno)[0]
 }
 
 function exitCodeOf({ step, errno }: SystemCall): number {

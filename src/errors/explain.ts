@@ -1,7 +1,7 @@
 // Explains a failed system call to the person who reads it: what could not be done, why, and what stands in the way.
 import { lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { getSystemErrorMap } from 'node:util'
+import { describeErrno } from './errno.js'
 import { holderOf } from './port-holder.js'
 
 /** The facts of a failed system call. */
@@ -53,7 +53,7 @@ export const DOING: Record<string, string> = {
  * `cannot open the log /var/log/x/app.log: EACCES, permission denied; the directory /var/log/x belongs to root`.
  */
 export function explain({ step, errno, path, detail }: SystemCall): string {
-  const [name, text] = getSystemErrorMap().get(-errno) ?? [`errno ${errno}`, 'unknown error']
+  const [name, text] = describeErrno(errno)
   const object = path ? ` ${path}` : ''
   const isFile = path && (step !== 'listen' || (path.startsWith('/') && name !== 'EADDRINUSE'))
   const why = detail ?? (isFile ? standsInTheWay(name, path) : listenAdvice(name, path))
@@ -71,6 +71,10 @@ function standsInTheWay(name: string, path: string): string | undefined {
       return belongsTo(path) ?? belongsTo(dirname(path), 'the directory ')
     case 'ELOOP':
       return isLink(path) ? `it is a symbolic link to ${readlinkSync(path)}, and links are not followed` : undefined
+    case 'ENOEXEC':
+      return 'it is for another system, or a script: name its interpreter, or begin it with a line such as #!/bin/sh'
+    case 'EDQUOT':
+      return 'free some space there, or have the quota raised'
     case 'EROFS':
       return 'the file system is mounted read-only'
     case 'ENOSPC':

@@ -438,6 +438,14 @@ fn sweeps_twice(kernel: &Simulated) {
     sweeper(kernel);
 }
 
+/// Removes the companions where there is no pid file, without the lock that keeps a start away.
+fn sweeps_without_a_lock(kernel: &Simulated) {
+    sweeper(kernel);
+    if matches!(kernel.open(NAME, libc::O_RDWR), Err(Errno::ENOENT)) {
+        let _ = kernel.unlink(COMPANION);
+    }
+}
+
 impl World {
     fn leave(&mut self, pid: u32) {
         self.holding.retain(|&each| each != pid);
@@ -617,6 +625,11 @@ fn two_replacers_and_an_owner_among_readers_never_hold_the_file_together() {
 fn a_sweeper_never_removes_the_companions_of_an_owner() {
     assert_sound(&[daemon_with_companion, sweeper]);
     assert_sound(&[sweeps_twice, daemon_with_companion]);
+}
+
+#[test]
+fn without_the_sweepers_lock_an_owner_loses_its_companions() {
+    assert_needed(Without::Nothing, &[sweeps_without_a_lock, daemon_with_companion]);
 }
 
 #[test]

@@ -131,7 +131,10 @@ impl Fleet {
             Err(refused) if refused.is_passing && tries < START_TRIES => {
                 Step::Refused { slot, tries, again_at: world.now() + pause_after_refusal(tries) }
             }
-            Err(refused) => return self.fail_reload(world, &refused.after(tries)),
+            Err(refused) => {
+                self.fail_reload(world, &refused.after(tries));
+                return self.reload_if_asked_again(world);
+            }
         };
         if let Some(reload) = &mut self.reload {
             reload.step = step;
@@ -272,11 +275,12 @@ impl Fleet {
                 self.schedule_restart(world, slot, first_line);
             }
         }
-        self.reload_if_asked_again(world);
     }
 
-    fn reload_if_asked_again(&mut self, world: &mut impl World) {
-        if std::mem::take(&mut self.reload_again) && self.phase == Phase::Running {
+    /// Starts the reload that was asked for during the last one. Not before it is known what a worker has left that exited
+    /// just now: that may hold the slot.
+    pub(super) fn reload_if_asked_again(&mut self, world: &mut impl World) {
+        if self.reload.is_none() && std::mem::take(&mut self.reload_again) && self.phase == Phase::Running {
             let clients = std::mem::take(&mut self.waiting_clients);
             self.begin_reload(world, clients);
         }

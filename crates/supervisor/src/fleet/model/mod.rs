@@ -392,6 +392,16 @@ fn no_interleaving_breaks_what_a_fleet_promises() {
     }
 }
 
+/// A search of 25,000 cases found this one: the second reload began before it was known what the worker had left.
+#[test]
+fn a_reload_asked_for_during_another_waits_for_what_a_worker_that_exits_leaves() {
+    let exits = || Step::Exits { which: 0, exit: Exit::Code(0) };
+    let boots_again = [Step::IsReady { which: 0, by: ReadyBy::Program }, exits(), Step::Passes(1)];
+    let reloads_twice = [Step::Leaves(Leaves::Obedient), Step::Reload, Step::Reload, exits()];
+    let steps: Vec<Step> = boots_again.into_iter().chain(reloads_twice).collect();
+    assert_eq!(Model::new(terms(1, Restart::Always), false, Seeded::Nothing).run(&steps), Ok(()));
+}
+
 #[test]
 fn the_search_finds_a_seeded_fault() {
     for seeded in [
