@@ -181,7 +181,8 @@ const BAD_STREAMS: [options: object, says: RegExp][] = [
   [{ stdout: 'console' }, /`stdout` option to be .*'inherit-unless-tty' or a path, got 'console'.* '\.\/console'/],
   [{ log: { path: './x', fd: 9 } }, /fd/],
 ]
-const UNOPENABLE: [options: object, says: RegExp][] = [
+
+const UNOPENABLE: typeof BAD_STREAMS = [
   [{ stdin: './missing' }, /cannot open the standard input .*\/missing: ENOENT/],
   [{ log: './link' }, /cannot open the log .*\/link \(stdout, stderr\): ELOOP, .* it is a symbolic link to file/],
   [{ stdin: './link' }, /cannot open the standard input .*\/link: ELOOP/],
@@ -189,12 +190,16 @@ const UNOPENABLE: [options: object, says: RegExp][] = [
   [{ log: './directory' }, /cannot open the log .*\/directory .*EISDIR/],
 ]
 
-const STREAMS = [...BAD_STREAMS.map(row => [...row, 2] as const), ...UNOPENABLE.map(row => [...row, 1] as const)]
-for (const [options, says, code] of STREAMS) {
-  test(`${inspect(options, { breakLength: Infinity })} is refused`, t => {
-    const make = 'ln -s file link; mkfifo fifo; mkdir directory; trap "rm -r link fifo directory" EXIT'
-    return isRefused(t, options, says, `${make}; exec 7<. 8<file; exec 9>>file; "$@"`, code)
-  })
+for (const [refusals, code] of [
+  [BAD_STREAMS, 2],
+  [UNOPENABLE, 1],
+] as const) {
+  for (const [options, says] of refusals) {
+    test(`${inspect(options, { breakLength: Infinity })} is refused`, t => {
+      const make = 'ln -s file link; mkfifo fifo; mkdir directory; trap "rm -r link fifo directory" EXIT'
+      return isRefused(t, options, says, `${make}; exec 7<. 8<file; exec 9>>file; "$@"`, code)
+    })
+  }
 }
 
 test('a fifo that nobody writes to yet is not waited for as stdin', async t => {

@@ -1,11 +1,9 @@
 // Programs that bind their own port: two can't be beside each other, and what answers there may be another's.
-
-// Programs that bind their own port: two can't be beside each other, and what answers there may be another's.
 import test, { type ExecutionContext } from 'ava'
 import { type LaunchOptions, type MonitorOptions, reload, signal, stop } from 'daemonic'
 import { cli } from './support/cli.js'
 import { launchOnce, launched as programs } from './support/launching.js'
-import { freePort, greeting, listener } from './support/listening.js'
+import { greeting, listener, lowPort } from './support/listening.js'
 import { withPython } from './support/locks.js'
 import { type Program, Scene, script } from './support/scene.js'
 import { Supervisor } from './support/supervised.js'
@@ -17,7 +15,7 @@ async function start(
   options: (port: number) => LaunchOptions,
 ) {
   const scene = new Scene(t)
-  const port = await freePort()
+  const port = await lowPort()
   const { pid = 0, error } = await launchOnce(scene, program(port), { log: './d.log', ...options(port) })
   t.is(error, undefined)
   const answering = async () => Number((await greeting({ port, host: '127.0.0.1' })).split(' ')[0])
@@ -30,11 +28,12 @@ const MASTER = (port: number): Program => [script('master.py'), `${port}`]
 const asProgram = (monitor: MonitorOptions) => (port: number) =>
   ({ interpreter: null, monitor, ready: 'port', listen: { it: port } }) as const
 const asUnknown = (monitor: MonitorOptions) => () => ({ interpreter: null, monitor }) as const
+const MASTER_OPTIONS = asProgram({ settle: 200 })
 const asScript = (monitor: MonitorOptions) => () => ({ monitor })
 
 withPython('a start is refused where somebody answers already, and says who', async t => {
   const scene = new Scene(t)
-  const port = await freePort()
+  const port = await lowPort()
   await listener(t, { port, host: '127.0.0.1' })
   const { error } = await launchOnce(scene, MASTER(port), asProgram({})(port))
   t.is(error?.code, 'EADDRINUSE')
@@ -44,7 +43,7 @@ withPython('a start is refused where somebody answers already, and says who', as
 })
 
 for (const [kind, program, options, address] of [
-  ['at a known address', MASTER, asProgram({ settle: 200 }), 'localhost:PORT'],
+  ['at a known address', MASTER, MASTER_OPTIONS, 'localhost:PORT'],
   ['nobody told of', MASTER, asUnknown({ settle: 200 }), 'port PORT'],
   ['in a script', (port: number) => programs('listensItself', port), asScript({ settle: 200 }), 'port PORT'],
   ['in a cluster program', (port: number) => programs('clusters', port), asScript({ settle: 200 }), 'port PORT'],
@@ -53,7 +52,8 @@ for (const [kind, program, options, address] of [
     const { target, answering, worker, port } = await start(t, program, options)
     const error = await t.throwsAsync(reload(target), { code: 'ERR_DAEMON_RELOAD' })
     t.true(error.message.includes(`it listens on ${address.replace('PORT', `${port}`)} itself`), error.message)
-    for (const way of ['--listen', '--reload-signal HUP', '--reload restart']) t.true(error.message.includes(way), way)
+    const listen = options === MASTER_OPTIONS ? `--listen localhost:${port} and` : `--listen ${port},`
+    for (const way of [listen, '--reload-signal HUP', '--reload restart']) t.true(error.message.includes(way), way)
     t.is(await answering(), worker)
     await stop(target)
   })
@@ -107,7 +107,7 @@ test('signal --to worker is the command’s', async t => {
 
 test('several workers that bind the same port: the failed start says how they share it', async t => {
   const scene = new Scene(t)
-  const port = await freePort()
+  const port = await lowPort()
   const { error } = await launchOnce(scene, programs('listensItself', port), { workers: 2 })
   t.is(error?.code, 'ERR_DAEMON_START')
   t.true(error?.message.includes(`each of its 2 workers binds port ${port} itself`), error?.message)
