@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs'
 import test from 'ava'
 import { CLI, cli, started } from './support/cli.js'
 import { answerOf, freePort } from './support/http.js'
+import { NOBODY } from './support/locks.js'
 import { Scene } from './support/scene.js'
 import { Systemd, withSystemd } from './support/systemd.js'
 
@@ -78,6 +79,28 @@ createServer((_, response) => {
     t.is(left, '')
   },
 )
+
+withSystemd('a service of another user has the right to a low port, and no other', async (t, systemd, scene) => {
+  const port = await freePort(700)
+  const script = scene.write(
+    'low.mjs',
+    `import { createServer } from 'node:http'\ncreateServer((_, response) => response.end('low')).listen(${port})\n`,
+  )
+  scene.giveTo(NOBODY)
+  const daemons = { low: { script, user: 'nobody', listen: { http: `127.0.0.1:${port}` }, workers: 2 } }
+  const config = scene.write('daemons.json', JSON.stringify({ daemons }))
+  const { code, stderr } = await systemd.run(process.execPath, CLI, 'enable', '--now', '--config', config)
+  t.is(code, 0, stderr)
+  t.regex(await answerOf(port), /low$/)
+  const pid = await systemd.property('low', 'MainPID')
+  t.is((await systemd.run('cat', '/run/low/low.pid')).stdout.trim(), pid)
+  const { stdout: facts } = await systemd.run('cat', `/proc/${pid}/status`)
+  t.regex(facts, new RegExp(`^Uid:\\t${NOBODY}\\t`, 'm'))
+  for (const set of ['CapPrm', 'CapEff', 'CapBnd']) t.regex(facts, new RegExp(`^${set}:\\t0000000000000400$`, 'm'))
+  await systemd.systemctl('reload', 'low')
+  await systemd.shows('low', 'SubState', 'running')
+  t.regex(await answerOf(port), /low$/)
+})
 
 withSystemd('a unit of somebody else is not overwritten, nor removed', async (t, systemd, scene) => {
   await systemd.service('web', '/bin/true', { Type: 'oneshot' })

@@ -10,10 +10,14 @@ export async function answerOf(to: string | number): Promise<string> {
   return text(client)
 }
 
-/** A port that nothing listens on, for files that have to name one. */
-export async function freePort(): Promise<number> {
+/** A port that nothing listens on, for files that have to name one: the first from `lowest` on, or any. */
+export async function freePort(lowest = 0): Promise<number> {
   const server = createServer()
-  await once(server.listen(0, '127.0.0.1'), 'listening')
+  try {
+    await once(server.listen(lowest, '127.0.0.1'), 'listening')
+  } catch {
+    return freePort(lowest + 1)
+  }
   const { port } = server.address() as AddressInfo
   server.close()
   await once(server, 'close')

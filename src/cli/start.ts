@@ -110,7 +110,7 @@ function withoutPath({ program }: Job, error: unknown): unknown {
 
 async function jobsOf({ command, options, words, isProgram }: Invocation, output: Output): Promise<Job[]> {
   const verb = command.name as StartVerb
-  const given = { ...launchOptions(options), ...verbosity(options) }
+  const given = { ...launchOptions(options, isProgram), ...verbosity(options) }
   const choice = isProgram ? null : await fileChoice({ options, words })
   if (choice) {
     const daemons = await daemonsFrom(choice, message => output.note(message))

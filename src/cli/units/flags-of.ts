@@ -5,7 +5,7 @@ import { type OptionDefinition, START_OPTIONS } from '../option-table.js'
 /** What the service manager does itself: the environment, the user, and the journal in place of a default log. */
 const OF_THE_MANAGER = ['name', 'env', 'user', 'group', 'pidFile', 'ifRunning', 'instance', 'preserve', 'chdir']
 /** Options without a flag; `args` stand behind the program. */
-const WITHOUT_FLAG = ['signals', 'interpreterArgs']
+const WITHOUT_FLAG = ['signals']
 
 /**
  * Makes the words behind `daemonic run`.
@@ -47,6 +47,7 @@ function wordsOf({ name, kind, api = '' }: OptionDefinition, value: unknown): st
         typeof target === 'object' ? refuse(`listen.${key}`) : word(`${key}=${target}`),
       )
     default:
+      if (Array.isArray(value)) return value.map(word)
       return typeof value === 'object' ? refuse(api) : [word(value)]
   }
 }
