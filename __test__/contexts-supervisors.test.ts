@@ -115,9 +115,10 @@ test('one socket for standard input, output and errors is a superserver’s: it 
 
 for (const [kind, service] of [
   ['nowait', 'servesItsInput'],
+  ['nowait', 'servesItsConnection'],
   ['wait', 'servesAtItsInput'],
 ] as const) {
-  withNamespaces(`under inetd(8) a \`${kind}\` service stays, and talks to the client`, async t => {
+  withNamespaces(`under inetd(8) a \`${kind}\` service that ${service} stays, and talks to the client`, async t => {
     const scene = new Scene(t)
     if ((await scene.run('sh', ['-c', 'command -v inetd'])).code !== 0) {
       t.pass('skipped: there is no inetd(8), as in Debian’s package openbsd-inetd')

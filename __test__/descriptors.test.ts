@@ -39,10 +39,10 @@ function fdinfo(pid: number, fd: number, line: 'pos' | 'flags'): number {
 }
 
 /** Options as a JavaScript program may give them, and a command that opens descriptors for it. */
-async function isRefused(t: ExecutionContext, options: object, says: RegExp, command: string): Promise<void> {
+async function isRefused(t: ExecutionContext, options: object, says: RegExp, command: string, code = 2): Promise<void> {
   const scene = new Scene(t)
   scene.write('file', 'content')
-  await refused(t, scene, () => scene.by('bash', command, streams('stays', options)), { says, code: 2 })
+  await refused(t, scene, () => scene.by('bash', command, streams('stays', options)), { says, code })
 }
 
 // ── preserve ─────────────────────────────────────────────────────────────────────────────
@@ -180,6 +180,9 @@ const BAD_STREAMS: [options: object, says: RegExp][] = [
   [{ stdin: 'inherit-unless-tty' }, /`stdin` option to be 'ignore' or 'inherit' or a path, got 'inherit-unless-tty'/],
   [{ stdout: 'console' }, /`stdout` option to be .*'inherit-unless-tty' or a path, got 'console'.* '\.\/console'/],
   [{ log: { path: './x', fd: 9 } }, /fd/],
+]
+
+const UNOPENABLE: typeof BAD_STREAMS = [
   [{ stdin: './missing' }, /cannot open the standard input .*\/missing: ENOENT/],
   [{ log: './link' }, /cannot open the log .*\/link \(stdout, stderr\): ELOOP, .* it is a symbolic link to file/],
   [{ stdin: './link' }, /cannot open the standard input .*\/link: ELOOP/],
@@ -187,11 +190,16 @@ const BAD_STREAMS: [options: object, says: RegExp][] = [
   [{ log: './directory' }, /cannot open the log .*\/directory .*EISDIR/],
 ]
 
-for (const [options, says] of BAD_STREAMS) {
-  test(`${inspect(options, { breakLength: Infinity })} is refused`, t => {
-    const make = 'ln -s file link; mkfifo fifo; mkdir directory; trap "rm -r link fifo directory" EXIT'
-    return isRefused(t, options, says, `${make}; exec 7<. 8<file; exec 9>>file; "$@"`)
-  })
+for (const [refusals, code] of [
+  [BAD_STREAMS, 2],
+  [UNOPENABLE, 1],
+] as const) {
+  for (const [options, says] of refusals) {
+    test(`${inspect(options, { breakLength: Infinity })} is refused`, t => {
+      const make = 'ln -s file link; mkfifo fifo; mkdir directory; trap "rm -r link fifo directory" EXIT'
+      return isRefused(t, options, says, `${make}; exec 7<. 8<file; exec 9>>file; "$@"`, code)
+    })
+  }
 }
 
 test('a fifo that nobody writes to yet is not waited for as stdin', async t => {

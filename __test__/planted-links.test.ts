@@ -1,6 +1,17 @@
 // Links that somebody who may write to a directory puts there: root is led nowhere by them.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { PidLock } from 'daemonic'
 import { cli, place, started } from './support/cli.js'
 import { ofAllThreads } from './support/identity.js'
 import { launched } from './support/launching.js'
@@ -53,6 +64,37 @@ asRoot('a log is not created by root through a link in a directory above it', as
     t.false(existsSync(`${victim}/web.log`))
   }
 })
+
+asRoot(
+  'neither pid file, state file nor sockets are made by root through a link in a directory above them',
+  async t => {
+    const scene = new Scene(t)
+    const { logs, victim } = deployed(scene)
+    linkToVictim(scene)
+    const script = place(scene, 'server', 'web.mjs')
+    for (const option of [
+      ['--pid-file', `${logs}/web.pid`],
+      ['--listen', `${logs}/web.socket`],
+    ]) {
+      const { code, stderr } = await cli(scene, ['start', ...option, script])
+      t.is(code, 1)
+      t.regex(stderr, /\/app\/logs\/web\..* ELOOP.*a directory on the way is a link/)
+    }
+    t.throws(() => PidLock.acquire(`${logs}/own.pid`), { code: 'ELOOP' })
+    await t.throwsAsync(PidLock.wait(`${logs}/own.pid`), { code: 'ELOOP' })
+    t.deepEqual(readdirSync(victim), [])
+    renameSync(scene.path('app/logs'), scene.path('app/link'))
+    renameSync(scene.path('app/old'), logs)
+    await started(scene, 'web', [
+      '--pid-file',
+      `${logs}/web.pid`,
+      '--listen',
+      `${logs}/web.socket`,
+      '--ready',
+      'loaded',
+    ])
+  },
+)
 
 asRoot('links of the daemon’s own user lead to its logs, and so do root’s', async t => {
   const scene = new Scene(t)

@@ -1,9 +1,8 @@
 // docs/service-managers.md and docs/containers.md: their units start in a real systemd, their commands run in a container.
 import { readFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { CLI } from './support/cli.js'
+import { answerOf, freePort } from './support/http.js'
 import { inline } from './support/inline.js'
 import { withNamespaces } from './support/locks.js'
 import { finished, Scene } from './support/scene.js'
@@ -34,20 +33,13 @@ function here(scene: Scene, unit: string, port: string): string {
     )
 }
 
-async function answerOf(port: number): Promise<string> {
-  const client = connect(port, '127.0.0.1')
-  client.write('GET / HTTP/1.0\r\n\r\n')
-  return text(client)
-}
-
 withSystemd('every unit of the page is accepted, starts, answers, reloads and stops', async (t, systemd, scene) => {
   const units = blocks('service-managers.md', 'ini')
   t.is(units.length, 4)
   const isSocket = (unit: string) => unit.startsWith('# web.socket')
   const socket = units.find(isSocket) ?? ''
-  let port = 20_000 + (process.pid % 10_000)
   for (const unit of [...units.filter(each => !isSocket(each)), socket]) {
-    port += 1
+    const port = await freePort()
     const files = isSocket(unit) ? { 'web.socket': unit, 'web.service': units[0] ?? '' } : { 'web.service': unit }
     for (const [name, content] of Object.entries(files)) {
       scene.write(`units/${name}`, here(scene, content, String(port)))

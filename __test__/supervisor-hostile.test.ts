@@ -38,6 +38,7 @@ for (const [what, ...yes] of [
   ['failures', 'FAILURE=1 2'],
   ['statuses', `STATUS=${'x'.repeat(9_000)}`],
   ['requests', 'BIND=1 {}'],
+  ['wishes', 'WISHES=1 {"identity":{"user":0}}'],
   ['lines that are too long', 'x'.repeat(30_000)],
 ] as const) {
   test(`a worker that writes ${what} without end delays nothing, and costs no memory`, async t => {

@@ -1,11 +1,9 @@
 // Programs that bind their own port: two can't be beside each other, and what answers there may be another's.
-
-// Programs that bind their own port: two can't be beside each other, and what answers there may be another's.
 import test, { type ExecutionContext } from 'ava'
 import { type LaunchOptions, type MonitorOptions, reload, signal, stop } from 'daemonic'
 import { cli } from './support/cli.js'
 import { launchOnce, launched as programs } from './support/launching.js'
-import { freePort, greeting, listener } from './support/listening.js'
+import { greeting, listener, lowPort } from './support/listening.js'
 import { withPython } from './support/locks.js'
 import { type Program, Scene, script } from './support/scene.js'
 import { Supervisor } from './support/supervised.js'
@@ -17,7 +15,7 @@ async function start(
   options: (port: number) => LaunchOptions,
 ) {
   const scene = new Scene(t)
-  const port = await freePort()
+  const port = await lowPort()
   const { pid = 0, error } = await launchOnce(scene, program(port), { log: './d.log', ...options(port) })
   t.is(error, undefined)
   const answering = async () => Number((await greeting({ port, host: '127.0.0.1' })).split(' ')[0])
@@ -34,7 +32,7 @@ const asScript = (monitor: MonitorOptions) => () => ({ monitor })
 
 withPython('a start is refused where somebody answers already, and says who', async t => {
   const scene = new Scene(t)
-  const port = await freePort()
+  const port = await lowPort()
   await listener(t, { port, host: '127.0.0.1' })
   const { error } = await launchOnce(scene, MASTER(port), asProgram({})(port))
   t.is(error?.code, 'EADDRINUSE')
@@ -107,7 +105,7 @@ test('signal --to worker is the command’s', async t => {
 
 test('several workers that bind the same port: the failed start says how they share it', async t => {
   const scene = new Scene(t)
-  const port = await freePort()
+  const port = await lowPort()
   const { error } = await launchOnce(scene, programs('listensItself', port), { workers: 2 })
   t.is(error?.code, 'ERR_DAEMON_START')
   t.true(error?.message.includes(`each of its 2 workers binds port ${port} itself`), error?.message)

@@ -1,7 +1,6 @@
 // Sockets that systemd passes: of socket units, by connection, and from its store across a restart.
-import { connect, createServer } from 'node:net'
-import { text } from 'node:stream/consumers'
 import { CLI } from './support/cli.js'
+import { answerOf, freePort } from './support/http.js'
 import { inline } from './support/inline.js'
 import type { Scene } from './support/scene.js'
 import { commandLine, withSystemd } from './support/systemd.js'
@@ -13,23 +12,6 @@ fs.appendFileSync(here + '/starts', process.pid + '\\n')`
 
 function serving(scene: Scene, listen: string) {
   return inline(scene, `const daemon = daemonize({ name: 'web', listen: { web: ${listen} } })\n${SERVES}`)
-}
-
-async function answerOf(to: string | number): Promise<string> {
-  const client = typeof to === 'string' ? connect(to) : connect(to, '127.0.0.1')
-  client.write('GET / HTTP/1.0\r\n\r\n')
-  return text(client)
-}
-
-/** A port that nothing listens on, for units, which have to name one. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
 }
 
 // ── Socket units ─────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,5 @@
 // What a daemon and its supervisor tell a real systemd, and what that makes of it.
+import { copyFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { CLI } from './support/cli.js'
@@ -174,6 +175,35 @@ withSystemd('lines for the journal have the priority of their level, others have
   t.true(lines.some(line => /^<3>.* error: a stop hook failed: Error: one$/.test(line)))
   t.true(lines.includes('<3>two'))
   t.notRegex(scene.read('file.log'), /^<\d>/m)
+})
+
+withSystemd('the journal has these priorities', async (t, systemd, scene) => {
+  for (const unit of ['systemd-journald.service', 'systemd-journald.socket', 'systemd-journald-dev-log.socket'])
+    copyFileSync(`/lib/systemd/system/${unit}`, scene.path(`units/${unit}`))
+  const [program] = inline(
+    scene,
+    `const daemon = daemonize({ name: 'web' })
+    if (daemon.worker === 1) setTimeout(() => process.exit(3), 100)
+    setInterval(() => {}, 1_000_000)`,
+  )
+  await systemd.service('web', running('--workers', '2', program), {
+    StandardOutput: 'journal',
+    StandardError: 'journal',
+  })
+  await systemd.systemctl('start', 'systemd-journald.socket')
+  await systemd.systemctl('start', 'web')
+  const entries = async () => {
+    const { stdout } = await systemd.run('journalctl', '-u', 'web', '-o', 'json')
+    return stdout
+      .split('\n')
+      .filter(Boolean)
+      .map(line => JSON.parse(line) as { PRIORITY: string; MESSAGE: string })
+  }
+  const entry = await scene.until('it has told of the failure', async () =>
+    (await entries()).find(({ MESSAGE }) => /supervisor: (error|warning): .*ended with 3/.test(MESSAGE)),
+  )
+  t.is(entry.PRIORITY, entry.MESSAGE.includes(' error: ') ? '3' : '4')
+  t.true((await entries()).every(({ MESSAGE }) => !MESSAGE.startsWith('<')))
 })
 
 // ── A supervisor ─────────────────────────────────────────────────────────────────────────

@@ -24,7 +24,7 @@ function hasTarget(target) {
 }
 
 function build(target, env = {}) {
-  const args = ['build', '--package', 'daemonic-supervisor']
+  const args = ['build', '--locked', '--package', 'daemonic-supervisor']
   if (!isDebug) args.push('--profile', 'supervisor')
   // A target of its own has a directory of its own: the flags don't make the other crates build anew.
   const directory = target ?? (env.RUSTFLAGS ? hostTarget() : undefined)

@@ -1,5 +1,5 @@
 // Part of `npm run lint`: every file of this repository that the documentation names exists, and every test that
-// docs/coming-from.md names as the one that runs a row.
+// docs/coming-from.md names as the one that runs a row, and every message that docs/failure-modes.md quotes.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { root } from './setup.js'
@@ -18,7 +18,7 @@ const missing = pages.flatMap(page => {
     .filter(path => !existsSync(join(root, path)))
     .map(path => `${page} names ${path}, which does not exist`)
 })
-const problems = [...missing, ...untested('docs/coming-from.md')]
+const problems = [...missing, ...untested('docs/coming-from.md'), ...unsaid('docs/failure-modes.md')]
 for (const line of problems) console.error(line)
 process.exitCode = problems.length > 0 ? 1 : 0
 
@@ -49,4 +49,16 @@ function titlesOf(path) {
     const pattern = words.map(text => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*')
     return new RegExp(`^${pattern}$`)
   })
+}
+
+/** The messages that the first cell of a page's rows quotes, and that no source has. */
+function unsaid(page) {
+  const sources = ['src', 'crates'].flatMap(directory =>
+    readdirSync(join(root, directory), { recursive: true }).map(file => join(root, directory, file)),
+  )
+  const texts = sources.filter(file => /\.(ts|rs)$/.test(file)).map(file => readFileSync(file, 'utf8'))
+  const quoted = [...readFileSync(join(root, page), 'utf8').matchAll(/^\| [^|]*?“([^”]+)”/gm)].map(([, words]) => words)
+  return quoted
+    .filter(words => !texts.some(text => text.includes(words)))
+    .map(words => `${page} quotes “${words}”, which no source says`)
 }

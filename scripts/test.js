@@ -17,7 +17,7 @@ process.on('exit', code => {
 })
 
 setup()
-if (hasCargo()) await run('cargo', ['test', '--workspace', '--quiet', '--no-fail-fast'], countCargo)
+if (hasCargo()) await run('cargo', ['test', '--locked', '--workspace', '--quiet', '--no-fail-fast'], countCargo)
 else console.log("# cargo's tests are skipped: there is no cargo here")
 await run('node_modules/.bin/ava', ['--tap', ...process.argv.slice(2).map(compiled)], countTap)
 process.exitCode = total.failed > 0 ? 1 : 0

@@ -14,6 +14,8 @@ export class Systemd {
   private constructor(
     readonly scene: Scene,
     private readonly init: number,
+    /** Ends it with all its services, as a power cut would. */
+    readonly end: () => Promise<void>,
   ) {}
 
   /** Boots one that finds the units of the scene's directory `units`, and ends with the test. */
@@ -24,19 +26,20 @@ export class Systemd {
       env: { DAEMONIC_TEST_SCENE: undefined },
       stdio: ['pipe', 'pipe', 'pipe'],
     })
-    const end = finished(child)
-    t.teardown(async () => {
+    const ended = finished(child)
+    const end = async () => {
       child.stdin?.end()
-      const { code, stderr } = await end
+      const { code, stderr } = await ended
       if (code !== 0) t.log(stderr)
-    })
+    }
+    t.teardown(end)
     let said = ''
     child.stdout?.on('data', chunk => (said += chunk))
     const init = await scene.until('systemd is up', () => {
       if (child.exitCode !== null) throw new Error('systemd did not come up')
       return said.endsWith('\n') && Number(said)
     })
-    return new Systemd(scene, init)
+    return new Systemd(scene, init, end)
   }
 
   /** Writes a unit, which `systemctl start` then finds. */

@@ -15,6 +15,7 @@ const FLOODS: Record<string, string> = {
   failures: 'FAILURE=1 2',
   statuses: `STATUS=${'x'.repeat(9_000)}`,
   requests: 'BIND=1 {}',
+  wishes: 'WISHES=1 {"identity":{"user":0}}',
   'too long': 'x'.repeat(100_000),
 }
 const ASKED = 100

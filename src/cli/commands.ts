@@ -36,6 +36,21 @@ const ALL: OptionDefinition = {
 
 const MANY = [0, Infinity] as const
 
+const USER_MANAGER = {
+  name: 'user',
+  group: 'Target',
+  help: 'of this user’s own service manager, instead of the system’s',
+} as const satisfies OptionDefinition
+
+const ENV_FILE = {
+  name: 'env-file',
+  kind: 'path',
+  value: 'FILE',
+  repeatable: true,
+  group: 'Target',
+  help: 'the unit takes variables from this file, each time that it starts',
+} as const satisfies OptionDefinition
+
 /** Every verb: parsing, help, manual pages and completions are made of this table. */
 export const COMMANDS: readonly CommandDefinition[] = [
   {
@@ -214,6 +229,59 @@ export const COMMANDS: readonly CommandDefinition[] = [
     description: 'Sets the number of workers, or adds to it or takes from it.',
     options: [...OUTPUT_OPTIONS],
     words: [2, 2],
+    completes: 'targets',
+  },
+  {
+    name: 'enable',
+    usage: ['TARGET…', '--config FILE [NAME…]'],
+    summary: 'have the service manager of this host run daemons, also after a boot',
+    description:
+      'Writes units for what runs, or for what a configuration file describes, and enables them: systemd, OpenRC, launchd. What the start inherited from its environment is not in them: its names are listed.',
+    options: [
+      { name: 'now', group: 'Target', help: 'hand over what runs, and start the rest, at once' },
+      USER_MANAGER,
+      ENV_FILE,
+      ...TARGET_OPTIONS,
+      ...OUTPUT_OPTIONS,
+    ],
+    words: MANY,
+    completes: 'targets',
+  },
+  {
+    name: 'disable',
+    usage: ['NAME…'],
+    summary: 'take back what enable did',
+    description: 'Disables units that `daemonic enable` wrote, and removes them.',
+    options: [
+      { name: 'now', group: 'Target', help: 'stop them, too' },
+      USER_MANAGER,
+      ...TARGET_OPTIONS,
+      ...OUTPUT_OPTIONS,
+    ],
+    words: MANY,
+    completes: 'targets',
+  },
+  {
+    name: 'unit',
+    usage: ['systemd|openrc|launchd|kubernetes|logrotate TARGET…', 'KIND --config FILE [NAME…]'],
+    summary: 'print what runs a daemon under a service manager, or rotates its logs',
+    description:
+      'Prints units of systemd, a script of OpenRC, a property list of launchd, a Deployment of Kubernetes, or a stanza of logrotate.',
+    options: [
+      USER_MANAGER,
+      ENV_FILE,
+      {
+        name: 'image',
+        kind: 'text',
+        value: 'IMAGE',
+        group: 'Target',
+        help: 'the container image of a Deployment',
+        default: 'NAME:latest',
+      },
+      ...TARGET_OPTIONS,
+      ...OUTPUT_OPTIONS.filter(({ name }) => name !== 'json'),
+    ],
+    words: [1, Infinity],
     completes: 'targets',
   },
   {

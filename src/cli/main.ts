@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { actOnTargets } from './actions.js'
+import { disable, enable } from './enable.js'
 import type { Invocation } from './invocation.js'
 // The command: parses its line, carries out the verb, and exits with the code that EXIT_CODES (commands.ts) documents.
 import { DaemonError, OptionError } from './library.js'
@@ -8,6 +9,7 @@ import { Output, writeLine } from './print.js'
 import { restart } from './restart.js'
 import { logs } from './show-logs.js'
 import { status } from './show-status.js'
+import { showUnit } from './show-unit.js'
 import { run, start } from './start.js'
 import { showCompletion, showHelp, showVersion } from './texts.js'
 import { UsageError, withFlagNames } from './usage.js'
@@ -26,6 +28,9 @@ const VERBS: Readonly<Record<string, Verb>> = {
   restart,
   status,
   logs,
+  enable,
+  disable,
+  unit: showUnit,
   completion: showCompletion,
   help: showHelp,
   version: showVersion,

@@ -5,7 +5,7 @@ import type { DaemonizeOptions } from '../option-types.js'
 import { normalise } from '../options/normalise.js'
 import { only } from '../options/resources.js'
 import { decidedBy } from '../options/table.js'
-import { recordInState } from '../running/state-file.js'
+import { recordInState, type StateChange } from '../running/state-file.js'
 import { ASKED_BY, apply, changesOf } from './apply.js'
 import type { Given } from './note.js'
 import type { RunningDaemon } from './running-daemon.js'
@@ -49,7 +49,10 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
     ...(calls('stopTimeout') && { stopTimeout: Math.ceil(wanted.stopTimeout) }),
     ...(calls('idleTimeout') && { endsIdle: wanted.idleTimeout !== null }),
   })
-  if (calls('stopTimeout') && daemon.pidFile) recordInState(daemon.pidFile.path, { stopTimeout: wanted.stopTimeout })
+  record(daemon, {
+    ...(calls('stopTimeout') && { stopTimeout: wanted.stopTimeout }),
+    ...(listen.length > 0 && { addresses: addressesOf({ ...daemon.sockets, ...sockets }) }),
+  })
   const changes = Object.entries(others).filter(([change]) => isAsked(change as keyof typeof ASKED_BY))
   apply({ ...Object.fromEntries(changes), resources: asked }, daemon.parent)
   daemon.adopt({
@@ -67,9 +70,19 @@ export function adopt(daemon: RunningDaemon, options: DaemonizeOptions, given: G
   const overridden = overriddenOf(options, given, new Set(decided)).filter(
     key => key !== 'pidFile' || wanted.pidFile?.path !== daemon.pidFile?.path,
   )
+  if (typeof options.detach === 'boolean' && options.detach !== daemon.detached) overridden.push('detach')
   if (overridden.length > 0) {
     daemon.log('info', `started from outside: what daemonize() was given for ${overridden.join(', ')} is overridden`)
   }
+}
+
+/** Writes into the state file what clients of a daemon without a supervisor need; a supervisor tells them itself. */
+function record({ pidFile }: RunningDaemon, change: StateChange): void {
+  if (pidFile && Object.keys(change).length > 0) recordInState(pidFile.path, change)
+}
+
+function addressesOf(sockets: RunningDaemon['sockets']): Record<string, string> {
+  return Object.fromEntries(Object.entries(sockets).map(([name, { address }]) => [name, address]))
 }
 
 /** Lists the options of the call that had no effect, since the start gave or decided something else. */

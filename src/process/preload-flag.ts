@@ -20,6 +20,7 @@ export function forgetPreload(): void {
   if (place > 0) process.execArgv.splice(place - 1, 2)
 }
 
-function preloadUrl(): string | undefined {
+/** The preload's URL; undefined where the library became part of another bundle. */
+export function preloadUrl(): string | undefined {
   return packageFile('dist/preload.js')?.href
 }

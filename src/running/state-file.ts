@@ -122,8 +122,11 @@ export function draftState(
   return { publish: () => orDiscard(() => renameSync(draft, statePath(pidFile))), discard }
 }
 
+/** What a daemon may change in its state file. */
+export type StateChange = Partial<Pick<State, 'stopTimeout' | 'statusText' | 'addresses'>>
+
 /** Changes the state file of this very process, where it may. */
-export function recordInState(pidFile: string, change: Partial<Pick<State, 'stopTimeout' | 'statusText'>>): void {
+export function recordInState(pidFile: string, change: StateChange): void {
   const state = readState(pidFile, process.pid)
   if (state !== null) writeState(pidFile, { ...state, ...change })
 }

@@ -8,6 +8,7 @@ import { native } from '../binding/addon.js'
 import { SystemCallError } from '../errors/classes.js'
 import type { Settings } from '../options/settings.js'
 import type { Supervision } from '../options/supervision.js'
+import { preloadUrl } from '../process/preload-flag.js'
 import type { Program } from '../process/program.js'
 import { resolvedScript } from './launched-program.js'
 import { warn } from './warnings.js'
@@ -49,7 +50,11 @@ export function checkCode(settings: Settings, { startAs }: Supervision, program:
   const { user = 0, chroot } = identity.change
   const beginsAsRoot = startAs === 'root' || (chroot !== undefined && program.loadsLibrary !== false)
   if (user !== 0 && !beginsAsRoot) return
-  const path = native.writableByOthers(codeOf(program, settings))
+  // The warning is about the program: whoever installed this library has its files.
+  const preload = preloadUrl()
+  const own = preload && fileURLToPath(preload)
+  const code = codeOf(program, settings).filter(file => user !== 0 || file !== own)
+  const path = native.writableByOthers(code)
   if (path === null) return
   if (user === 0) {
     const advice = 'give it a `user`, or make it root’s alone'

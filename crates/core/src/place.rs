@@ -110,6 +110,20 @@ impl Place {
     }
 }
 
+/// Refuses a path on which `step` would make, change or remove files as root through a link that somebody else could have
+/// put there. A process without root's rights gains nothing by a link.
+pub fn require_no_strange_link(path: &Path, step: Step) -> Result<(), Failure> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    match Way::to(path, ROOT) {
+        Err(Stopped { errno: errno @ Errno::ELOOP, .. }) => {
+            Err(Failure::new(step, "open", errno).at(path).because(STRANGE_LINK))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether root and the user `own` alone can put files beside `path`, and move its directory.
 #[must_use]
 pub fn is_private(path: &Path, own: u32) -> bool {

@@ -14,6 +14,7 @@ use nix::sys::socket::{
 };
 
 use crate::error::{During, Error, Failure, Result, Step, errno_of};
+use crate::place::require_no_strange_link;
 use crate::sys::fd::{self, FileId};
 use crate::sys::path::c_path;
 
@@ -120,6 +121,7 @@ pub fn remove_files(sockets: &[Bound]) {
 fn bind_one(spec: &Listen) -> Result<Bound> {
     match &spec.target {
         Target::Unix { path, mode } => {
+            require_no_strange_link(path, Step::Listen)?;
             let socket = bind_unix(spec, path, *mode)?;
             let address = path.to_string_lossy().into_owned();
             Ok(Bound { socket, address, file: Some(SocketFile::of(path)?) })

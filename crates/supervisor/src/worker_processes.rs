@@ -24,6 +24,7 @@ pub const PAUSE_AFTER_SHARE: Millis = 10;
 pub const SHARES_AT_EXIT: usize = 8;
 
 /// What the supervisor holds of a worker.
+#[allow(clippy::struct_excessive_bools)] // what it has done so far, each on its own
 pub struct WorkerProcess {
     /// The supervisor's end of the channel, until the worker closes its own.
     pub channel: Option<OwnedFd>,
@@ -42,6 +43,8 @@ pub struct WorkerProcess {
     pub has_lost_log: bool,
     /// It has said what it waits for.
     pub has_hinted: bool,
+    /// It has said what its program's call wants.
+    has_wished: bool,
     /// It has exited. It is not reaped before its process group is empty.
     pub has_exited: bool,
 }
@@ -60,8 +63,14 @@ impl WorkerProcess {
             lost_log: None,
             has_lost_log: false,
             has_hinted: false,
+            has_wished: false,
             has_exited: false,
         }
+    }
+
+    /// Notes that it says what its program's call wants; true the first time.
+    pub fn wishes_first(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_wished, true)
     }
 
     /// The channel, unless nothing is to be read from it now.

@@ -11,6 +11,7 @@ use super::layout::{ALL, MOST_RACES, RUNNING_AND_STARTING, STARTING, WHO};
 use super::look::look;
 use super::{orphan, replace, table};
 use crate::error::{During, Error, Failure, Result, Step};
+use crate::place::require_no_strange_link;
 use crate::sys::fd::FileId;
 use crate::sys::lock::{Access, LockOwner};
 use crate::sys::path::{c_path, directory_of};
@@ -51,6 +52,7 @@ pub fn claim(path: &Path, mode: u32, overwrite: bool) -> Result<Claim> {
 
 /// Does what [`claim`] does, for a caller that has locked the table of held files by `table::exclude`.
 pub fn claim_in_excluded_process(path: &Path, mode: u32, overwrite: bool) -> Result<Claim> {
+    require_no_strange_link(path, Step::PidFileCreate)?;
     let name = c_path(path, Step::PidFileCreate)?;
     let ((file, identity), previous) = match take(&RealKernel, path, &name) {
         Err(Error::Running { .. }) if overwrite => replace::replace_owned(&RealKernel, path, &name)?,

@@ -16,6 +16,7 @@ use super::layout::{RUNNING_AND_STARTING, STARTING, STARTING_AND_ENDING};
 use super::look::pid_in_text;
 use super::{orphan, replace, table};
 use crate::error::{Error, Failure, Result, Step};
+use crate::place::require_no_strange_link;
 use crate::sys::interrupt::{self, Interruption};
 use crate::sys::lock::{self, Span};
 use crate::sys::path::c_path;
@@ -82,6 +83,7 @@ impl Drop for Waiting {
 }
 
 fn wait(path: &Path, mode: u32, interruption: &Interruption) -> Result<Option<Held>> {
+    require_no_strange_link(path, Step::PidFileCreate)?;
     let name = c_path(path, Step::PidFileLock)?;
     // The last owner before this process: the pid in the file's text when the lock was granted or last waited for. It may
     // have become the owner after this wait began, and may have unlinked the file by now.

@@ -10,7 +10,7 @@ use crate::fleet::{Level, Phase, ReadyBy, World};
 use crate::notify_socket::NotifySocket;
 use crate::rights;
 use crate::state_file;
-use crate::worker_processes::SHARES_AT_EXIT;
+use crate::worker_processes::{SHARES_AT_EXIT, WorkerProcess};
 
 impl Supervisor {
     pub(super) fn read_workers(&mut self) {
@@ -80,14 +80,17 @@ impl Supervisor {
         }
     }
 
-    /// Hears what the program's own call of daemonize() wants, and says so: until then the worker keeps its rights.
+    /// Hears what the program's own call of daemonize() wants, once, and says so: until then the worker keeps its rights.
     fn hear(&mut self, pid: i32, request: u64, text: &str) {
-        let Ok(mut wishes) = serde_json::from_str::<Wishes>(text) else { return };
-        let has_rights = rights::are_shared_with(pid);
-        if let Some(identity) = wishes.identity.take().filter(|_| has_rights) {
-            self.world.learn(identity, std::mem::take(&mut wishes.resources));
+        if self.world.workers.get_mut(pid).is_some_and(WorkerProcess::wishes_first)
+            && let Ok(mut wishes) = serde_json::from_str::<Wishes>(text)
+        {
+            let has_rights = rights::are_shared_with(pid);
+            if let Some(identity) = wishes.identity.take().filter(|_| has_rights) {
+                self.world.learn(identity, std::mem::take(&mut wishes.resources));
+            }
+            self.grant(pid, wishes, has_rights);
         }
-        self.grant(pid, wishes, has_rights);
         self.world.confirm(pid, request);
     }
 
