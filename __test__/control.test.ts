@@ -33,7 +33,7 @@ test.serial('stop ends the daemon by its own means, waits for its end, and leave
   const scene = new Scene(t)
   const pid = await startProgram(scene, program('tellsOfItsStop'))
   const { elapsed, ...stopped } = await stop(scene.path('d.pid'))
-  t.deepEqual(stopped, { pid, wasRunning: true, forced: false })
+  t.deepEqual(stopped, { pid, wasRunning: true, forced: false, exitCode: null, killed: [] })
   t.true(elapsed > 0 && elapsed < SOON, `${elapsed} ms`)
   t.deepEqual(scene.processes(), [])
   t.is(scene.read('hook'), 'SIGTERM\n')
@@ -44,7 +44,7 @@ test.serial('a daemon that ignores the signal is killed at the timeout', async t
   const scene = new Scene(t)
   const pid = await startProgram(scene, program('stays', { signals: { SIGTERM: 'ignore' } }))
   const { elapsed, ...stopped } = await stop(scene.path('d.pid'), { timeout: 200 })
-  t.deepEqual(stopped, { pid, wasRunning: true, forced: true })
+  t.deepEqual(stopped, { pid, wasRunning: true, forced: true, exitCode: null, killed: [] })
   t.true(elapsed >= 199 && elapsed < 200 + SOON, `${elapsed} ms`)
   t.deepEqual(scene.processes(), [])
   t.deepEqual(scene.files(), [])
@@ -92,7 +92,8 @@ test('several stops at once all see the daemon’s end', async t => {
   const scene = new Scene(t)
   const pid = await startProgram(scene, program('takesItsTime', LINGER))
   const stops = await Promise.all(Array.from({ length: 6 }, () => stop(scene.path('d.pid'))))
-  for (const { elapsed: _, ...stopped } of stops) t.deepEqual(stopped, { pid, wasRunning: true, forced: false })
+  for (const { elapsed: _, ...stopped } of stops)
+    t.deepEqual(stopped, { pid, wasRunning: true, forced: false, exitCode: null, killed: [] })
 })
 
 test('where nothing runs, stop says so, and removes a stale file and what lies beside it', async t => {

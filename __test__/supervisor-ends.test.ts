@@ -65,6 +65,18 @@ test('a worker that doesn’t stop is killed after stopTimeout, and the exit cod
   t.deepEqual(scene.files(), [])
 })
 
+test('stop() says which workers had to be killed, and with what code a daemon ended', async t => {
+  const scene = new Scene(t)
+  const blocking = supervised('blocksWhenItStops', { monitor: true, stopTimeout: 300 })
+  const first = await startSupervised(scene, blocking)
+  const worker = await first.worker()
+  t.like(await stop(scene.path('d.pid')), { forced: false, killed: [worker], exitCode: 1 })
+  await startSupervised(scene, supervised('failsWhenItStops', { monitor: true }))
+  t.like(await stop(scene.path('d.pid')), { forced: false, killed: [], exitCode: 1 })
+  await startSupervised(scene, { monitor: true })
+  t.like(await stop(scene.path('d.pid')), { forced: false, killed: [], exitCode: 0 })
+})
+
 test('a stop hook that fails makes the exit code 1', async t => {
   const scene = new Scene(t)
   const { supervisor, end } = await foregroundSupervised(scene, supervised('failsWhenItStops', { workers: 2 }))

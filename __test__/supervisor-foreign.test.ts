@@ -64,9 +64,9 @@ asRoot('user, umask and directory are taken before it runs', async t => {
 
 test('sockets are passed as systemd passes them', async t => {
   const scene = new Scene(t)
-  const path = shell(scene, `echo "$LISTEN_FDS $LISTEN_FDNAMES $((LISTEN_PID - $$))" > facts\n${STAY}`)
+  const path = shell(scene, `echo "$LISTEN_FDS $LISTEN_FDNAMES $((LISTEN_PID - $$))" > facts; echo >&9\n${STAY}`)
   const listen = { web: '127.0.0.1:0', admin: './admin.sock' }
-  const supervisor = await launched(scene, path, { listen })
+  const supervisor = await launched(scene, path, { listen, ready: 'fd=9' })
   t.is(scene.read('facts'), '2 web:admin 0\n')
   t.regex(linkOf(await supervisor.worker(), 4), /^socket:/)
 })

@@ -28,6 +28,7 @@ const MASTER = (port: number): Program => [script('master.py'), `${port}`]
 const asProgram = (monitor: MonitorOptions) => (port: number) =>
   ({ interpreter: null, monitor, ready: 'port', listen: { it: port } }) as const
 const asUnknown = (monitor: MonitorOptions) => () => ({ interpreter: null, monitor }) as const
+const MASTER_OPTIONS = asProgram({ settle: 200 })
 const asScript = (monitor: MonitorOptions) => () => ({ monitor })
 
 withPython('a start is refused where somebody answers already, and says who', async t => {
@@ -42,7 +43,7 @@ withPython('a start is refused where somebody answers already, and says who', as
 })
 
 for (const [kind, program, options, address] of [
-  ['at a known address', MASTER, asProgram({ settle: 200 }), 'localhost:PORT'],
+  ['at a known address', MASTER, MASTER_OPTIONS, 'localhost:PORT'],
   ['nobody told of', MASTER, asUnknown({ settle: 200 }), 'port PORT'],
   ['in a script', (port: number) => programs('listensItself', port), asScript({ settle: 200 }), 'port PORT'],
   ['in a cluster program', (port: number) => programs('clusters', port), asScript({ settle: 200 }), 'port PORT'],
@@ -51,7 +52,8 @@ for (const [kind, program, options, address] of [
     const { target, answering, worker, port } = await start(t, program, options)
     const error = await t.throwsAsync(reload(target), { code: 'ERR_DAEMON_RELOAD' })
     t.true(error.message.includes(`it listens on ${address.replace('PORT', `${port}`)} itself`), error.message)
-    for (const way of ['--listen', '--reload-signal HUP', '--reload restart']) t.true(error.message.includes(way), way)
+    const listen = options === MASTER_OPTIONS ? `--listen localhost:${port} and` : `--listen ${port},`
+    for (const way of [listen, '--reload-signal HUP', '--reload restart']) t.true(error.message.includes(way), way)
     t.is(await answering(), worker)
     await stop(target)
   })

@@ -7,7 +7,7 @@ import { OPTIONS } from './options/table.js'
 import { duration, oneOf, or } from './options/values.js'
 import { PidLock } from './pid-lock.js'
 import { unlessAborted } from './process/unless-aborted.js'
-import { askSupervisor, type SupervisorStatus } from './running/control-socket.js'
+import { askSupervisor, outcomeOf, type SupervisorStatus } from './running/control-socket.js'
 import { pause } from './running/find-running.js'
 import { targetPath } from './running/paths.js'
 import { companionsOf, readLastState, readState } from './running/state-file.js'
@@ -37,6 +37,10 @@ export interface Stopped {
   readonly wasRunning: boolean
   /** True if the daemon had to be killed by SIGKILL. */
   readonly forced: boolean
+  /** The daemon's exit code, where its supervisor has told it; else null. It is 1 where workers had to be killed. */
+  readonly exitCode: number | null
+  /** The pids of workers that had not exited within `stopTimeout`, so that their supervisor killed them. */
+  readonly killed: readonly number[]
   /** The time from the call until the daemon had exited, in milliseconds. */
   readonly elapsed: number
 }
@@ -58,10 +62,12 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
   const path = resolve(targetPath(target))
   const { signal = 'SIGTERM', force = true, abortSignal } = options
   const number = signalNumber(signal)
-  const stopTimeout = readState(path, PidLock.inspect(path).pid)?.stopTimeout ?? OPTIONS.stopTimeout.default
+  const { pid } = PidLock.inspect(path)
+  const stopTimeout = readState(path, pid)?.stopTimeout ?? OPTIONS.stopTimeout.default
   const timeout = duration('timeout', or(options.timeout, stopTimeout + KILL_DELAY))
   abortSignal?.throwIfAborted()
   const start = performance.now()
+  const asked = pid === null ? null : outcomeOf(path, pid, timeout + KILL_DELAY)
   const result = checked(
     await unlessAborted(
       native.stopOwner({ path, companions: companionsOfStopped(path), signal: number, timeout, force }),
@@ -73,7 +79,15 @@ export async function stop(target: string, options: StopOptions = {}): Promise<S
     const message = `pid ${result.pid} still runs ${Math.round(elapsed)} ms after ${signal} (${path})`
     throw new DaemonError(message, 'ERR_DAEMON_STOP_TIMEOUT')
   }
-  return { pid: result.pid ?? null, wasRunning: result.pid !== undefined, forced: result.forced, elapsed }
+  const { exitCode = null, killed = [] } = (await asked) ?? {}
+  return {
+    pid: result.pid ?? null,
+    wasRunning: result.pid !== undefined,
+    forced: result.forced,
+    exitCode,
+    killed,
+    elapsed,
+  }
 }
 
 /** Lists the files that are removed with a daemon that is to stop. The record of one that failed by itself stays. */

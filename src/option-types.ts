@@ -200,8 +200,8 @@ export interface ProcessOptions<L extends ListenMap = ListenMap> {
 /** The options of {@link launch}. Three defaults differ from daemonize()'s: `pidFile` and `log` are `true`, and `chdir` stays. */
 export interface LaunchOptions<L extends ListenMap = ListenMap> extends Omit<ProcessOptions<L>, 'ready'> {
   /**
-   * When the daemon is ready. As in {@link ProcessOptions.ready}; a program that isn't Node's is ready once it was executed and
-   * has lived for 300 ms. `'fd=N'`: when it writes a newline to descriptor N. `'port'`: when all addresses of `listen`, which
+   * When the daemon is ready. As in {@link ProcessOptions.ready}; a program that isn't Node's is ready once it and what it has
+   * started have lived for `monitor.settle`, a second, and it accepts connections on the sockets of `listen`. `'fd=N'`: when it writes a newline to descriptor N. `'port'`: when all addresses of `listen`, which
    * it binds itself, answer.
    * @default 'auto'
    */
@@ -271,7 +271,8 @@ export interface MonitorOptions {
   /**
    * How long the first new worker of a reload serves beside the old ones, before the first of these is asked to stop; and how
    * long no new worker may exit after the last one has taken over. One that exits earlier fails the reload. A new worker that
-   * says itself that it is ready, by `daemon.ready()` or `READY=1`, takes over at once. 0: no worker has to settle.
+   * says itself that it is ready, by `daemon.ready()` or `READY=1`, takes over at once. 0: no worker has to settle. A
+   * program that is no Node.js script, and says nothing of itself, is ready when it has lived for so long.
    * @default 1000
    */
   settle?: number | undefined
@@ -285,7 +286,8 @@ export interface MonitorOptions {
   /**
    * How a reload has a new worker take over. `'auto'`: it starts beside the old one, which stops when the new one is ready and
    * has settled; a program that binds its own port can't be beside itself, and then the reload is refused. `'roll-over'`: beside
-   * the old one in any case, for a program that binds its port with SO_REUSEPORT. `'restart'`: it starts when the old one has
+   * the old one in any case, for a program that binds its port with SO_REUSEPORT, or one that the kernel
+   * chooses. `'restart'`: it starts when the old one has
    * exited.
    * @default 'auto'
    */

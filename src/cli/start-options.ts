@@ -7,8 +7,11 @@ import { type OptionDefinition, START_OPTIONS } from './option-table.js'
 import type { Assignment } from './parse-value.js'
 import { UsageError } from './usage.js'
 
-/** Makes options of launch() of those that are given; relative paths start in the present directory. @throws UsageError */
-export function launchOptions(options: OptionValues): StartOptions {
+/**
+ * Makes options of launch() of those that are given. `isProgram`: what is started is no script, of which nothing says that it
+ * speaks HTTP. Relative paths start in the present directory. @throws UsageError
+ */
+export function launchOptions(options: OptionValues, isProgram = false): StartOptions {
   const plain: Record<string, unknown> = {}
   for (const option of START_OPTIONS) {
     const { name, api, repeatable } = option
@@ -18,7 +21,7 @@ export function launchOptions(options: OptionValues): StartOptions {
   return {
     ...plain,
     ...present('env', environment(options)),
-    ...present('listen', listen(options)),
+    ...present('listen', listen(options, isProgram || options.has('interpreter') ? 'tcp' : 'http')),
     ...present('limits', limits(options)),
     ...present('interpreterArgs', interpreterArgs(options)),
     ...(options.has('preserve') && { preserve: options.all<number>('preserve') }),
@@ -66,13 +69,13 @@ function interpreterArgs(options: OptionValues): string[] {
   ]
 }
 
-/** Sockets by name. Those without a name are http, http2, http3 and so on. */
-function listen(options: OptionValues): Record<string, string> {
+/** Sockets by name. Those without a name are called `unnamedAs`, as http, http2, http3 and so on. */
+function listen(options: OptionValues, unnamedAs: string): Record<string, string> {
   const sockets: Record<string, string> = {}
   let unnamed = 0
   for (const { name, address } of options.all<{ name?: string; address: string }>('listen')) {
     if (name === undefined) unnamed += 1
-    const key = name ?? (unnamed === 1 ? 'http' : `http${unnamed}`)
+    const key = name ?? (unnamed === 1 ? unnamedAs : `${unnamedAs}${unnamed}`)
     if (key in sockets) throw new UsageError(`Expected the sockets of --listen to differ in name, got '${key}' twice`)
     sockets[key] = address
   }

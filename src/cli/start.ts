@@ -86,7 +86,7 @@ function withoutPath({ program }: Job, error: unknown): unknown {
 
 async function jobsOf({ command, options, words, isProgram }: Invocation, output: Output): Promise<Job[]> {
   const verb = command.name as StartVerb
-  const given = { ...launchOptions(options), ...verbosity(options) }
+  const given = { ...launchOptions(options, isProgram), ...verbosity(options) }
   const config = options.get<string>('config')
   if (config !== undefined) {
     const daemons = await daemonsFrom(config, words)

@@ -1,5 +1,5 @@
 // Stopping one daemon, as `stop` and `restart` do.
-import { elapsed, stop } from './library.js'
+import { elapsed, type Stopped, stop } from './library.js'
 import { absence, type Target } from './targets.js'
 import { hintAtManager } from './unit.js'
 
@@ -21,8 +21,14 @@ export async function stopOne(
   const how = stopped.forced ? 'killed' : 'stopped'
   return {
     line: stopped.wasRunning
-      ? `${how} (pid ${stopped.pid}, ${elapsed(stopped.elapsed)})${hint}`
+      ? `${how} (pid ${stopped.pid}, ${elapsed(stopped.elapsed)})${endOf(stopped)}${hint}`
       : `not running (${reason})`,
     fields: stopped,
   }
+}
+
+/** Says how it ended where it didn't end well; '' where it did. */
+function endOf({ killed, exitCode }: Stopped): string {
+  if (killed.length > 0) return `: pid ${killed.join(', ')} had not ended in time and was killed`
+  return exitCode ? `: it ended with ${exitCode}` : ''
 }

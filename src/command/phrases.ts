@@ -14,9 +14,9 @@ export function listeningPhrase(addresses: Readonly<Record<string, string>>): st
   return listening.length > 0 ? `, listening on ${listening.join(', ')}` : ''
 }
 
-/** Makes a URL of the address of `http`, `http2`, `https` and so on, which terminals show as a link. */
+/** Makes a URL of the address of `http`, `http2`, `https`, `tcp` and so on; terminals show those of HTTP as a link. */
 function withScheme(name: string, address: string): string {
-  const scheme = /^(https?)\d*$/.exec(name)?.[1]
+  const scheme = /^(https?|tcp)\d*$/.exec(name)?.[1]
   return scheme && !address.startsWith('/') ? `${scheme}://${address}` : address
 }
 

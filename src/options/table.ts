@@ -229,7 +229,7 @@ export const FLAGS = {
     value: '[NAME=]ADDRESS',
     repeatable: true,
     group: 'Sockets',
-    help: 'a port, HOST:PORT or a path, bound before the program runs; NAME is http unless given',
+    help: 'a port, HOST:PORT or a path, bound before the program runs; NAME is http unless given, tcp of what is no script',
   },
   limits: {
     name: 'limit',
@@ -282,7 +282,7 @@ export const FLAGS = {
     kind: 'ready',
     value: 'WHEN',
     group: 'Readiness',
-    help: "auto, loaded (the main module alone), manual (a Node.js script: daemonize({ ready: 'manual' }), daemon.ready(); others: READY=1 on NOTIFY_SOCKET), fd=N (a newline there), port (the addresses of --listen answer)",
+    help: "auto (others than Node.js scripts: has lived for --settle; faster and exact are the last three), loaded (the main module alone), manual (a Node.js script: daemonize({ ready: 'manual' }), daemon.ready(); others: READY=1 on NOTIFY_SOCKET), fd=N (a newline there), port (the addresses of --listen answer)",
     default: 'auto',
   },
   idleTimeout: {
@@ -410,7 +410,7 @@ export const MONITOR_FLAGS = {
     kind: 'duration',
     value: 'TIME',
     group: 'Supervision',
-    help: 'a new worker serves for so long before a reload stops the first old one',
+    help: 'a new worker serves for so long before a reload stops the first old one; what is no Node.js script is ready after so long',
     default: '1s',
   },
   killTree: {

@@ -15,6 +15,7 @@ type Request =
   /** `to` is `4`, `+1` or `-1`. */
   | { do: 'scale'; to: string }
   | { do: 'signal'; signal: number }
+  | { do: 'outcome' }
 
 /** The answer to `status`. Times are milliseconds, sizes bytes. */
 export interface SupervisorStatus {
@@ -42,6 +43,14 @@ export interface SupervisorStatus {
     lastExit: string | null
     statusText: string | null
   }[]
+}
+
+/** How a daemon has ended, by its supervisor. */
+export interface SupervisorOutcome {
+  /** The supervisor's own exit code. */
+  exitCode: number
+  /** Workers that did not exit when they were asked to, and were killed. */
+  killed: number[]
 }
 
 type Answer = { ok: true } | { ok: false; error: string }
@@ -80,6 +89,19 @@ export async function askSupervisor(
     const answer: Answer = JSON.parse(text)
     if (answer.ok) return answer
     if (answer.error !== RETRY) throw new DaemonError(`${path}: ${answer.error}`, code)
+  }
+}
+
+/** Resolves once the daemon that runs as `pid` has ended, with how; null where it has no supervisor, or none that tells. */
+export async function outcomeOf(path: string, pid: number, timeout: number): Promise<SupervisorOutcome | null> {
+  if (!maySupervise(path, pid)) return null
+  try {
+    const request = JSON.stringify({ do: 'outcome' } satisfies Request)
+    const text = checked(await native.askSupervisor(controlPath(path), pid, request, timeout))
+    const answer: ({ ok: true } & SupervisorOutcome) | { ok: false } | null = text === null ? null : JSON.parse(text)
+    return answer?.ok ? answer : null
+  } catch {
+    return null // it is another user's, or was killed before it could answer
   }
 }
 

@@ -35,6 +35,8 @@ pub enum Request {
         to: String,
     },
     Stop,
+    /// Asks how the daemon ends: answered when it has.
+    Outcome,
     /// Sends the workers a signal, those that boot as soon as they are ready.
     Signal {
         signal: i32,

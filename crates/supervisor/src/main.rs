@@ -22,6 +22,7 @@ mod readiness_probe;
 mod real_world;
 mod reexec;
 mod rights;
+mod settling;
 mod start_report;
 mod state_file;
 mod status_report;

@@ -1,5 +1,5 @@
-//! How the supervisor sees that a worker is ready, where the worker doesn't say READY=1: the exec has succeeded a while
-//! ago, a newline came, or its addresses answer.
+//! How the supervisor sees that a worker is ready, where the worker doesn't say READY=1: it has settled, a newline
+//! came, or its addresses answer.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,10 +13,8 @@ use nix::sys::socket::{AddressFamily, SockType, UnixAddr, connect, socket};
 
 use crate::clock::Millis;
 use crate::config::Ready;
+use crate::settling::{Client, Settling};
 
-/// Milliseconds after its exec when a program that still runs counts as ready: one that has wrong arguments or a wrong
-/// configuration has exited by then.
-const READY_AFTER_EXEC: Millis = 300;
 /// Milliseconds between two rounds of connecting to all addresses.
 const CONNECT_EVERY: Millis = 50;
 /// How long one address may take to accept. The event loop waits meanwhile, but a local address answers at once.
@@ -27,8 +25,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(50);
 pub enum ReadinessProbe {
     /// Nothing: the probe is over, or the worker says READY=1, over its channel or by sd_notify(3).
     Finished,
-    /// The program to be executed, and then to run for [`READY_AFTER_EXEC`].
-    SurvivesExec { since: Option<Millis> },
+    /// The program to be executed, and then to settle.
+    Settles(Settling),
     /// A newline on this pipe.
     Newline(OwnedFd),
     /// A successful connection to each of these addresses.
@@ -36,31 +34,40 @@ pub enum ReadinessProbe {
 }
 
 impl ReadinessProbe {
-    /// Chooses the probe for a new worker; `line` is the reading side of its readiness pipe.
-    pub fn of(ready: &Ready, is_foreign: bool, line: Option<OwnedFd>) -> Self {
-        match (ready, line) {
-            (Ready::Fd(_), Some(line)) => Self::Newline(line),
-            (Ready::Port(addresses), _) => {
+    /// Chooses the probe for a new worker. `line` is the reading side of its readiness pipe, `settling` what a program waits
+    /// for that says nothing of itself.
+    pub fn of(ready: &Ready, line: Option<OwnedFd>, settling: Option<Settling>) -> Self {
+        match (ready, line, settling) {
+            (Ready::Fd(_), Some(line), _) => Self::Newline(line),
+            (Ready::Port(addresses), ..) => {
                 Self::Connects { addresses: addresses.iter().map(|text| Address::parse(text)).collect(), next_try: 0 }
             }
-            (Ready::Auto, _) if is_foreign => Self::SurvivesExec { since: None },
+            (Ready::Auto, _, Some(settling)) => Self::Settles(settling),
             _ => Self::Finished,
         }
     }
 
     /// Notes that the worker was executed: a foreign program closes the channel by that.
     pub fn executed(&mut self, now: Millis) {
-        if let Self::SurvivesExec { since } = self {
-            since.get_or_insert(now);
+        if let Self::Settles(settling) = self {
+            settling.executed(now);
         }
     }
 
     /// When [`look`](Self::look) has something to do, where no descriptor shows it.
     pub fn next_look(&self) -> Option<Millis> {
         match self {
-            Self::SurvivesExec { since } => since.map(|since| since + READY_AFTER_EXEC),
+            Self::Settles(settling) => settling.next_look(),
             Self::Connects { next_try, .. } => Some(*next_try),
             Self::Finished | Self::Newline(_) => None,
+        }
+    }
+
+    /// Names the socket on which a connection has been left waiting for long, if the start waits for that.
+    pub fn waits_for(&self, now: Millis) -> Option<(&str, &str)> {
+        match self {
+            Self::Settles(settling) => settling.waits_for(now),
+            _ => None,
         }
     }
 
@@ -76,7 +83,7 @@ impl ReadinessProbe {
     pub fn look(&mut self, now: Millis) -> bool {
         let is_ready = match self {
             Self::Finished => false,
-            Self::SurvivesExec { since } => since.is_some_and(|since| since + READY_AFTER_EXEC <= now),
+            Self::Settles(settling) => settling.look(now),
             Self::Newline(line) => {
                 let mut buffer = [0; 256];
                 let read = fcntl(&*line, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
@@ -109,13 +116,14 @@ pub fn is_answered(address: &str) -> bool {
 
 /// A parsed address. A host name is looked up once, not in every round.
 #[derive(Debug, Clone)]
-enum Address {
+pub enum Address {
     Unix(PathBuf),
     Inet(Vec<SocketAddr>),
 }
 
 impl Address {
-    fn parse(text: &str) -> Self {
+    /// Reads `HOST:PORT`, or the path of a Unix socket.
+    pub fn parse(text: &str) -> Self {
         if text.starts_with('/') {
             return Self::Unix(text.into());
         }
@@ -126,18 +134,26 @@ impl Address {
 
     fn accepts(&self) -> bool {
         match self {
-            Self::Inet(all) => all.iter().any(|address| TcpStream::connect_timeout(address, CONNECT_TIMEOUT).is_ok()),
-            Self::Unix(path) => connect_unix(path).is_ok(),
+            Self::Inet(_) => self.connect().is_some(),
+            Self::Unix(path) => matches!(connect_unix(path), Ok(_) | Err(Errno::EAGAIN)),
+        }
+    }
+
+    /// Connects, unless that would take long.
+    pub fn connect(&self) -> Option<Client> {
+        match self {
+            Self::Inet(all) => {
+                let connect = |address| TcpStream::connect_timeout(address, CONNECT_TIMEOUT).ok();
+                all.iter().find_map(connect).map(Client::Inet)
+            }
+            Self::Unix(path) => connect_unix(path).ok().map(|socket| Client::Unix(socket.into())),
         }
     }
 }
 
 /// Connects without blocking. EAGAIN means that the backlog is full, so that a program listens: connect(2).
-fn connect_unix(path: &Path) -> nix::Result<()> {
+fn connect_unix(path: &Path) -> nix::Result<OwnedFd> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, fd::SOCKET_FLAGS, None)?;
     fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    match connect(socket.as_raw_fd(), &UnixAddr::new(path)?) {
-        Err(Errno::EAGAIN) => Ok(()),
-        other => other,
-    }
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?).map(|()| socket)
 }

@@ -28,6 +28,7 @@ use crate::listeners::Listeners;
 use crate::own_ports;
 use crate::policy::Reload;
 use crate::readiness_probe::{ReadinessProbe, is_answered};
+use crate::settling::{Accepting, Settling};
 use crate::stderr_memory::StderrMemory;
 use crate::supervisor_log::SupervisorLog;
 use crate::worker_processes::{WorkerProcess, WorkerProcesses};
@@ -199,15 +200,17 @@ impl RealWorld {
         }
     }
 
-    /// The address that the program binds itself and that is answered now; None where it shares the supervisor's sockets.
-    /// What the program says counts first, since another user's descriptors may not be readable.
-    fn own_address(&self) -> Option<String> {
+    /// The address that the program binds itself and that is answered now, and how `--listen` would have it bound; None where
+    /// it shares the supervisor's sockets. What the program says counts first, since another user's descriptors may not be
+    /// readable.
+    fn own_address(&self) -> Option<(String, String)> {
         if let Ready::Port(addresses) = &self.config.ready {
-            return addresses.iter().find(|address| is_answered(address)).cloned();
+            let address = addresses.iter().find(|address| is_answered(address))?;
+            return Some((address.clone(), format!("{address} and without --ready port, if it takes LISTEN_FDS")));
         }
         let running = self.workers.iter().filter(|(_, process)| self.config.sockets.is_empty() && !process.has_exited);
         let port = running.flat_map(|(pid, _)| own_ports::listened_on_by(pid)).next();
-        port.map(|port| format!("port {port}"))
+        port.map(|port| (format!("port {port}"), port.to_string()))
     }
 
     /// Refuses a start at an address that another process answers already: it would be taken for the program's.
@@ -240,9 +243,41 @@ impl RealWorld {
         let sockets = self.listeners.for_slot(slot);
         let worker = self.plan.start(&self.late, &sockets, &variables, &note)?;
         let _ = fcntl(&worker.channel, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-        let readiness = ReadinessProbe::of(&self.config.ready, is_foreign, worker.ready);
+        let settling = is_foreign.then(|| self.settling_of(worker.pid));
+        let readiness = ReadinessProbe::of(&self.config.ready, worker.ready, settling);
         self.workers.insert(worker.pid, WorkerProcess::new(Some(worker.channel), worker.tail, readiness));
         Ok(worker.pid)
+    }
+
+    /// What a program of another language waits for: to have settled and, in the first start, to accept connections.
+    fn settling_of(&self, pid: i32) -> Settling {
+        let settle = self.config.supervision.settle;
+        let is_stream = |name: &str| self.config.sockets.iter().any(|socket| socket.name == name && !socket.udp);
+        let listeners = self.listeners.iter().filter(|listener| !self.has_started && is_stream(&listener.name));
+        let accepting = listeners.filter_map(|listener| {
+            let socket = listener.shared.try_clone().ok()?;
+            Some(Accepting { name: listener.name.clone(), address: listener.address(), socket, client: None })
+        });
+        Settling::new(pid, settle, accepting.collect())
+    }
+
+    /// Tells of programs that leave a connection waiting at the sockets that were bound for them.
+    pub fn tell_of_waiting(&mut self, now: Millis) {
+        let waiting = |(pid, process): (i32, &WorkerProcess)| {
+            let (name, address) = process.readiness.waits_for(now).filter(|_| !process.has_hinted)?;
+            Some((pid, name.to_owned(), address.to_owned()))
+        };
+        let found: Vec<_> = self.workers.iter().filter_map(waiting).collect();
+        for (pid, name, address) in found {
+            let bound = |port: &u16| self.listeners.iter().any(|each| each.address().ends_with(&format!(":{port}")));
+            let own = own_ports::listened_on_by(pid).into_iter().find(|port| !bound(port));
+            let elsewhere = own.map_or_else(String::new, |port| format!("; the program listens on port {port}"));
+            let text = format!(
+                "nobody accepts connections on `{name}` ({address}){elsewhere}. It has to take the socket that was bound \
+                 for it (LISTEN_FDS); where it binds its port itself, give --ready port with the address of that"
+            );
+            self.waits_for(pid, &text);
+        }
     }
 
     /// Tells the launcher what a worker that isn't ready waits for; without a launcher, the log. Each worker is heard once.
@@ -345,10 +380,10 @@ impl World for RealWorld {
             (None, Reload::RollOver) => ReloadWay::RollOver,
             (None, Reload::Auto) => match self.own_address() {
                 None => ReloadWay::RollOver,
-                Some(address) => ReloadWay::Refused(format!(
-                    "it listens on {address} itself, where no successor can listen beside it. Start it with --listen, which \
-                     shares the socket between old and new; with --reload-signal HUP, if it reloads at that signal; or with \
-                     --reload restart, which stops it before the next starts"
+                Some((address, listen)) => ReloadWay::Refused(format!(
+                    "it listens on {address} itself, where no successor can listen beside it. Start it with --listen {listen}, \
+                     which shares the socket between old and new; with --reload-signal HUP, if it reloads at that signal; or \
+                     with --reload restart, which stops it before the next starts"
                 )),
             },
         }

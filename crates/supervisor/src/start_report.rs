@@ -4,7 +4,8 @@ use std::io::Write;
 
 use daemonic_core::error::Failure;
 use daemonic_core::stdio::Tail;
-use daemonic_core::sys::process;
+use daemonic_core::sys::{descendants, process};
+use nix::unistd::Pid;
 
 use crate::fleet::{Announcement, Level, World};
 use crate::real_world::RealWorld;
@@ -46,11 +47,26 @@ impl RealWorld {
             .map(Tail::read)
             .unwrap_or_default();
         let _ = std::io::stderr().write_all(in_memory.as_bytes());
+        if let Some(text) = pid.and_then(|pid| self.made_itself_a_daemon(pid)) {
+            let _ = writeln!(std::io::stderr(), "{}: {text}", self.config.name);
+        }
         match &self.arrival {
             Some(arrival) if late => arrival.time_out(),
             Some(_) => {}
             None => self.log(Level::Error, &format!("the start failed: {reason}")),
         }
+    }
+
+    /// Says that a program which has exited with 0 goes on in a process that it has left behind.
+    fn made_itself_a_daemon(&self, pid: i32) -> Option<String> {
+        process::status_of_exited(Pid::from_raw(pid)).filter(|&status| status == 0)?;
+        let is_left = |child: &i32| !self.workers.contains(*child) && !self.known_children.contains(child);
+        let mut left = descendants::children().into_iter().filter(is_left);
+        let (daemon, name) = left.find_map(|child| Some((child, descendants::name_of(child)?)))?;
+        Some(format!(
+            "it made itself a daemon (pid {daemon}, {name}), which was ended: it has to stay in the foreground. Leave out its -d \
+             or --daemon, or give the option for that, as --foreground, --nodaemon or `daemon off`"
+        ))
     }
 
     fn report_failed_step(&mut self, failure: &Failure) {

@@ -217,6 +217,9 @@ pub struct Fleet {
     last_tick: Millis,
     /// The signal that asked to stop, and when it came.
     stop_signal: Option<(i32, Millis)>,
+    /// Workers that had to be killed since the stop began: they did not exit when they were asked to.
+    #[serde(default)]
+    pub killed: Vec<i32>,
 }
 
 impl Fleet {
@@ -238,6 +241,7 @@ impl Fleet {
             next_memory_check: now,
             last_tick: now,
             stop_signal: None,
+            killed: Vec::new(),
         }
     }
 

@@ -22,7 +22,13 @@ impl Fleet {
             if signal != 0 {
                 world.log(Level::Info, &format!("stopping on {}", signal_name(signal)));
             }
-            return self.begin_stop(world, 0, signal);
+            let is_starting = self.phase == Phase::Starting;
+            self.begin_stop(world, 0, signal);
+            if is_starting && matches!(signal, libc::SIGINT | libc::SIGQUIT) {
+                self.phase = Phase::Stopping { code: 128 + signal };
+                self.kill_booting(world);
+            }
+            return;
         }
         let ends = matches!(signal, libc::SIGINT | libc::SIGQUIT | libc::SIGTERM);
         if ends && before.is_some() && self.stop_signal != before {
@@ -72,9 +78,20 @@ impl Fleet {
         }
     }
 
+    /// Kills the workers that were asked to stop before they were ready: whoever types Ctrl-C doesn't wait for a start that
+    /// hangs.
+    fn kill_booting(&mut self, world: &mut impl World) {
+        for pid in self.pids(Worker::never_served) {
+            self.happens(world, pid, Event::Deadline);
+        }
+    }
+
     /// Takes the exit code of a worker over as the supervisor's own, unless there is a failure already.
     pub(super) fn exited_while_stopping(&mut self, world: &mut impl World, worker: &Worker, exit: Exit, code: i32) {
         world.log(Level::Info, &format!("pid {} {exit}", worker.pid));
+        if worker.is_killed() {
+            self.killed.push(worker.pid);
+        }
         let own = match exit {
             _ if worker.is_killed() => 1,
             // These signals ask a worker to stop: being killed by one is what was asked for.

@@ -181,6 +181,11 @@ impl Worker {
         self.why() == Some(Why::Retired)
     }
 
+    /// Whether it is to exit and had not been ready.
+    pub(super) fn never_served(&self) -> bool {
+        matches!(self.stage, Stage::Ending { last_beat: None, why: Why::Retired, .. })
+    }
+
     pub(super) fn is_killed(&self) -> bool {
         matches!(self.stage, Stage::Killed { .. })
     }

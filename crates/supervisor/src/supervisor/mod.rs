@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use self::manager_news::ManagerNews;
 use crate::clock::{Millis, now};
 use crate::control_socket::ControlSocket;
-use crate::fleet::Fleet;
+use crate::fleet::{ClientId, Fleet};
 use crate::notify_socket::NotifySocket;
 use crate::policy::Exit;
 use crate::readiness_probe::ReadinessProbe;
@@ -30,6 +30,8 @@ pub struct Supervisor {
     started_at: Millis,
     /// Whether the program maps signals that the log doesn't tell of yet.
     has_new_signals: bool,
+    /// Clients that wait to hear how the daemon ends.
+    outcome_clients: Vec<ClientId>,
 }
 
 impl Supervisor {
@@ -46,6 +48,7 @@ impl Supervisor {
             news: ManagerNews::default(),
             started_at: now(),
             has_new_signals: false,
+            outcome_clients: Vec::new(),
         };
         supervisor.watch_mapped();
         supervisor.open_control();
@@ -59,6 +62,7 @@ impl Supervisor {
         self.take_exits();
         loop {
             if let Some(code) = self.fleet.exit_code() {
+                self.answer_outcome(code);
                 return code;
             }
             self.wait();
@@ -123,6 +127,7 @@ impl Supervisor {
             .iter_mut()
             .filter_map(|(pid, process)| (is_due(&process.readiness) && process.readiness.look(now)).then_some(pid))
             .collect();
+        self.world.tell_of_waiting(now);
         let by = self.world.config.ready.probed_by();
         for pid in ready {
             self.fleet.worker_ready(&mut self.world, pid, by);

@@ -9,6 +9,16 @@ use crate::fleet::{ClientId, Level, World};
 use crate::state_file;
 use crate::status_report::StatusReport;
 
+/// How a daemon has ended.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
+    ok: bool,
+    exit_code: i32,
+    /// Workers that had to be killed.
+    killed: Vec<i32>,
+}
+
 impl Supervisor {
     pub(super) fn open_control(&mut self) {
         let Some(path) = &self.world.config.control else { return };
@@ -61,6 +71,7 @@ impl Supervisor {
                 let result = self.scale_to(&to);
                 self.answer(client, &Answer::from(result));
             }
+            Request::Outcome => self.outcome_clients.push(client),
             Request::Signal { signal } => {
                 self.fleet.pass_on(&mut self.world, signal);
                 self.answer(client, &success);
@@ -69,6 +80,15 @@ impl Supervisor {
                 self.answer(client, &success);
                 self.fleet.stop(&mut self.world, 0);
             }
+        }
+    }
+
+    /// Tells those who asked for it how the daemon has ended: it is about to exit.
+    pub(super) fn answer_outcome(&mut self, exit_code: i32) {
+        self.serve_control(); // whoever asks at the last moment
+        let outcome = Outcome { ok: true, exit_code, killed: self.fleet.killed.clone() };
+        for client in std::mem::take(&mut self.outcome_clients) {
+            self.answer(client, &outcome);
         }
     }
 
