@@ -56,18 +56,18 @@ export class Scene implements AsyncDisposable {
   }
 
   /** Starts the program, and resolves when whoever starts it says that it is ready, or has failed. */
-  async start(env: Readonly<Record<string, string>> = {}): Promise<Ended> {
-    if (this.#way === 'launch') return this.#run(LAUNCHES, this.#launching(), env)
+  async start(): Promise<Ended> {
+    if (this.#way === 'launch') return this.#run(LAUNCHES, this.#launching())
     const supervision = this.#way === 'workers' ? ['--workers', '2'] : ['--monitor']
     const options = ['--name', NAME, '--pid-file', this.target, '--stop-timeout', '10s', '--start-timeout', '20s']
     const words = [...options, ...supervision, ...this.#readiness(), ...this.#command()]
     if (this.#way !== 'run') return this.cli('start', ...words)
-    const ended = this.#run(CLI, ['run', '--log', this.log, ...words], env)
+    const ended = this.#run(CLI, ['run', '--log', this.log, ...words])
     const ready = this.until('it is ready', async () => (await status(this.target)).state === 'running')
     return Promise.race([ended, ready.then(() => ({ code: 0, output: '' }))])
   }
 
-  /** Starts it as start() does, with a mistake of the environment. */
+  /** Runs `daemonic start` with these variables, and perhaps with another script: a start that fails. */
   startWith(env: Readonly<Record<string, string>>, script?: string): Promise<Ended> {
     const options = ['--name', NAME, '--pid-file', this.target, '--start-timeout', '5s']
     const command = script === undefined ? this.#command() : [script]

@@ -86,13 +86,8 @@ http {
 }
 `
 
-/** As it is today: what binds its port itself may lose requests at a reload, and may leave processes at a stop. */
-const OWN_PORT: Program['expected'] = {
-  reload: /^(refused, )?\d+ of/,
-  crash: /./,
-  stop: /./,
-  workers: /^(ready|refused)/,
-}
+/** What binds its port itself can't be rolled over; and how it ends when it is told to is its own business. */
+const OWN_PORT: Program['expected'] = { reload: /^refused, 0 of \d+: it listens on .* itself/, stop: /^\d+ of/ }
 
 export const PROGRAMS: readonly Program[] = [
   {
@@ -160,7 +155,15 @@ export const PROGRAMS: readonly Program[] = [
     ],
     run: () => ['bundle.mjs'],
   },
-  { name: 'cluster', run: () => ['cluster.mjs'], short: true, required: true },
+  {
+    name: 'cluster',
+    run: () => ['cluster.mjs'],
+    // Kept-alive clients never pause here: Node's own close() in the workers leaves their connections open to the end. And the
+    // primary drops what it has accepted and not yet passed on.
+    expected: { reload: /^[0-4] of/, stop: /^[0-4] of/ },
+    short: true,
+    required: true,
+  },
   {
     name: 'npm start',
     files: { 'package.json': '{ "private": true, "scripts": { "start": "node plain.mjs" } }\n' },
@@ -197,7 +200,7 @@ export const PROGRAMS: readonly Program[] = [
     run: ({ command }, port) => [...command, '--port', String(port), '--save', ''],
     foreign: true,
     ownPort: true,
-    expected: OWN_PORT,
+    expected: { ...OWN_PORT, workers: /^refused: Failed listening/ },
     asks: 'redis',
     required: true,
   },

@@ -29,7 +29,7 @@ export async function trial(program: Program, fetched: Fetched, way: Way): Promi
   const started = await scene.start()
   const elapsed = performance.now() - begin
   const says = program.expected?.[way]
-  if (started.code !== 0) return { start: finding(`refused: ${lastLine(started)}`, says ?? /^ready/) }
+  if (started.code !== 0) return { start: finding(`refused: ${reason(started)}`, says ?? /^ready/) }
   const findings: Findings = { start: finding(`ready in ${elapsed.toFixed(0)} ms`, says ?? /^ready/) }
   if (way === 'start') findings.prompt = await second(scene)
   for (const deed of DEEDS) {
@@ -64,7 +64,7 @@ async function reload(scene: Scene, asking: Asking): Promise<string> {
   const reloaded = await scene.cli('reload', scene.target)
   await delay(UNDER_LOAD)
   await asking.stop()
-  if (reloaded.code !== 0) return `refused, ${ratio(asking)}: ${lastLine(reloaded)}`
+  if (reloaded.code !== 0) return `refused, ${ratio(asking)}: ${reason(reloaded)}`
   return ratio(asking)
 }
 
@@ -141,6 +141,12 @@ async function mistakes(
 function ratio({ failures, answered }: Asking): string {
   const why = failures.length > 0 ? ` (${failures[0]})` : ''
   return `${failures.length} of ${answered + failures.length}${why}`
+}
+
+/** Gives the first sentence of what a command said last, without what is another one each time. */
+function reason(ended: Ended): string {
+  const [sentence = ''] = lastLine(ended).split('. ')
+  return sentence.replace(/^trial: \S+: /, '').replaceAll(/:\d{4,5}\b| port \d{4,5}|^.*# /g, '')
 }
 
 function lastLine({ output }: Ended): string {
