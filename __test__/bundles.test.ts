@@ -1,5 +1,5 @@
 // Programs in a bundle: the library left out of it works as ever; inside it, it works or says to leave it out.
-import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
@@ -68,6 +68,22 @@ for (const format of ['esm', 'cjs'] as const) {
       t.regex(stderr, /^ERR_DAEMON_UNSUPPORTED: .*esbuild: --external:daemonic/)
     })
   }
+}
+
+for (const format of ['esm', 'cjs'] as const) {
+  // A bundle of CommonJS doesn't know where it lies.
+  const what = format === 'esm' ? 'works' : 'says to leave the library out'
+  test(`inside a bundle (${format}) beside which the binaries are installed, daemonize() ${what}`, async t => {
+    const scene = new Scene(t)
+    const bundle = await bundled(scene, format)
+    const addon = readdirSync(`${ROOT}/native`).find(name => name.endsWith('.node')) ?? ''
+    const name = addon.replace(/^daemonic\.(.*)\.node$/, 'daemonic-$1')
+    symlinkSync(`${ROOT}/native`, scene.path(`node_modules/${name}`))
+    const { code, stderr } = await scene.node(bundle)
+    if (format === 'cjs') t.regex(stderr, /external: \['daemonic'\]/)
+    else t.is(code, 0, stderr)
+    t.is(scene.exists('out/d.pid'), format === 'esm')
+  })
 }
 
 test('inside a bundle that lies where no addon is, it says what to install', async t => {

@@ -19,4 +19,5 @@ export function packageFile(path: string): URL | undefined {
 
 /** What to do where the library became part of another bundle, as the end of a sentence. */
 export const LEAVE_OUT =
-  'leave daemonic out of the bundle (esbuild: --external:daemonic), and install it where the bundle runs'
+  "leave daemonic out of the bundle (esbuild: --external:daemonic), as external: ['daemonic'] does, and install it where the " +
+  'bundle runs'
