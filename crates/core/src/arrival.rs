@@ -117,7 +117,7 @@ impl Marker {
             config: number(word()?)?,
             first_socket: word()?.parse().ok()?,
         };
-        Some((marker, word()?, pid.parse().ok()?))
+        Some((marker, word()?.trim_end_matches(' '), pid.parse().ok()?))
     }
 }
 
