@@ -3,7 +3,7 @@ import test from 'ava'
 import { type LaunchOptions, stop } from 'daemonic'
 import { cli, spawnCli } from './support/cli.js'
 import { launchOnce } from './support/launching.js'
-import { freePort } from './support/listening.js'
+import { lowPort } from './support/listening.js'
 import { withPython } from './support/locks.js'
 import { finished, Scene, script } from './support/scene.js'
 import { isAlive } from './support/supervised.js'
@@ -37,7 +37,7 @@ withPython('one that accepts on the socket that was bound for it is ready', asyn
 
 withPython('one that leaves a connection waiting is not, and the start says on which port it listens', async t => {
   const scene = new Scene(t)
-  const port = await freePort()
+  const port = await lowPort()
   const options = { interpreter: null, listen: { web: 0 }, monitor: { settle: 200 }, startTimeout: 4_000 }
   const { error } = await launchOnce(scene, [script('accepts.py'), `${port}`], options)
   t.is(error?.code, 'ERR_DAEMON_START_TIMEOUT')

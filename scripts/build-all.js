@@ -1,16 +1,16 @@
 // `npm run build:all [-- NAME…]`: the addon and the executable of every target that this machine can build, into npm/NAME/.
 // What can't be built is said, with its reason, and left out: `npm run pack:all` is what insists on all of them.
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { root } from './root.js'
 import { requireCargo } from './setup.js'
 import { addonFile, EXECUTABLE, sourceHash, TARGETS } from './targets.js'
+import { run, ZIG, zigIsMissing } from './zig.js'
 
 // Directories of their own: other flags than those of `npm run build` would make each build the other's crates anew.
 const BUILT = join(root, 'target/shipped')
-const ZIG = join(root, 'target/zig')
 /** A build of everything, on a busy machine. */
 const TARGET_MS = 900_000
 
@@ -97,23 +97,6 @@ function install(from, to) {
   renameSync(`${to}.${process.pid}`, to)
 }
 
-/** Zig links for every target. It is installed from PyPI, pinned by hash, into target/. @returns {string | undefined} */
-function zigIsMissing() {
-  const requirements = join(root, 'scripts/zig-requirements.txt')
-  if (existsSync(join(ZIG, 'bin/cargo-zigbuild')) && run(join(ZIG, 'bin/python-zig'), ['version']) === null)
-    return undefined
-  console.error('build:all: installing zig')
-  return (
-    run('python3', ['-m', 'venv', '--clear', ZIG], 'no Python with venv') ??
-    run(
-      join(ZIG, 'bin/pip'),
-      ['install', '--quiet', '--only-binary', ':all:', '--no-deps', '--require-hashes', '-r', requirements],
-      'zig can’t be had from PyPI',
-    ) ??
-    undefined
-  )
-}
-
 /** @param {string} target @returns {string | undefined} */
 function standardLibraryIsMissing(target) {
   const failed = `no standard library for ${target} from rustup`
@@ -121,13 +104,4 @@ function standardLibraryIsMissing(target) {
   if (listed.error) return 'no rustup, which has the standard libraries of other targets'
   if (listed.stdout.split('\n').includes(target)) return undefined
   return run('rustup', ['target', 'add', target], failed) ?? undefined
-}
-
-/** Null if it worked, else why not. */
-function run(command, args, failed = command) {
-  const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8', timeout: TARGET_MS })
-  if (status === 0) return null
-  const lines = (error?.message ?? stderr).trim().split('\n')
-  const line = lines.find(each => /^error/i.test(each)) ?? lines.at(-1)
-  return `${failed}${line ? ` (${line})` : ''}`
 }

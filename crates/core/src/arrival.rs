@@ -117,7 +117,7 @@ impl Marker {
             config: number(word()?)?,
             first_socket: word()?.parse().ok()?,
         };
-        Some((marker, word()?, pid.parse().ok()?))
+        Some((marker, word()?.trim_end_matches(' '), pid.parse().ok()?))
     }
 }
 
@@ -336,7 +336,9 @@ mod tests {
         };
         let note = r#"{"name":"a b","log":"/x y/z"}"#;
         let text = marker.text(note) + "4242";
-        assert_eq!(Marker::parse(&text), Some((marker, note, 4242)));
+        // The note is padded, so that the title of a daemon has room there.
+        let read = Marker::parse(&text).map(|(marker, note, pid)| (marker, note.trim_end(), pid));
+        assert_eq!(read, Some((marker, note, 4242)));
     }
 
     #[test]
