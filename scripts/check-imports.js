@@ -9,7 +9,7 @@ import { root } from './setup.js'
  */
 const PARTS = [
   ...['errors/', 'binding/', 'process/'],
-  ...['options/values.ts', 'running/paths.ts', 'pid-lock.ts', 'option-types.ts', 'types.ts'],
+  ...['options/values.ts', 'running/paths.ts', 'option-types.ts', 'pid-lock.ts', 'types.ts'],
   ...['options/', 'running/', 'daemon/', 'start/', 'command/', '', 'cli/'],
 ]
 /**
