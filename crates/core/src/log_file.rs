@@ -12,22 +12,19 @@ use nix::unistd::{Gid, Uid};
 use crate::error::{Failure, Result, Step, errno_of};
 use crate::place::Place;
 use crate::plan::{FileOwner, LogFile};
-use crate::sys::fd;
+use crate::sys::fd::{self, FileId};
 
 /// Log file that was not there before this start.
 #[derive(Debug)]
 pub struct MadeLog {
     place: Place,
-    /// Device and inode.
-    identity: (u64, u64),
+    identity: FileId,
 }
 
 impl MadeLog {
     /// Removes the file if it is still empty, and in its place.
     pub fn remove_if_empty(&self) {
-        let _ = self.place.remove_if(|found| {
-            found.st_size == 0 && (u64::from(found.st_dev), u64::from(found.st_ino)) == self.identity
-        });
+        let _ = self.place.remove_if(|found| found.st_size == 0 && FileId::of(found) == self.identity);
     }
 }
 
@@ -66,7 +63,7 @@ pub fn open(log: &LogFile, owner: Option<&FileOwner>) -> Result<(OwnedFd, Option
     }
     let flags = OFlag::O_APPEND;
     nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFL(flags)).map_err(|errno| failed("fcntl", errno))?;
-    let made = created.then(|| MadeLog { place, identity: (status.dev(), status.ino()) });
+    let made = created.then(|| MadeLog { place, identity: FileId { device: status.dev(), inode: status.ino() } });
     Ok((file.into(), made))
 }
 

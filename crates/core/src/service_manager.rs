@@ -160,13 +160,14 @@ fn connected(address: &str) -> nix::Result<OwnedFd> {
 
 /// Address of a virtual machine's host or guest: vsock(7).
 #[derive(Debug, PartialEq, Eq)]
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+#[cfg(target_os = "linux")]
 struct Vsock {
     kinds: &'static [SockType],
     cid: u32,
     port: u32,
 }
 
+#[cfg(target_os = "linux")]
 impl Vsock {
     /// Reads `vsock:CID:PORT`, where the prefix may name a type: `vsock-stream:`, `vsock-dgram:`, `vsock-seqpacket:`.
     fn parse(address: &str) -> Option<Self> {
@@ -246,6 +247,7 @@ mod tests {
         assert!((before..=monotonic().as_micros()).contains(&time), "{text}");
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn an_address_of_a_virtual_machine_is_understood() {
         let parse = |address| Vsock::parse(address).map(|Vsock { kinds, cid, port }| (kinds.len(), cid, port));
