@@ -52,7 +52,7 @@ const library = { ...common, format: 'esm', plugins: [builtins] }
 
 /**
  * Settings of the command. CommonJS loads faster than a module, by as much as a `stop` takes. It has no import.meta. Its names
- * are shortened, since nobody's stack shows them but its own with -vv: half of the package is this.
+ * are shortened, since only its own stacks show them, with -vv: half of the package is this.
  */
 const command = {
   ...common,

@@ -5,6 +5,8 @@ import { START_OPTIONS } from './option-table.js'
 
 /** The command line is wrong: exit code 2. */
 export class UsageError extends DaemonError {
+  override readonly name = 'UsageError'
+
   /** The verb whose --help the message refers to. */
   readonly command: string | undefined
 

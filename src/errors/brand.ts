@@ -11,6 +11,8 @@ type Family = abstract new (...given: never) => object
 export function brand(family: Family, name: string): void {
   const mark = markOf(name)
   Object.defineProperty(family.prototype, mark, { value: true })
+  // The command's bundle shortens the names of classes, by which errors are called.
+  Object.defineProperty(family, 'name', { value: name })
   Object.defineProperty(family, Symbol.hasInstance, {
     value(this: unknown, value: unknown): boolean {
       return this === family ? isMarked(value, mark) : Function.prototype[Symbol.hasInstance].call(this, value)
