@@ -125,8 +125,17 @@ function userStateDirectory(): string | null {
   const { XDG_STATE_HOME } = process.env
   // The XDG specification has relative paths ignored.
   if (XDG_STATE_HOME && isAbsolute(XDG_STATE_HOME)) return join(XDG_STATE_HOME, 'daemonic')
-  const home = homedir()
+  const home = homeDirectory()
   return isAbsolute(home) && isWritable(home) ? join(home, '.local', 'state', 'daemonic') : null
+}
+
+/** Returns the user's home; an empty text for one that no database knows, as in a container. */
+function homeDirectory(): string {
+  try {
+    return homedir()
+  } catch {
+    return ''
+  }
 }
 
 function isWritable(directory: string): boolean {
