@@ -218,14 +218,17 @@ function hasPrintedLittle(t: ExecutionContext, { code, stdout, stderr }: Result)
   t.true(stdout.length > 0 && stdout.length < 4 * 1024 ** 2)
 }
 
-test('a log of 3 GB in short lines is shown without being held in memory', async t => {
+test('a large log of one line without an end and of many short ones is shown without being held in memory', async t => {
   const scene = new Scene(t)
   mkdirSync(scene.path('state'))
-  truncateSync(scene.write('state/d.log', ''), HUGE)
+  truncateSync(scene.write('state/d.log', ''), HUGE / 12)
   const fd = openSync(scene.path('state/d.log'), 'a')
   writeFileSync(fd, '\n'.repeat(8 * 1024 ** 2))
   closeSync(fd)
-  const { code, stderr } = await impatiently(scene, ['logs', 'd', '--since', '1d'])
+  const { code, stderr } = await impatiently(scene, ['logs', 'd', '--since', '1d'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { NODE_OPTIONS: '--max-old-space-size=48' },
+  })
   t.is(code, 0, stderr)
 })
 

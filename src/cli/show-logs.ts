@@ -5,7 +5,7 @@ import { reportFailure } from './failures.js'
 import { follow } from './follow.js'
 import type { Invocation } from './invocation.js'
 import { DaemonError, during, logPath, readLastState, status as statusOf, visible } from './library.js'
-import { type Line, logEnd, merged, opened, timeOf } from './log-lines.js'
+import { type Line, LONGEST_LINE, logEnd, merged, opened, timeOf } from './log-lines.js'
 import { unexpected } from './parse-value.js'
 import { isTerminal, type Output, writeOrEnd } from './print.js'
 import { absence, everyTarget, type Target } from './targets.js'
@@ -88,12 +88,16 @@ function showLast(count: number, read: () => Iterable<LabelledLine>): void {
   let surplus = -count
   if (count !== Number.POSITIVE_INFINITY) for (const _ of read()) surplus += 1
   let shown: LabelledLine[] = []
+  let length = 0
   for (const line of read()) {
     surplus -= 1
-    if (surplus < 0) shown.push(line)
-    if (shown.length < AT_ONCE) continue
+    if (surplus >= 0) continue
+    shown.push(line)
+    length += line.text.length
+    if (shown.length < AT_ONCE && length < LONGEST_LINE) continue
     show(shown)
     shown = []
+    length = 0
   }
   show(shown)
 }
