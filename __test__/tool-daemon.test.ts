@@ -1,5 +1,5 @@
 // examples/tool-daemon: the first call starts the daemon, later ones use it.
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { PidLock, targetOf } from 'daemonic'
@@ -34,5 +34,9 @@ test('all calls of a project, the first ones at once too, are answered by one da
     t.is((await scene.node(CLI, inScene(scene, { cwd, args: ['--stop'] }))).code, 0)
   }
   t.deepEqual(scene.processes(), [])
-  t.deepEqual(scene.files(), ['other', 'text'])
+  t.deepEqual(scene.files(), ['other', 'state', 'text'])
+  t.deepEqual(
+    readdirSync(scene.path('state')).filter(name => !name.endsWith('.log')),
+    [],
+  )
 })
