@@ -7,7 +7,7 @@ import { during, openRegularFile, SystemCallError } from './library.js'
 /** A line of a log. */
 export interface Line {
   text: string
-  /** Its time, else that of the line before it; milliseconds since the epoch. */
+  /** Time of the line, else of the line before it, in milliseconds since the epoch. */
   time: number
 }
 

@@ -27,7 +27,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A daemon with a supervisor that has been killed, as its state file tells of it.
 #[derive(Debug, Clone)]
 pub struct KilledDaemon {
-    /// Its pid, that of the supervisor.
+    /// Pid of the daemon, which was the supervisor's.
     pub pid: i32,
     /// The session of the daemon, which has no leader any more.
     pub session: i32,
@@ -35,7 +35,7 @@ pub struct KilledDaemon {
     pub pid_space: String,
     /// Value of [`INVOCATION`] in its processes.
     pub invocation: String,
-    /// Its user.
+    /// User of the daemon.
     pub user: u32,
 }
 
